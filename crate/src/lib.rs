@@ -1,1 +1,9 @@
-//! lib
+//! MPPC lab: do a Transformer and a Mamba learn the same features and the same circuits?
+//!
+//! One library, three faces: the command line `mppc`, the page (WebAssembly and WebGPU), and the tests.
+//! Data flows one way: faces → [`lab`] → universality / [`sae`] → model → [`kernels`] → [`gpu`].
+
+pub mod gpu;
+pub mod kernels;
+pub mod lab;
+pub mod sae;

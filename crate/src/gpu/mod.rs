@@ -1,0 +1,21 @@
+//! Everything that knows wgpu: adapters and tiers, buffers, pipelines, batching, readback.
+//!
+//! An [`Engine`] is where arithmetic happens: a WebGPU device or the processor. A [`Tensor`] lives on one
+//! engine. Recording work is synchronous and cannot fail; a device's errors are kept and come out where
+//! results are read back ([`Tensor::read_f32`]), because that is the only place that waits.
+//!
+//! Not supported: several devices at once in one tensor expression, and (yet) tensors larger than one
+//! storage binding.
+
+mod context;
+mod device;
+mod engine;
+mod error;
+mod tensor;
+
+pub(crate) use context::{Dispatch, Gpu, Shader, grid};
+pub use device::{AdapterReport, Tier, adapters};
+pub(crate) use engine::Backend;
+pub use engine::{Engine, EngineChoice, EngineReport};
+pub use error::GpuError;
+pub use tensor::{Dtype, Tensor};

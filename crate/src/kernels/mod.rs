@@ -1,0 +1,13 @@
+//! The arithmetic, one kernel a file: `name.rs` here, `shaders/name.wgsl` beside it.
+//!
+//! Each kernel is one function with two bodies. On a GPU it records a dispatch of the WGSL file; on the CPU
+//! engine it runs its plain Rust twin, which is also the oracle of its tests. Shapes are checked by
+//! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
+//! before (checkpoint shapes, token ids, widths).
+
+mod layer_norm;
+mod par;
+#[cfg(test)]
+mod testing;
+
+pub use layer_norm::layer_norm;

@@ -1,0 +1,5 @@
+//! Sparse autoencoders: formats, encode, train, health.
+
+mod codes;
+
+pub use codes::Codes;
