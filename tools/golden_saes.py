@@ -88,7 +88,7 @@ def encode_plain(sae, x):
     if cfg.architecture() == "gated":
         gate = x @ sae.W_enc + sae.b_gate
         magnitude = (x @ sae.W_enc) * sae.r_mag.exp() + sae.b_mag
-        return torch.where(gate > 0, magnitude.relu(), 0.0), gate.abs().min()
+        return torch.where(gate > 0, magnitude.relu(), 0.0), min(gate.abs().min(), magnitude[gate > 0].abs().min())
     pre = x @ sae.W_enc + sae.b_enc
     if cfg.architecture() == "standard":
         return pre.relu(), pre.abs().min()
@@ -97,8 +97,9 @@ def encode_plain(sae, x):
     if cfg.rescale_acts_by_decoder_norm:
         pre = pre * sae.W_dec.pow(2).sum(-1).sqrt()
     ranked = pre.sort(-1, descending=True).values
+    kept = pre >= ranked[:, cfg.k - 1 : cfg.k]
     gap = (ranked[:, cfg.k - 1] - ranked[:, cfg.k]).min()
-    return torch.where(pre >= ranked[:, cfg.k - 1 : cfg.k], pre.relu(), 0.0), gap
+    return torch.where(kept, pre.relu(), 0.0), min(gap, pre[kept].abs().min())
 
 
 def make(root):
@@ -125,7 +126,8 @@ def make(root):
         error = assert_close(case.name, plain, features, AGREEMENT)
         assert margin > MARGIN, f"{case.name}: a decision is {margin:.1e} close; choose another seed"
         fired = (features > 0).sum(-1)
-        print(f"{case.name}: {fired.min()} to {fired.max()} features a token, margin {margin:.1e}, plain {error:.1e} away")
+        print(f"{case.name}: {fired.min()} to {fired.max()} features a token, "
+              f"margin {margin:.1e}, plain {error:.1e} away")
         save_reference(
             folder / "reference.safetensors",
             {"acts": acts, "features": features, "reconstruction": reconstruction},
