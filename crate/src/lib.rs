@@ -3,7 +3,9 @@
 //! One library, three faces: the command line `mppc`, the page (WebAssembly and WebGPU), and the tests.
 //! Data flows one way: faces → [`lab`] → universality / [`sae`] → model → [`kernels`] → [`gpu`].
 
+pub mod checkpoint;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
+pub mod model;
 pub mod sae;
