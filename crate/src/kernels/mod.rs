@@ -5,9 +5,13 @@
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
+mod activation;
 mod layer_norm;
+mod matmul;
 mod par;
 #[cfg(test)]
 mod testing;
 
+pub use activation::Activation;
 pub use layer_norm::layer_norm;
+pub use matmul::{Layout, Product, matmul};
