@@ -5,9 +5,14 @@
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
+mod conv1d;
+mod exp;
 mod layer_norm;
 mod par;
+mod selective_scan;
 #[cfg(test)]
 mod testing;
 
+pub use conv1d::conv1d;
 pub use layer_norm::layer_norm;
+pub use selective_scan::{Scan, ScanInput, selective_scan};
