@@ -6,12 +6,18 @@
 //! before (checkpoint shapes, token ids, widths).
 
 mod activation;
+mod conv1d;
+mod exp;
 mod layer_norm;
 mod matmul;
 mod par;
+mod selective_scan;
 #[cfg(test)]
 mod testing;
 
 pub use activation::Activation;
 pub use layer_norm::layer_norm;
 pub use matmul::{Layout, Product, matmul};
+pub use conv1d::conv1d;
+pub use layer_norm::layer_norm;
+pub use selective_scan::{Scan, ScanInput, selective_scan};

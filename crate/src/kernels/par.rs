@@ -20,3 +20,14 @@ pub(crate) fn rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut 
     }
     out.chunks_mut(width).enumerate().for_each(|(i, row)| f(i, row));
 }
+
+/// The results of `f(0)` to `f(n − 1)`, in order.
+pub(crate) fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        (0..n).into_par_iter().map(f).collect()
+    }
+    #[cfg(target_arch = "wasm32")]
+    (0..n).map(f).collect()
+}
