@@ -5,9 +5,39 @@
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
+mod adam;
+mod age;
+mod column_sums;
+mod count_rows;
+mod decoder_penalty;
+mod divide_rows;
 mod layer_norm;
+mod only_dead;
 mod par;
+mod row_norms;
+mod row_spread;
+mod sae_error;
+mod sae_gate;
+mod sae_input;
+mod sae_output;
+mod sparsify;
 #[cfg(test)]
 mod testing;
+mod topk;
 
+pub use adam::{AdamStep, adam};
+pub use age::age;
+pub use column_sums::column_sums;
+pub use count_rows::count_rows;
+pub use decoder_penalty::decoder_penalty;
+pub use divide_rows::divide_rows;
 pub use layer_norm::layer_norm;
+pub use only_dead::only_dead;
+pub use row_norms::row_norms;
+pub use row_spread::row_spread;
+pub use sae_error::{Divisor, sae_error};
+pub use sae_gate::sae_gate;
+pub use sae_input::{Normalize, sae_input};
+pub use sae_output::sae_output;
+pub use sparsify::{SparseRows, sparsify};
+pub use topk::topk;
