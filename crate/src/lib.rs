@@ -3,6 +3,8 @@
 //! One library, three faces: the command line `mppc`, the page (WebAssembly and WebGPU), and the tests.
 //! Data flows one way: faces → [`lab`] → universality / [`sae`] → model → [`kernels`] → [`gpu`].
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod atomic;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
