@@ -4,6 +4,8 @@
 //! Data flows one way: faces → [`lab`] → universality / [`sae`] → model → [`kernels`] → [`gpu`].
 
 pub mod checkpoint;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod atomic;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;

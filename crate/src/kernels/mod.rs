@@ -6,18 +6,47 @@
 //! before (checkpoint shapes, token ids, widths).
 
 mod activation;
+mod adam;
+mod age;
+mod column_sums;
 mod conv1d;
+mod count_rows;
+mod decoder_penalty;
+mod divide_rows;
 mod exp;
 mod layer_norm;
 mod matmul;
+mod only_dead;
 mod par;
+mod row_norms;
+mod row_spread;
+mod sae_error;
+mod sae_gate;
+mod sae_input;
+mod sae_output;
 mod selective_scan;
+mod sparsify;
+mod topk;
 #[cfg(test)]
 mod testing;
 
 pub use activation::Activation;
+pub use adam::{AdamStep, adam};
+pub use age::age;
+pub use column_sums::column_sums;
+pub use conv1d::conv1d;
+pub use count_rows::count_rows;
+pub use decoder_penalty::decoder_penalty;
+pub use divide_rows::divide_rows;
 pub use layer_norm::layer_norm;
 pub use matmul::{Layout, Product, matmul};
-pub use conv1d::conv1d;
-pub use layer_norm::layer_norm;
+pub use only_dead::only_dead;
+pub use row_norms::row_norms;
+pub use row_spread::row_spread;
+pub use sae_error::{Divisor, sae_error};
+pub use sae_gate::sae_gate;
+pub use sae_input::{Normalize, sae_input};
+pub use sae_output::sae_output;
 pub use selective_scan::{Scan, ScanInput, selective_scan};
+pub use sparsify::{SparseRows, sparsify};
+pub use topk::topk;

@@ -31,3 +31,28 @@ pub(crate) fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Sync + Send) -> Ve
     #[cfg(target_arch = "wasm32")]
     (0..n).map(f).collect()
 }
+
+/// Calls `f(start, a, b, c)` for stretches of three arrays of one length, cut at the same places; `start` is
+/// where the stretch begins.
+pub(crate) fn zip3(
+    a: &mut [f32],
+    b: &mut [f32],
+    c: &mut [f32],
+    f: impl Fn(usize, &mut [f32], &mut [f32], &mut [f32]) + Sync + Send,
+) {
+    const STRETCH: usize = 16_384;
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        a.par_chunks_mut(STRETCH)
+            .zip(b.par_chunks_mut(STRETCH))
+            .zip(c.par_chunks_mut(STRETCH))
+            .enumerate()
+            .for_each(|(i, ((a, b), c))| f(i * STRETCH, a, b, c));
+    }
+    #[cfg(target_arch = "wasm32")]
+    {
+        let _ = STRETCH;
+        f(0, a, b, c);
+    }
+}
