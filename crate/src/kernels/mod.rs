@@ -6,13 +6,17 @@
 //! before (checkpoint shapes, token ids, widths).
 
 mod conv1d;
+mod discretize;
 mod exp;
 mod layer_norm;
+mod linear_scan;
 mod par;
 mod selective_scan;
 #[cfg(test)]
 mod testing;
 
 pub use conv1d::conv1d;
+pub use discretize::discretize;
 pub use layer_norm::layer_norm;
+pub use linear_scan::{LinearScanInput, linear_scan};
 pub use selective_scan::{Scan, ScanInput, selective_scan};
