@@ -11,6 +11,7 @@ mod exp;
 mod layer_norm;
 mod linear_scan;
 mod par;
+mod rotary;
 mod selective_scan;
 #[cfg(test)]
 mod testing;
@@ -19,4 +20,5 @@ pub use conv1d::conv1d;
 pub use discretize::discretize;
 pub use layer_norm::layer_norm;
 pub use linear_scan::{LinearScanInput, linear_scan};
+pub use rotary::rotary;
 pub use selective_scan::{Scan, ScanInput, selective_scan};
