@@ -50,12 +50,13 @@ pub struct Scan {
     pub h: Tensor,
 }
 
+/// Sizes of a scan.
 #[derive(Debug, Clone, Copy)]
-struct Dims {
-    batch: usize,
-    steps: usize,
-    channels: usize,
-    states: usize,
+pub(super) struct Dims {
+    pub(super) batch: usize,
+    pub(super) steps: usize,
+    pub(super) channels: usize,
+    pub(super) states: usize,
 }
 
 /// Runs the recurrence over T for all of B × E × N.
@@ -113,7 +114,7 @@ fn on_gpu(gpu: &Gpu, d: Dims, input: &ScanInput<'_>) -> Scan {
 }
 
 /// Channels of one task: a few vectors wide, and few enough that a task's states stay in the first cache.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 
 fn twin(d: Dims, input: &ScanInput<'_>) -> (Vec<f32>, Vec<f32>) {
     let blocks = d.channels.div_ceil(BLOCK);
@@ -122,6 +123,12 @@ fn twin(d: Dims, input: &ScanInput<'_>) -> (Vec<f32>, Vec<f32>) {
         let width = BLOCK.min(d.channels - first);
         pulp::Arch::new().dispatch(Block { d, input, batch: task / blocks, first, width })
     });
+    assemble(d, &parts)
+}
+
+/// Puts the outputs of all blocks, sequence by sequence, together: [B, T, E] and [B, E, N].
+pub(super) fn assemble(d: Dims, parts: &[Part]) -> (Vec<f32>, Vec<f32>) {
+    let blocks = d.channels.div_ceil(BLOCK);
     let mut y = vec![0.0; d.batch * d.steps * d.channels];
     par::rows(&mut y, d.channels, |row, y| {
         let (batch, t) = (row / d.steps, row % d.steps);
@@ -143,12 +150,12 @@ struct Block<'a> {
     width: usize,
 }
 
-/// Outputs of a [`Block`].
-struct Part {
+/// Outputs of up to [`BLOCK`] channels of one sequence.
+pub(super) struct Part {
     /// [T, width].
-    y: Vec<f32>,
+    pub(super) y: Vec<f32>,
     /// [width, N].
-    h: Vec<f32>,
+    pub(super) h: Vec<f32>,
 }
 
 impl WithSimd for Block<'_> {
@@ -299,7 +306,7 @@ mod tests {
             [0, 4, 5, 3],
             [2, 3, 0, 4],
             [2, 3, 4, 0],
-            [66_000, 1, 1, 1],
+            [66_000, 0, 1, 1],
         ];
         for shape in shapes {
             for with_h0 in [false, true] {
