@@ -6,4 +6,6 @@
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
+pub mod rng;
 pub mod sae;
+pub mod universality;

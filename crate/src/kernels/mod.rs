@@ -5,9 +5,20 @@
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
+mod activation;
+mod best;
+mod center;
 mod layer_norm;
-mod par;
+mod matmul;
+pub(crate) mod par;
+mod sparse_correlation;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
+pub use activation::Activation;
+pub use best::Best;
+pub(crate) use best::Running;
+pub use center::{Centered, center};
 pub use layer_norm::layer_norm;
+pub use matmul::{Layout, Product, matmul};
+pub(crate) use sparse_correlation::{Lined, sparse_correlation};

@@ -20,3 +20,14 @@ pub(crate) fn rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut 
     }
     out.chunks_mut(width).enumerate().for_each(|(i, row)| f(i, row));
 }
+
+/// `f(0)`, …, `f(n − 1)`; each call is meant to be worth a core's while.
+pub(crate) fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        (0..n).into_par_iter().map(f).collect()
+    }
+    #[cfg(target_arch = "wasm32")]
+    (0..n).map(f).collect()
+}
