@@ -12,9 +12,6 @@ mod layer_norm;
 mod matmul;
 pub(crate) mod par;
 mod sparse_correlation;
-mod layer_norm;
-mod matmul;
-mod par;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -25,5 +22,3 @@ pub use center::{Centered, center};
 pub use layer_norm::layer_norm;
 pub use matmul::{Layout, Product, matmul};
 pub(crate) use sparse_correlation::{Lined, sparse_correlation};
-pub use layer_norm::layer_norm;
-pub use matmul::{Layout, Product, matmul};
