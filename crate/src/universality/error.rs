@@ -1,0 +1,86 @@
+use thiserror::Error;
+
+use crate::gpu::GpuError;
+use crate::sae::Codes;
+
+/// Why two sets of features cannot be correlated.
+#[derive(Debug, Clone, Error)]
+pub enum CorrelationError {
+    /// The two sides are not over the same tokens.
+    #[error("A has {a} tokens and B has {b}; both must be activations on the same tokens")]
+    Tokens {
+        /// Tokens of A.
+        a: usize,
+        /// Tokens of B.
+        b: usize,
+    },
+    /// NaN or infinity among the activations.
+    #[error("feature {feature} is {value} at token {token}; activations must be finite")]
+    NotFinite {
+        /// The feature.
+        feature: usize,
+        /// The token.
+        token: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// A dense feature whose sums are not finite.
+    #[error("feature {feature} holds NaN or values too large to square; activations must be finite")]
+    Overflow {
+        /// The feature.
+        feature: usize,
+    },
+    /// Codes that are not what [`Codes`] says.
+    #[error("the codes are damaged: {0}; encode the activations again")]
+    Malformed(String),
+    /// More tokens or features than an index holds.
+    #[error("{what}: {count} are more than the 2³¹ that can be numbered; use fewer")]
+    TooMany {
+        /// Tokens or features.
+        what: &'static str,
+        /// How many.
+        count: usize,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Refuses what is not sparse codes over finite numbers.
+pub(super) fn check(codes: &Codes) -> Result<(), CorrelationError> {
+    let malformed = |what: String| Err(CorrelationError::Malformed(what));
+    for (what, count) in [("tokens", codes.tokens()), ("features", codes.n_features)] {
+        if count > i32::MAX as usize {
+            return Err(CorrelationError::TooMany { what, count });
+        }
+    }
+    let entries = codes.indices.len() as u64;
+    if codes.indptr.first() != Some(&0) || codes.indptr.last() != Some(&entries) {
+        return malformed(format!("indptr does not run from 0 to the number of entries, {entries}"));
+    }
+    if codes.values.len() as u64 != entries {
+        return malformed(format!("{entries} indices but {} values", codes.values.len()));
+    }
+    if let Some(t) = codes.indptr.windows(2).position(|w| w[0] > w[1]) {
+        return malformed(format!("indptr falls at token {t}"));
+    }
+    for t in 0..codes.tokens() {
+        let (features, values) = codes.row(t);
+        if features.windows(2).any(|w| w[0] >= w[1]) {
+            return malformed(format!("the indices of token {t} do not ascend"));
+        }
+        if let Some(&last) = features.last()
+            && last as usize >= codes.n_features
+        {
+            return malformed(format!("feature {last} at token {t} of {} features", codes.n_features));
+        }
+        if let Some(k) = values.iter().position(|v| !v.is_finite()) {
+            let (feature, value) = (features[k] as usize, values[k]);
+            return Err(CorrelationError::NotFinite { feature, token: t, value });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! MPPC: for each feature of one model, the largest Pearson correlation with any feature of another model over
+//! the same tokens (paper section 3), with its neuron baseline and its null.
+//!
+//! - [`correlate`]: two SAEs, both directions. [`mppc_layers`]: all layer pairs of two models.
+//! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
+//! - [`shuffle_tokens`]: the null. What is left of MPPC when tokens no longer correspond.
+//! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
+//! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth_spearman`]: what is reported.
+//!
+//! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
+//! feature is without variance when all its values are equal, exactly; it has MPPC NaN and is no candidate.
+//!
+//! Not supported: merging results of different token ranges (the maximum comes too late for that).
+
+mod correlate;
+mod dense;
+mod error;
+mod layers;
+mod moments;
+mod null;
+mod standard;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use crate::kernels::Best;
+pub use correlate::{Correlation, correlate, correlate_dense, from_dense};
+pub use dense::DenseCorrelator;
+pub use error::CorrelationError;
+pub use layers::{LayerBest, LayerResult, Layers, mppc_layers};
+pub use moments::{DensityFilter, Moment, moments};
+pub use null::shuffle_tokens;
+pub use summary::{Summary, best_layer, depth_spearman, layer_mean, spearman, summarize};
