@@ -13,3 +13,7 @@ pub mod model;
 pub mod rng;
 pub mod sae;
 pub mod universality;
+//! lib
+
+pub mod corpus;
+pub mod rng;
