@@ -6,12 +6,22 @@
 //! before (checkpoint shapes, token ids, widths).
 
 mod activation;
+mod columns;
+mod cross_entropy;
+mod elementwise;
+mod embed;
 mod layer_norm;
 mod matmul;
 mod par;
+mod rms_norm;
 #[cfg(test)]
 mod testing;
 
 pub use activation::Activation;
+pub use columns::{columns, paste};
+pub use cross_entropy::cross_entropy;
+pub use elementwise::{Binary, Unary, map, zip};
+pub use embed::embed;
 pub use layer_norm::layer_norm;
 pub use matmul::{Layout, Product, matmul};
+pub use rms_norm::rms_norm;
