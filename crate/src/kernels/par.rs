@@ -56,3 +56,20 @@ pub(crate) fn zip3(
         f(0, a, b, c);
     }
 }
+
+/// Sets every element of `out` to `f(i)`, which costs about as much as `work` elements of a row.
+pub(crate) fn each<T: Send>(
+    out: &mut [T],
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables))] work: usize,
+    f: impl Fn(usize) -> T + Sync + Send,
+) {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        if out.len().saturating_mul(work) >= 4_096 {
+            out.par_iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+            return;
+        }
+    }
+    out.iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+}
