@@ -316,8 +316,8 @@ mod tests {
                     let scan = case.run(engine);
                     assert_eq!(scan.y.shape(), [shape[0], shape[1], shape[2]]);
                     assert_eq!(scan.h.shape(), [shape[0], shape[2], shape[3]]);
-                    // The state forgets, so roundings (2⁻²⁴ a step, and up to 2⁻²¹ in the exponential of
-                    // Δ·A, which is at most 13 in size) do not pile up; y sums up to 130 of them.
+                    // The state forgets, so roundings (2⁻²⁴ a step, and 2e-7 in the exponential plus 2⁻²⁴
+                    // of Δ·A, which is at most 13 in size) do not pile up; y sums up to 130 of them.
                     close(engine, &scan.y, &y, 3e-6);
                     close(engine, &scan.h, &h, 3e-6);
                 });
