@@ -5,6 +5,7 @@
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
+mod activation;
 mod adam;
 mod age;
 mod column_sums;
@@ -12,6 +13,7 @@ mod count_rows;
 mod decoder_penalty;
 mod divide_rows;
 mod layer_norm;
+mod matmul;
 mod only_dead;
 mod par;
 mod row_norms;
@@ -25,6 +27,7 @@ mod sparsify;
 mod testing;
 mod topk;
 
+pub use activation::Activation;
 pub use adam::{AdamStep, adam};
 pub use age::age;
 pub use column_sums::column_sums;
@@ -32,6 +35,7 @@ pub use count_rows::count_rows;
 pub use decoder_penalty::decoder_penalty;
 pub use divide_rows::divide_rows;
 pub use layer_norm::layer_norm;
+pub use matmul::{Layout, Product, matmul};
 pub use only_dead::only_dead;
 pub use row_norms::row_norms;
 pub use row_spread::row_spread;

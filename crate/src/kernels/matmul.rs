@@ -1,0 +1,485 @@
+//! Matrix products with what follows them in a network: act(a·b + bias) + residual.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::activation::Activation;
+use super::par;
+use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
+
+static REGISTERS: Shader = Shader {
+    name: "matmul",
+    wgsl: concat!(
+        include_str!("../../../shaders/matmul.wgsl"),
+        include_str!("../../../shaders/activation.wgsl")
+    ),
+};
+
+static TILED: Shader = Shader {
+    name: "matmul_tiled",
+    wgsl: concat!(
+        include_str!("../../../shaders/matmul_tiled.wgsl"),
+        include_str!("../../../shaders/activation.wgsl")
+    ),
+};
+
+/// Which axes a product contracts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Layout {
+    /// a [.., K] · b [N, K]ᵀ → [.., N]: activations by a weight as checkpoints store it.
+    #[default]
+    Nt,
+    /// a [.., K] · b [K, N] → [.., N].
+    Nn,
+    /// a [.., M]ᵀ · b [.., N] → [M, N], summed over all rows: the gradient of a weight.
+    Tn,
+}
+
+/// What [`matmul`] computes around the product. The default is the bare product of [`Layout::Nt`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Product<'a> {
+    /// Which axes are contracted.
+    pub layout: Layout,
+    /// [N], added to every row of the product.
+    pub bias: Option<&'a Tensor>,
+    /// Applied to product and bias.
+    pub activation: Activation,
+    /// Shaped like the result, added last.
+    pub residual: Option<&'a Tensor>,
+}
+
+/// Size of a product and the strides of its operands: A[i, l] = a[i·a_row + l·a_k], B[l, j] = b[j·b_col + l·b_k].
+#[derive(Debug, Clone, Copy)]
+struct Dims {
+    m: usize,
+    n: usize,
+    k: usize,
+    a_row: usize,
+    a_k: usize,
+    b_col: usize,
+    b_k: usize,
+}
+
+impl Dims {
+    fn new(a: &Tensor, b: &Tensor, layout: Layout) -> Self {
+        let (a_rows, a_cols) = a.rows_cols();
+        let (b_rows, b_cols) = b.rows_cols();
+        let fits = match layout {
+            Layout::Nt => a_cols == b_cols,
+            Layout::Nn => a_cols == b_rows,
+            Layout::Tn => a_rows == b_rows,
+        };
+        assert!(fits, "matmul {layout:?} of {a:?} and {b:?}");
+        match layout {
+            Layout::Nt => {
+                Self { m: a_rows, n: b_rows, k: a_cols, a_row: a_cols, a_k: 1, b_col: b_cols, b_k: 1 }
+            }
+            Layout::Nn => {
+                Self { m: a_rows, n: b_cols, k: a_cols, a_row: a_cols, a_k: 1, b_col: 1, b_k: b_cols }
+            }
+            Layout::Tn => {
+                Self { m: a_cols, n: b_cols, k: a_rows, a_row: 1, a_k: a_cols, b_col: 1, b_k: b_cols }
+            }
+        }
+    }
+}
+
+/// How a GPU computes a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    /// 8 × 8 results an invocation, no workgroup memory.
+    Registers,
+    /// A 64 × 64 tile a workgroup, slices of the operands in workgroup memory.
+    Tiled,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    variant: Variant,
+    /// Workgroups.
+    groups: usize,
+}
+
+impl Plan {
+    /// The plan for an m × n result. On software adapters a barrier costs more than what it shares saves: a
+    /// 1,024 × 768 × 3,072 product runs 2.5 times as fast without workgroup memory.
+    fn new(m: usize, n: usize, software: bool) -> Self {
+        if software { Self::of(Variant::Registers, m, n) } else { Self::of(Variant::Tiled, m, n) }
+    }
+
+    fn of(variant: Variant, m: usize, n: usize) -> Self {
+        let groups = match variant {
+            Variant::Registers => (m.div_ceil(8) * n.div_ceil(8)).div_ceil(64),
+            Variant::Tiled => m.div_ceil(64) * n.div_ceil(64),
+        };
+        Self { variant, groups }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_row: u32,
+    a_k: u32,
+    b_col: u32,
+    b_k: u32,
+    activation: u32,
+    has_bias: u32,
+    has_residual: u32,
+    _pad: [u32; 2],
+}
+
+/// act(a·b + bias) + residual, as `product` says; sums are of f32 in f32.
+///
+/// The result has a's leading axes and N columns ([`Layout::Tn`]: [M, N]). An empty sum (K = 0) is zero.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn matmul(a: &Tensor, b: &Tensor, product: &Product<'_>) -> Tensor {
+    let dims = Dims::new(a, b, product.layout);
+    let shape = match (product.layout, a.shape()) {
+        (Layout::Tn, _) | (_, []) => vec![dims.m, dims.n],
+        (_, [leading @ .., _]) => [leading, &[dims.n]].concat(),
+    };
+    if let Some(bias) = product.bias {
+        assert_eq!(bias.shape(), [dims.n], "matmul bias");
+    }
+    if let Some(residual) = product.residual {
+        assert_eq!(residual.shape(), shape, "matmul residual");
+    }
+    match a.engine().backend() {
+        Backend::Cpu => {
+            let mut y = twin(a.f32s(), b.f32s(), &dims);
+            finish(&mut y, dims.n, product);
+            Tensor::from_f32(a.engine(), &shape, y)
+        }
+        Backend::Gpu(gpu) => {
+            let y = Tensor::output(a.engine(), &shape, Dtype::F32);
+            if !y.is_empty() {
+                let plan = Plan::new(dims.m, dims.n, gpu.adapter.software);
+                record(gpu, plan, &dims, product, [a, b, &y]);
+            }
+            y
+        }
+    }
+}
+
+fn record(gpu: &Gpu, plan: Plan, dims: &Dims, product: &Product<'_>, [a, b, y]: [&Tensor; 3]) {
+    gpu.dispatch(&Dispatch {
+        shader: match plan.variant {
+            Variant::Registers => &REGISTERS,
+            Variant::Tiled => &TILED,
+        },
+        constants: &[],
+        params: bytemuck::bytes_of(&Params {
+            m: dims.m as u32,
+            n: dims.n as u32,
+            k: dims.k as u32,
+            a_row: dims.a_row as u32,
+            a_k: dims.a_k as u32,
+            b_col: dims.b_col as u32,
+            b_k: dims.b_k as u32,
+            activation: product.activation.code(),
+            has_bias: product.bias.is_some().into(),
+            has_residual: product.residual.is_some().into(),
+            _pad: [0; 2],
+        }),
+        // What is absent is never read, but every binding needs a buffer.
+        inputs: &[a, b, product.bias.unwrap_or(a), product.residual.unwrap_or(a)],
+        outputs: &[y],
+        groups: grid(plan.groups),
+    });
+}
+
+fn twin(a: &[f32], b: &[f32], dims: &Dims) -> Vec<f32> {
+    let &Dims { m, n, k, .. } = dims;
+    let mut y = vec![0.0; m * n];
+    if y.is_empty() || k == 0 {
+        return y;
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    let parallelism = gemm::Parallelism::Rayon(0);
+    #[cfg(target_arch = "wasm32")]
+    let parallelism = gemm::Parallelism::None;
+    // SAFETY: `Dims::new` made the strides from the shapes of the tensors, whose slices are as long as their
+    // shapes say, so every element that m, n, k and the strides reach lies inside; y has m·n elements and
+    // is borrowed by nobody else.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            y.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.as_ptr(),
+            dims.a_k as isize,
+            dims.a_row as isize,
+            b.as_ptr(),
+            dims.b_col as isize,
+            dims.b_k as isize,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+    y
+}
+
+/// Bias, activation and residual, after the product `y` of rows of `n`.
+fn finish(y: &mut [f32], n: usize, product: &Product<'_>) {
+    let &Product { bias, activation, residual, .. } = product;
+    if bias.is_none() && residual.is_none() && activation == Activation::None {
+        return;
+    }
+    let bias = bias.map(Tensor::f32s);
+    let residual = residual.map(Tensor::f32s);
+    par::rows(y, n, |r, y| {
+        if let Some(bias) = bias {
+            y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+        if activation != Activation::None {
+            y.iter_mut().for_each(|y| *y = activation.apply(*y));
+        }
+        if let Some(residual) = residual {
+            y.iter_mut().zip(&residual[r * n..]).for_each(|(y, x)| *y += x);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Engine;
+    use crate::kernels::activation::float64;
+    use crate::kernels::testing::{self, close, each_engine, engines};
+
+    const LAYOUTS: [Layout; 3] = [Layout::Nt, Layout::Nn, Layout::Tn];
+    const VARIANTS: [Variant; 2] = [Variant::Registers, Variant::Tiled];
+
+    /// Error allowed for f32 sums of `k` products of normal values, relative to the largest result. Each of the
+    /// K additions rounds a partial sum no larger than that by up to 2⁻²⁴, half of it typically, in either
+    /// direction: √K·2⁻²⁵, of which three are allowed for the worst element, and two roundings more for what
+    /// follows the sum. 5e-6 at K = 3,072.
+    fn tolerance(k: usize) -> f64 {
+        (3.0 * (k as f64).sqrt() + 4.0) * f64::from(f32::EPSILON) / 4.0
+    }
+
+    fn shapes(layout: Layout, [m, n, k]: [usize; 3]) -> ([usize; 2], [usize; 2]) {
+        match layout {
+            Layout::Nt => ([m, k], [n, k]),
+            Layout::Nn => ([m, k], [k, n]),
+            Layout::Tn => ([k, m], [k, n]),
+        }
+    }
+
+    fn reference(layout: Layout, [m, n, k]: [usize; 3], a: &[f32], b: &[f32]) -> Vec<f64> {
+        let mut y = vec![0.0; m * n];
+        for (i, row) in y.chunks_mut(n.max(1)).enumerate() {
+            for (j, y) in row.iter_mut().enumerate() {
+                *y = (0..k)
+                    .map(|l| {
+                        let (ia, ib) = match layout {
+                            Layout::Nt => (i * k + l, j * k + l),
+                            Layout::Nn => (i * k + l, l * n + j),
+                            Layout::Tn => (l * m + i, l * n + j),
+                        };
+                        f64::from(a[ia]) * f64::from(b[ib])
+                    })
+                    .sum();
+            }
+        }
+        y
+    }
+
+    /// The bare product by a variant that the adapter would not choose.
+    fn forced(variant: Variant, a: &Tensor, b: &Tensor, product: &Product<'_>) -> Tensor {
+        let Backend::Gpu(gpu) = a.engine().backend() else { panic!("a GPU is needed") };
+        let dims = Dims::new(a, b, product.layout);
+        let y = Tensor::output(a.engine(), &[dims.m, dims.n], Dtype::F32);
+        record(gpu, Plan::of(variant, dims.m, dims.n), &dims, product, [a, b, &y]);
+        y
+    }
+
+    fn tensor(engine: &Engine, shape: &[usize], values: &[f32]) -> Tensor {
+        Tensor::from_f32(engine, shape, values.to_vec())
+    }
+
+    #[test]
+    fn every_layout_and_variant_agrees_with_float64() {
+        let sizes = [
+            [1, 1, 1],
+            [1, 5, 3],
+            [7, 1, 9],
+            [64, 64, 16],
+            [65, 63, 17],
+            [8, 8, 8],
+            [9, 70, 33],
+            [70, 9, 64],
+            [70, 66, 1],
+            [9, 10, 3_072],
+        ];
+        for layout in LAYOUTS {
+            for size in sizes {
+                let (sa, sb) = shapes(layout, size);
+                let a = testing::normal(1, sa.iter().product());
+                let b = testing::normal(2, sb.iter().product());
+                let want = reference(layout, size, &a, &b);
+                let k = size[2];
+                let product = Product { layout, ..Product::default() };
+                each_engine(|engine| {
+                    let (a, b) = (tensor(engine, &sa, &a), tensor(engine, &sb, &b));
+                    close(engine, &matmul(&a, &b, &product), &want, tolerance(k));
+                    if matches!(engine.backend(), Backend::Gpu(_)) {
+                        for variant in VARIANTS {
+                            close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn adds_bias_activates_and_adds_the_residual() {
+        type Reference = fn(f64) -> f64;
+        let activations: [(Activation, Reference); 5] = [
+            (Activation::None, |x| x),
+            (Activation::Gelu, float64::gelu),
+            (Activation::Silu, float64::silu),
+            (Activation::Softplus, float64::softplus),
+            (Activation::Relu, |x| x.max(0.0)),
+        ];
+        let [m, n, k] = [19, 67, 21];
+        let a = testing::normal(1, m * k);
+        let b = testing::normal(2, n * k);
+        let bias = testing::normal(3, n);
+        let residual = testing::normal(4, m * n);
+        let bare = reference(Layout::Nt, [m, n, k], &a, &b);
+        for (activation, act) in activations {
+            for (has_bias, has_residual) in [(true, true), (true, false), (false, true)] {
+                let want: Vec<f64> = bare
+                    .iter()
+                    .enumerate()
+                    .map(|(i, y)| {
+                        let bias = if has_bias { f64::from(bias[i % n]) } else { 0.0 };
+                        let residual = if has_residual { f64::from(residual[i]) } else { 0.0 };
+                        act(y + bias) + residual
+                    })
+                    .collect();
+                each_engine(|engine| {
+                    let a = tensor(engine, &[1, m, k], &a);
+                    let b = tensor(engine, &[n, k], &b);
+                    let bias = tensor(engine, &[n], &bias);
+                    let residual = tensor(engine, &[1, m, n], &residual);
+                    let product = Product {
+                        bias: has_bias.then_some(&bias),
+                        activation,
+                        residual: has_residual.then_some(&residual),
+                        ..Product::default()
+                    };
+                    let y = matmul(&a, &b, &product);
+                    assert_eq!(y.shape(), [1, m, n]);
+                    close(engine, &y, &want, tolerance(k));
+                    if matches!(engine.backend(), Backend::Gpu(_)) {
+                        for variant in VARIANTS {
+                            close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn empty_sums_are_zero_and_empty_results_are_empty() {
+        each_engine(|engine| {
+            for layout in LAYOUTS {
+                for size in [[3, 70, 0], [0, 4, 5], [4, 0, 5], [0, 0, 0]] {
+                    let (sa, sb) = shapes(layout, size);
+                    let product = Product { layout, ..Product::default() };
+                    let y = matmul(&Tensor::zeros(engine, &sa), &Tensor::zeros(engine, &sb), &product);
+                    assert_eq!(y.shape(), &size[..2]);
+                    close(engine, &y, &vec![0.0; size[0] * size[1]], 0.0);
+                }
+            }
+            // The bias of an empty sum is the bias.
+            let bias = Tensor::from_f32(engine, &[2], vec![1.0, 2.0]);
+            let product = Product { bias: Some(&bias), ..Product::default() };
+            let y = matmul(&Tensor::zeros(engine, &[3, 0]), &Tensor::zeros(engine, &[2, 0]), &product);
+            close(engine, &y, &[1.0, 2.0, 1.0, 2.0, 1.0, 2.0], 0.0);
+        });
+    }
+
+    #[test]
+    fn nan_and_infinity_reach_their_row_and_column_only() {
+        let [m, n, k] = [10, 70, 5];
+        let mut a = testing::normal(1, m * k);
+        let mut b = testing::normal(2, n * k);
+        a[9 * k + 4] = f32::NAN;
+        b[69 * k] = f32::INFINITY;
+        for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+            let check = |y: &Tensor| {
+                let y = pollster::block_on(y.read_f32()).unwrap();
+                for (i, v) in y.iter().enumerate() {
+                    let (row, col) = (i / n, i % n);
+                    match (row, col) {
+                        (9, _) => assert!(v.is_nan(), "{row}, {col}: {v}"),
+                        (_, 69) => assert!(!v.is_normal() || activation == Activation::Gelu, "{row}: {v}"),
+                        _ => assert!(v.is_finite(), "{row}, {col}: {v}"),
+                    }
+                }
+            };
+            let product = Product { activation, ..Product::default() };
+            each_engine(|engine| {
+                let (a, b) = (tensor(engine, &[m, k], &a), tensor(engine, &[n, k], &b));
+                check(&matmul(&a, &b, &product));
+                if matches!(engine.backend(), Backend::Gpu(_)) {
+                    for variant in VARIANTS {
+                        check(&forced(variant, &a, &b, &product));
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn more_tiles_than_one_dimension_of_workgroups() {
+        // An empty sum, so that the residual is the result.
+        let m = 65_600 * 64;
+        let residual = testing::uniform(1, m);
+        let want: Vec<f64> = residual.iter().map(|&v| f64::from(v)).collect();
+        let engine = &engines()[2];
+        let residual = tensor(engine, &[m, 1], &residual);
+        let product = Product { residual: Some(&residual), ..Product::default() };
+        let (a, b) = (Tensor::zeros(engine, &[m, 0]), Tensor::zeros(engine, &[1, 0]));
+        close(engine, &forced(Variant::Tiled, &a, &b, &product), &want, 0.0);
+    }
+
+    #[test]
+    fn plans_count_their_workgroups() {
+        let plan = |m, n, software| {
+            let p = Plan::new(m, n, software);
+            (p.variant, p.groups)
+        };
+        assert_eq!(plan(64, 64, false), (Variant::Tiled, 1));
+        assert_eq!(plan(65, 64, false), (Variant::Tiled, 2));
+        assert_eq!(plan(1_024, 3_072, false), (Variant::Tiled, 16 * 48));
+        assert_eq!(plan(64, 64, true), (Variant::Registers, 1));
+        assert_eq!(plan(65, 64, true), (Variant::Registers, 2));
+        assert_eq!(plan(1, 1, true), (Variant::Registers, 1));
+    }
+
+    #[test]
+    #[should_panic(expected = "matmul Nt")]
+    fn refuses_operands_that_do_not_fit() {
+        let engine = Engine::cpu();
+        matmul(&Tensor::zeros(&engine, &[2, 3]), &Tensor::zeros(&engine, &[3, 2]), &Product::default());
+    }
+}

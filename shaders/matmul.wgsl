@@ -1,0 +1,120 @@
+// out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides. No workgroup memory: each
+// invocation keeps 8 × 8 results in registers, the fastest form where barriers are slow (software adapters).
+// Followed by activation.wgsl.
+
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_row: u32, // A[i, l] = a[i * a_row + l * a_k]
+    a_k: u32,
+    b_col: u32, // B[l, j] = b[j * b_col + l * b_k]
+    b_k: u32,
+    activation: u32,
+    has_bias: u32,
+    has_residual: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [n], or anything without has_bias
+@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, n], or anything without has_residual
+@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, n]
+
+const TILE: u32 = 8u;
+const LANES: u32 = 64u;
+
+fn store(row: u32, col: u32, sum: f32) {
+    if row >= p.m || col >= p.n {
+        return;
+    }
+    var value = sum;
+    if p.has_bias != 0u {
+        value += bias[col];
+    }
+    value = activate(p.activation, value);
+    let at = row * p.n + col;
+    if p.has_residual != 0u {
+        value += residual[at];
+    }
+    out[at] = value;
+}
+
+fn store_row(row: u32, col: u32, low: vec4<f32>, high: vec4<f32>) {
+    store(row, col, low.x);
+    store(row, col + 1u, low.y);
+    store(row, col + 2u, low.z);
+    store(row, col + 3u, low.w);
+    store(row, col + 4u, high.x);
+    store(row, col + 5u, high.y);
+    store(row, col + 6u, high.z);
+    store(row, col + 7u, high.w);
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) num: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = (wid.x + wid.y * num.x) * LANES + lane;
+    let tile_cols = (p.n + TILE - 1u) / TILE;
+    let row = tile / tile_cols * TILE;
+    let col = tile % tile_cols * TILE;
+    if row >= p.m {
+        return;
+    }
+
+    // Rows and columns past the edge repeat the last one; their results are not stored.
+    let last_row = (p.m - 1u) * p.a_row;
+    let a0 = row * p.a_row;
+    let a1 = min(a0 + p.a_row, last_row);
+    let a2 = min(a1 + p.a_row, last_row);
+    let a3 = min(a2 + p.a_row, last_row);
+    let a4 = min(a3 + p.a_row, last_row);
+    let a5 = min(a4 + p.a_row, last_row);
+    let a6 = min(a5 + p.a_row, last_row);
+    let a7 = min(a6 + p.a_row, last_row);
+    let last_col = (p.n - 1u) * p.b_col;
+    let b0 = col * p.b_col;
+    let b1 = min(b0 + p.b_col, last_col);
+    let b2 = min(b1 + p.b_col, last_col);
+    let b3 = min(b2 + p.b_col, last_col);
+    let b4 = min(b3 + p.b_col, last_col);
+    let b5 = min(b4 + p.b_col, last_col);
+    let b6 = min(b5 + p.b_col, last_col);
+    let b7 = min(b6 + p.b_col, last_col);
+
+    // Row i of the tile: columns 0 to 3 in `l`, 4 to 7 in `h`.
+    var l0 = vec4<f32>(); var h0 = vec4<f32>();
+    var l1 = vec4<f32>(); var h1 = vec4<f32>();
+    var l2 = vec4<f32>(); var h2 = vec4<f32>();
+    var l3 = vec4<f32>(); var h3 = vec4<f32>();
+    var l4 = vec4<f32>(); var h4 = vec4<f32>();
+    var l5 = vec4<f32>(); var h5 = vec4<f32>();
+    var l6 = vec4<f32>(); var h6 = vec4<f32>();
+    var l7 = vec4<f32>(); var h7 = vec4<f32>();
+    for (var k = 0u; k < p.k; k++) {
+        let at = k * p.a_k;
+        let bt = k * p.b_k;
+        let low = vec4(b[b0 + bt], b[b1 + bt], b[b2 + bt], b[b3 + bt]);
+        let high = vec4(b[b4 + bt], b[b5 + bt], b[b6 + bt], b[b7 + bt]);
+        let v0 = a[a0 + at]; l0 += v0 * low; h0 += v0 * high;
+        let v1 = a[a1 + at]; l1 += v1 * low; h1 += v1 * high;
+        let v2 = a[a2 + at]; l2 += v2 * low; h2 += v2 * high;
+        let v3 = a[a3 + at]; l3 += v3 * low; h3 += v3 * high;
+        let v4 = a[a4 + at]; l4 += v4 * low; h4 += v4 * high;
+        let v5 = a[a5 + at]; l5 += v5 * low; h5 += v5 * high;
+        let v6 = a[a6 + at]; l6 += v6 * low; h6 += v6 * high;
+        let v7 = a[a7 + at]; l7 += v7 * low; h7 += v7 * high;
+    }
+    store_row(row, col, l0, h0);
+    store_row(row + 1u, col, l1, h1);
+    store_row(row + 2u, col, l2, h2);
+    store_row(row + 3u, col, l3, h3);
+    store_row(row + 4u, col, l4, h4);
+    store_row(row + 5u, col, l5, h5);
+    store_row(row + 6u, col, l6, h6);
+    store_row(row + 7u, col, l7, h7);
+}
