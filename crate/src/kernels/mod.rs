@@ -24,7 +24,7 @@ mod sae_input;
 mod sae_output;
 mod sparsify;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod topk;
 
 pub use activation::Activation;
