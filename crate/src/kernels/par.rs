@@ -40,9 +40,9 @@ pub(crate) fn zip3(
     c: &mut [f32],
     f: impl Fn(usize, &mut [f32], &mut [f32], &mut [f32]) + Sync + Send,
 ) {
-    const STRETCH: usize = 16_384;
     #[cfg(not(target_arch = "wasm32"))]
     {
+        const STRETCH: usize = 16_384;
         use rayon::prelude::*;
         a.par_chunks_mut(STRETCH)
             .zip(b.par_chunks_mut(STRETCH))
@@ -51,8 +51,22 @@ pub(crate) fn zip3(
             .for_each(|(i, ((a, b), c))| f(i * STRETCH, a, b, c));
     }
     #[cfg(target_arch = "wasm32")]
+    f(0, a, b, c);
+}
+
+/// Sets every element of `out` to `f(i)`, which costs about as much as `work` elements of a row.
+pub(crate) fn each<T: Send>(
+    out: &mut [T],
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables))] work: usize,
+    f: impl Fn(usize) -> T + Sync + Send,
+) {
+    #[cfg(not(target_arch = "wasm32"))]
     {
-        let _ = STRETCH;
-        f(0, a, b, c);
+        use rayon::prelude::*;
+        if out.len().saturating_mul(work) >= 4_096 {
+            out.par_iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+            return;
+        }
     }
+    out.iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
 }
