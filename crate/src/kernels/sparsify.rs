@@ -100,7 +100,7 @@ mod tests {
             // About one in seven is not zero.
             let x: Vec<f32> = testing::normal(5, rows * cols)
                 .iter()
-                .map(|&v| if v > 1.1 || v < -3.0 { v } else { 0.0 })
+                .map(|&v| if (-3.0..=1.1).contains(&v) { 0.0 } else { v })
                 .collect();
             let mut want = SparseRows { counts: vec![0; rows], indices: Vec::new(), values: Vec::new() };
             for (i, &v) in x.iter().enumerate().filter(|(_, v)| **v != 0.0) {

@@ -54,7 +54,10 @@ impl SaeConfig {
         let value: Value = serde_json::from_slice(bytes)
             .map_err(|e| SaeError::Json { file: file.to_owned(), reason: e.to_string() })?;
         let Value::Object(map) = value else {
-            return Err(SaeError::Json { file: file.to_owned(), reason: "it is another kind of value".into() });
+            return Err(SaeError::Json {
+                file: file.to_owned(),
+                reason: "it is another kind of value".into(),
+            });
         };
         let keys = Keys { file, map: &map };
         let metadata = match map.get("metadata") {
@@ -288,7 +291,10 @@ mod tests {
     fn says_what_is_wrong() {
         let v6 = |extra: &str| format!(r#"{{"d_in": 8, "d_sae": 16, "metadata": {{}}{extra}}}"#);
         for (json, error) in [
-            ("{".to_owned(), "dir/cfg.json: not a JSON object (EOF while parsing an object at line 1 column 1)"),
+            (
+                "{".to_owned(),
+                "dir/cfg.json: not a JSON object (EOF while parsing an object at line 1 column 1)",
+            ),
             ("[1]".to_owned(), "dir/cfg.json: not a JSON object (it is another kind of value)"),
             (v6(""), "dir/cfg.json: the key `architecture` is missing; a SAELens configuration has it"),
             (

@@ -96,7 +96,9 @@ pub enum SaeError {
         want: &'static str,
     },
     /// A weight is NaN or infinite.
-    #[error("{file}: the tensor `{tensor}` holds {value} at element {index}; the file is damaged, so get it again")]
+    #[error(
+        "{file}: the tensor `{tensor}` holds {value} at element {index}; the file is damaged, so get it again"
+    )]
     NotFinite {
         /// The file.
         file: String,
@@ -108,7 +110,9 @@ pub enum SaeError {
         value: f32,
     },
     /// The SAE was made for activations of another width.
-    #[error("{name}: the SAE reads activations of width {d_in}, but these have width {width}; use the SAE of this model")]
+    #[error(
+        "{name}: the SAE reads activations of width {d_in}, but these have width {width}; use the SAE of this model"
+    )]
     Width {
         /// The SAE.
         name: String,
