@@ -7,3 +7,5 @@ pub mod gpu;
 pub mod kernels;
 pub mod lab;
 pub mod sae;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

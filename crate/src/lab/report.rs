@@ -97,11 +97,11 @@ pub struct Direction {
     /// MPPC of the filtered features against the other model's tokens in shuffled order.
     pub null: Summary,
     /// Mean over the filtered features of layer `[i]` of their best correlation within the other model's layer `[j]`.
-    pub layer_mean: Vec<Vec<f64>>,
+    pub layer_mean: Vec<Vec<Option<f64>>>,
     /// How many filtered features of layer `[i]` have their best partner in layer `[j]`.
     pub best_layer: Vec<Vec<usize>>,
     /// Spearman correlation between a filtered feature's layer and its partner's layer.
-    pub depth_spearman: f64,
+    pub depth_spearman: Option<f64>,
 }
 
 /// A distribution of MPPC values.

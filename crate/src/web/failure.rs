@@ -1,0 +1,49 @@
+//! Errors as the page shows them.
+
+use serde::Serialize;
+
+use super::stand_in::LabError;
+use crate::gpu::GpuError;
+
+/// An error: what is wrong, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Serialize, tsify_next::Tsify)]
+#[tsify(into_wasm_abi)]
+pub struct Failure {
+    /// A word for programs: `engine`, `model`, `corpus`, `run` or `cancelled`.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do; empty when there is nothing to do.
+    pub hint: String,
+}
+
+impl Failure {
+    /// The lab's errors are one line, `what is wrong; what to do`.
+    pub(super) fn new(code: &str, line: &str) -> Self {
+        let (message, hint) = line.split_once("; ").unwrap_or((line, ""));
+        Self { code: code.to_owned(), message: message.to_owned(), hint: hint.to_owned() }
+    }
+}
+
+impl From<GpuError> for Failure {
+    fn from(e: GpuError) -> Self {
+        Self::new("engine", &e.to_string())
+    }
+}
+
+impl From<LabError> for Failure {
+    fn from(e: LabError) -> Self {
+        let code = match e {
+            LabError::Cancelled => "cancelled",
+            LabError::Corpus(_) => "corpus",
+        };
+        Self::new(code, &e.to_string())
+    }
+}
+
+impl From<Failure> for wasm_bindgen::JsValue {
+    fn from(failure: Failure) -> Self {
+        // A struct of three strings always converts.
+        serde_wasm_bindgen::to_value(&failure).unwrap_or_else(|e| e.into())
+    }
+}
