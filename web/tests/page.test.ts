@@ -2,7 +2,7 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { open } from './browser.mjs';
-import { fixture } from './fixture.mjs';
+import { fixture } from './fixture';
 
 // In a folder of the server: nothing on the page may count on the root.
 const FOLDER = '/some/folder/';

@@ -40,10 +40,3 @@ impl From<LabError> for Failure {
         Self::new(code, &e.to_string())
     }
 }
-
-impl From<Failure> for wasm_bindgen::JsValue {
-    fn from(failure: Failure) -> Self {
-        // A struct of three strings always converts.
-        serde_wasm_bindgen::to_value(&failure).unwrap_or_else(|e| e.into())
-    }
-}

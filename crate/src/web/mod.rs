@@ -1,6 +1,6 @@
 //! The page's face: the lab behind wasm-bindgen, made for a module Worker.
 //!
-//! Everything that crosses is a typed value ([`Settings`], [`Progress`], [`Report`], [`Opened`], [`Failure`]);
+//! Everything that crosses is a typed value ([`Settings`], [`Progress`](crate::lab::Progress), [`Report`], [`Opened`], [`Failure`]);
 //! the page's TypeScript uses the types generated from them.
 
 mod failure;
@@ -9,13 +9,14 @@ mod stand_in;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use js_sys::{Function, Map, Uint8Array};
+use js_sys::{Map, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::gpu::{Engine, EngineChoice};
-use crate::lab::{Progress, Report, Settings};
+use crate::lab::{Report, Settings};
 pub use failure::Failure;
 use observer::PageObserver;
 use stand_in::{Corpus, LabModel};
@@ -30,7 +31,7 @@ const CALLBACKS: &str = "export type OnProgress = (progress: Progress) => void;"
 
 #[wasm_bindgen]
 extern "C" {
-    /// A function of the page that takes a [`Progress`].
+    /// A function of the page that takes a [`Progress`](crate::lab::Progress).
     #[wasm_bindgen(typescript_type = "OnProgress")]
     pub type OnProgress;
 }
@@ -57,7 +58,7 @@ pub fn default_settings() -> Settings {
 #[wasm_bindgen]
 pub struct Lab {
     engine: Engine,
-    models: RefCell<BTreeMap<String, LabModel>>,
+    models: RefCell<BTreeMap<String, Rc<LabModel>>>,
     cancelled: Cell<bool>,
 }
 
@@ -96,7 +97,7 @@ impl Lab {
             }
         });
         let model = LabModel::from_files(&self.engine, &name, contents)?;
-        self.models.borrow_mut().insert(name, model);
+        self.models.borrow_mut().insert(name, Rc::new(model));
         Ok(())
     }
 
@@ -120,19 +121,20 @@ impl Lab {
             None => Corpus::builtin(settings.seed),
             Some(bytes) => Corpus::from_bytes(&settings.corpus, &bytes)?,
         };
-        let models = self.models.borrow();
-        let model = |name: &str| {
-            let missing = || Failure::new("model", &format!("{name} is not loaded; add the model first"));
-            models.get(name).ok_or_else(missing)
-        };
-        let tell: Function = on_progress.unchecked_into();
-        let observer = PageObserver::new(tell, &self.cancelled);
-        let pair = (model(&a)?, model(&b)?);
-        Ok(stand_in::reproduce(&self.engine, pair, &corpus, settings, &observer).await?)
+        let (a, b) = (self.model(&a)?, self.model(&b)?);
+        let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
+        Ok(stand_in::reproduce(&self.engine, (&a, &b), &corpus, settings, &observer).await?)
     }
 
     /// Asks the run to stop at its next step.
     pub fn cancel(&self) {
         self.cancelled.set(true);
+    }
+}
+
+impl Lab {
+    fn model(&self, name: &str) -> Result<Rc<LabModel>, Failure> {
+        let missing = || Failure::new("model", &format!("{name} is not loaded; add the model first"));
+        self.models.borrow().get(name).cloned().ok_or_else(missing)
     }
 }

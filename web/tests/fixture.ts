@@ -1,18 +1,18 @@
-// A report with invented figures, for tests of what the page shows. Run as a program, it prints it.
-import { fileURLToPath } from 'node:url';
+import type { Direction, Feature, Report, Subject, Summary } from 'mppc';
+
 
 const BINS = 50;
-const bump = (mean, width, count) => {
+const bump = (mean: number, width: number, count: number): number[] => {
   const weights = Array.from({ length: BINS }, (_, i) => Math.exp(-(((i + 0.5) / BINS - mean) ** 2) / (2 * width ** 2)));
   const total = weights.reduce((sum, w) => sum + w, 0);
   return weights.map((w) => Math.round((w / total) * count));
 };
-const summary = (mean, width, count) => {
+const summary = (mean: number, width: number, count: number): Summary => {
   const histogram = bump(mean, width, count);
   const above = histogram.slice(BINS / 2).reduce((sum, n) => sum + n, 0);
   return { count, mean, median: mean + 0.01, above_half: above / count, histogram };
 };
-const direction = (rows, columns) => ({
+const direction = (rows: number, columns: number): Direction => ({
   all: summary(0.55, 0.2, 5000),
   filtered: summary(0.68, 0.15, 4000),
   neurons: summary(0.35, 0.12, 2000),
@@ -23,7 +23,7 @@ const direction = (rows, columns) => ({
   best_layer: Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => 100 + 10 * i + j)),
   depth_spearman: 0.62,
 });
-const subject = (name, architecture, layers) => ({
+const subject = (name: string, architecture: string, layers: number): Subject => ({
   name,
   architecture,
   layers,
@@ -36,7 +36,7 @@ const subject = (name, architecture, layers) => ({
     kept: 900 - l,
   })),
 });
-const feature = (layer, index) => ({
+const feature = (layer: number, index: number): Feature => ({
   layer,
   index,
   density: 0.0123,
@@ -47,8 +47,8 @@ const feature = (layer, index) => ({
   ],
 });
 
-/** @type {import('mppc').Report} */
-export const fixture = {
+/** A report with invented figures, for tests of what the page shows. */
+export const fixture: Report = {
   version: '0.0.0',
   engine: 'cpu',
   adapter: 'invented figures',
@@ -77,5 +77,3 @@ export const fixture = {
     { stage: 'MPPC', seconds: 8.25 },
   ],
 };
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(JSON.stringify(fixture));
