@@ -55,7 +55,8 @@ fn run_fails(model: &Path, tokens: &str) -> String {
     let (ids, out) = (dir.path().join("t.json"), dir.path().join("out.safetensors"));
     std::fs::write(&ids, tokens).unwrap();
     std::fs::write(&out, "good").unwrap();
-    let line = fails(&["run", text(model), "--tokens", text(&ids), "--hook", "*resid_post", "--save", text(&out)]);
+    let line =
+        fails(&["run", text(model), "--tokens", text(&ids), "--hook", "*resid_post", "--save", text(&out)]);
     assert_eq!(std::fs::read(&out).unwrap(), b"good", "a failed run touched its output");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "a failed run left a file behind");
     line
@@ -127,9 +128,15 @@ fn configs_that_do_not_fit_are_named() {
         std::fs::write(&path, serde_json::to_vec(&map).unwrap()).unwrap();
         run_fails(dir.path(), "[[1]]")
     };
-    assert!(change("neox-parallel", "num_attention_heads", None).contains("the key num_attention_heads is missing"));
+    assert!(
+        change("neox-parallel", "num_attention_heads", None)
+            .contains("the key num_attention_heads is missing")
+    );
     assert!(change("mamba-hf", "num_hidden_layers", None).contains("num_hidden_layers"));
-    assert!(change("neox-parallel", "hidden_act", Some("relu".into())).contains("hidden_act \"relu\" is not supported"));
+    assert!(
+        change("neox-parallel", "hidden_act", Some("relu".into()))
+            .contains("hidden_act \"relu\" is not supported")
+    );
     let scaling = serde_json::json!({ "type": "linear", "factor": 2.0 });
     assert!(change("neox-parallel", "rope_scaling", Some(scaling)).contains("rope_scaling"));
     assert!(change("mamba-hf", "hidden_act", Some("gelu".into())).contains("hidden_act"));
@@ -156,7 +163,8 @@ fn corpora_that_do_not_fit_are_named() {
     let refused = |name: &str, bytes: &[u8]| {
         let corpus = dir.path().join(name);
         std::fs::write(&corpus, bytes).unwrap();
-        let line = fails(&["reproduce", "--corpus", text(&corpus), "--save", text(&report), "--engine", "cpu"]);
+        let line =
+            fails(&["reproduce", "--corpus", text(&corpus), "--save", text(&report), "--engine", "cpu"]);
         assert!(!report.exists(), "a report of nothing");
         line
     };
@@ -181,7 +189,8 @@ fn an_sae_of_another_width_is_refused() {
     let acts = golden("mamba-hf").join("reference.safetensors");
     let sae = golden("saelens-topk");
     let out = dir.path().join("codes.safetensors");
-    let line = fails(&["sae", "encode", text(&sae), text(&acts), "--key", "hook_embed", "--save", text(&out)]);
+    let line =
+        fails(&["sae", "encode", text(&sae), text(&acts), "--key", "hook_embed", "--save", text(&out)]);
     assert!(line.contains("26 wide") && line.contains("23 wide"), "{line}");
     assert!(!out.exists());
     let line = fails(&["sae", "encode", text(&sae), text(&acts), "--key", "nothing", "--save", text(&out)]);
@@ -194,7 +203,18 @@ fn encode_and_correlate_speak_the_documented_files() {
     let (codes, out) = (dir.path().join("codes.safetensors"), dir.path().join("out.safetensors"));
     let sae = golden("saelens-topk");
     let acts = sae.join("reference.safetensors");
-    succeeds(&["sae", "encode", text(&sae), text(&acts), "--key", "acts", "--save", text(&codes), "--engine", "cpu"]);
+    succeeds(&[
+        "sae",
+        "encode",
+        text(&sae),
+        text(&acts),
+        "--key",
+        "acts",
+        "--save",
+        text(&codes),
+        "--engine",
+        "cpu",
+    ]);
     let bytes = std::fs::read(&codes).unwrap();
     let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
     assert_eq!(metadata.metadata().as_ref().unwrap()["n_features"], "61");
@@ -207,8 +227,24 @@ fn encode_and_correlate_speak_the_documented_files() {
     succeeds(&["correlate", text(&codes), text(&codes), "--save", text(&out), "--engine", "cpu"]);
     let bytes = std::fs::read(&out).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let mppc: Vec<f32> = file.tensor("a_to_b.mppc").unwrap().data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-    let argmax: Vec<i32> = file.tensor("a_to_b.argmax").unwrap().data().as_chunks().0.iter().map(|b| i32::from_le_bytes(*b)).collect();
+    let mppc: Vec<f32> = file
+        .tensor("a_to_b.mppc")
+        .unwrap()
+        .data()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect();
+    let argmax: Vec<i32> = file
+        .tensor("a_to_b.argmax")
+        .unwrap()
+        .data()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|b| i32::from_le_bytes(*b))
+        .collect();
     // A feature that fires is its own best partner (or an equal's), one that does not has none.
     for (value, partner) in mppc.iter().zip(&argmax) {
         assert!((value.is_nan() && *partner == -1) || ((value - 1.0).abs() < 1e-5 && *partner >= 0));
@@ -221,7 +257,9 @@ fn encode_and_correlate_speak_the_documented_files() {
 
 #[test]
 fn usage_errors_exit_with_2() {
-    for args in [&["run"][..], &["nonsense"], &["devices", "--engine", "abacus"], &["sae", "train", "tiny-neox"]] {
+    for args in
+        [&["run"][..], &["nonsense"], &["devices", "--engine", "abacus"], &["sae", "train", "tiny-neox"]]
+    {
         assert_eq!(mppc(args).status.code(), Some(2), "{args:?}");
     }
 }

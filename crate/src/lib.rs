@@ -14,3 +14,5 @@ pub mod model;
 pub mod rng;
 pub mod sae;
 pub mod universality;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

@@ -1,2 +1,86 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask lab | test | web | picture`: set up what is missing, build, serve, test.
+
+mod page;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  lab [--port N] [--open]   Set up what is missing, build the page and serve it on this machine only
+                            (port 4173, or the next free one)
+  test [--full]             Set up what is missing and run every test; --full also checks licences
+  web                       Build the page into web/dist, a folder of static files
+  picture                   Build the page and take the README's picture of it, docs/page.png
+  help                      This text
+
+With CI=true a missing tool fails `test`; without it, the step that needs the tool is skipped and says so.
+";
+
+enum Command {
+    Help,
+    Lab { port: Option<u16>, open: bool },
+    Test { full: bool },
+    Web,
+    Picture,
+}
+
+fn parse() -> Result<Command> {
+    use lexopt::prelude::*;
+    let mut parser = lexopt::Parser::from_env();
+    let mut command = match parser.next()? {
+        Some(Value(name)) => match name.to_str() {
+            Some("lab") => Command::Lab { port: None, open: false },
+            Some("test") => Command::Test { full: false },
+            Some("web") => Command::Web,
+            Some("picture") => Command::Picture,
+            Some("help") => Command::Help,
+            _ => bail!("{name:?} is not a command; `cargo xtask help` lists them"),
+        },
+        Some(Long("help") | Short('h')) | None => Command::Help,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    while let Some(arg) = parser.next()? {
+        match (&mut command, arg) {
+            (Command::Lab { port, .. }, Long("port")) => *port = Some(parser.value()?.parse()?),
+            (Command::Lab { open, .. }, Long("open")) => *open = true,
+            (Command::Test { full }, Long("full")) => *full = true,
+            (_, Long("help") | Short('h')) => return Ok(Command::Help),
+            (_, arg) => return Err(arg.unexpected().into()),
+        }
+    }
+    Ok(command)
+}
+
+fn run(command: &Command) -> Result<()> {
+    match *command {
+        Command::Help => print!("{HELP}"),
+        Command::Lab { port, open } => page::serve(port, open)?,
+        Command::Test { full } => test::run(full)?,
+        Command::Web => page::build()?,
+        Command::Picture => page::picture()?,
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let command = match parse() {
+        Ok(command) => command,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -64,10 +64,10 @@ impl SafeFile {
     }
 
     fn data(&self, name: &str) -> Result<(Dtype, &[u8]), CheckpointError> {
-        let info = self.metadata.info(name).ok_or_else(|| CheckpointError::NoTensor {
-            file: self.label.clone(),
-            name: name.to_owned(),
-        })?;
+        let info = self
+            .metadata
+            .info(name)
+            .ok_or_else(|| CheckpointError::NoTensor { file: self.label.clone(), name: name.to_owned() })?;
         let (from, to) = info.data_offsets;
         Ok((info.dtype, &self.bytes[self.start + from..self.start + to]))
     }

@@ -23,8 +23,7 @@ impl Weights {
     pub fn open(files: &Files) -> Result<Self, CheckpointError> {
         const SINGLE: &str = "model.safetensors";
         const INDEX: &str = "model.safetensors.index.json";
-        let mut weights =
-            Self { files: files.clone(), place: BTreeMap::new(), open: RefCell::default() };
+        let mut weights = Self { files: files.clone(), place: BTreeMap::new(), open: RefCell::default() };
         if files.has(SINGLE) {
             for name in weights.file(SINGLE)?.names() {
                 weights.place.insert(name, SINGLE.to_owned());
@@ -37,7 +36,8 @@ impl Weights {
                 reason: reason.to_owned(),
             };
             for (name, file) in map.ok_or_else(|| wrong("has no object weight_map"))? {
-                let file = file.as_str().ok_or_else(|| wrong("weight_map holds a value that is no file name"))?;
+                let file =
+                    file.as_str().ok_or_else(|| wrong("weight_map holds a value that is no file name"))?;
                 weights.place.insert(name.clone(), file.to_owned());
             }
         } else {

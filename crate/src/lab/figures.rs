@@ -33,10 +33,8 @@ pub fn histogram(direction: &Direction, from: &str, to: &str) -> String {
         (&direction.null, NULL, "features, tokens shuffled (null)"),
     ];
     let share = |count: usize, total: usize| count as f64 / total.max(1) as f64;
-    let top = series
-        .iter()
-        .flat_map(|(s, ..)| s.histogram.iter().map(|&n| share(n, s.count)))
-        .fold(0.01, f64::max);
+    let top =
+        series.iter().flat_map(|(s, ..)| s.histogram.iter().map(|&n| share(n, s.count))).fold(0.01, f64::max);
     svg((680, 340), |area| {
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(area)

@@ -16,7 +16,7 @@ figure { margin: 1rem 0; overflow-x: auto } svg { max-width: 100%; height: auto 
 ";
 
 /// The whole page.
-pub fn page(report: &Report) -> String {
+pub(super) fn page(report: &Report) -> String {
     let (a, b) = (&report.a, &report.b);
     let title = format!("{} and {}: how alike are their features?", a.name, b.name);
     html! {

@@ -26,5 +26,5 @@ pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings
 pub use reproduce::{FeatureRow, Reproduction, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;
-pub use subject::LabModel;
+pub use subject::{HookedSae, LabModel};
 pub use train::{TrainPlan, health, train};

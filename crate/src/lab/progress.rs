@@ -1,5 +1,7 @@
 //! How a long run tells where it is, and how it is told to stop.
 
+use std::pin::Pin;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a run is.
@@ -28,6 +30,12 @@ pub trait Observer {
     /// Whether the run should stop now; asked at every step.
     fn cancelled(&self) -> bool {
         false
+    }
+
+    /// Lets the host do something else for a moment; awaited at every step. The page's worker has one thread,
+    /// so this is when the message to stop comes in.
+    fn breathe(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        Box::pin(std::future::ready(()))
     }
 }
 

@@ -78,7 +78,7 @@ pub async fn reproduce(
     }
     let mut stages = Stages::new(observer, STAGES);
 
-    stages.begin("tokens", settings.tokens, "tokens")?;
+    stages.begin("tokens", settings.tokens, "tokens").await?;
     let batches = tokenize((a, b), corpus, &settings)?;
     settings.tokens = batches.iter().map(TokenBatch::kept).sum();
     settings.neuron_tokens = settings.neuron_tokens.min(settings.tokens);
@@ -87,19 +87,19 @@ pub async fn reproduce(
     let codes_b = encode(b, &batches, false, &mut stages).await?;
 
     let pairs = codes_a.len() * codes_b.len();
-    stages.begin("MPPC", pairs, "layer pairs")?;
-    let step = |stages: &mut Stages<'_>, done| match stages.step(done) {
+    stages.begin("MPPC", pairs, "layer pairs").await?;
+    let step = |stages: &mut Stages<'_>, done| match stages.tell(done) {
         Ok(()) => std::ops::ControlFlow::Continue(()),
         Err(_) => std::ops::ControlFlow::Break(()),
     };
     let real = mppc_layers(engine, &codes_a, &codes_b, |done, _| step(&mut stages, done)).await?;
 
-    stages.begin("shuffled-token null", pairs, "layer pairs")?;
+    stages.begin("shuffled-token null", pairs, "layer pairs").await?;
     let shuffled: Vec<Codes> = codes_b.iter().map(|c| shuffle_tokens(c, settings.seed)).collect();
     let null = mppc_layers(engine, &codes_a, &shuffled, |done, _| step(&mut stages, done)).await?;
     drop(shuffled);
 
-    stages.begin("neuron baseline", settings.neuron_tokens, "tokens")?;
+    stages.begin("neuron baseline", settings.neuron_tokens, "tokens").await?;
     let neurons = neuron_baseline(engine, (a, b), &batches, &mut stages).await?;
 
     let filter = DensityFilter { min: settings.min_density, max: settings.max_density };
@@ -161,13 +161,13 @@ async fn encode(
     stages: &mut Stages<'_>,
 ) -> Result<Vec<Codes>, LabError> {
     let total = batches.iter().map(TokenBatch::kept).sum();
-    stages.begin(&format!("{} features", model.name()), total, "tokens")?;
-    let mut all: Vec<Codes> = model.saes.iter().map(|s| Codes::new(s.config().d_sae)).collect();
+    stages.begin(&format!("{} features", model.name()), total, "tokens").await?;
+    let mut all: Vec<Codes> = model.saes.iter().map(|s| Codes::new(s.sae.config.d_sae)).collect();
     for batch in batches {
         for (all, codes) in all.iter_mut().zip(model.codes(batch, center).await?) {
             all.append(&codes);
         }
-        stages.step(all[0].tokens())?;
+        stages.step(all[0].tokens()).await?;
     }
     Ok(all)
 }
@@ -189,7 +189,7 @@ async fn neuron_baseline(
         let batch = beginning(batch, wanted - done);
         correlator.push(&a.neurons(&batch)?, &b.neurons(&batch)?).await?;
         done += batch.kept();
-        stages.step(done)?;
+        stages.step(done).await?;
     }
     let both = correlator.finish()?;
     Ok((both.a_to_b, both.b_to_a))
@@ -240,7 +240,7 @@ fn subject(model: &LabModel, side: &Side<'_>) -> Subject {
     let summary = |i: usize| {
         let codes = &side.codes[i];
         SaeSummary {
-            hook: model.saes[i].config().hook_name.clone(),
+            hook: model.saes[i].hook.clone(),
             features: codes.n_features,
             l0: codes.indices.len() as f64 / codes.tokens() as f64,
             dead: side.moments[i].iter().filter(|m| m.density == 0.0).count(),
@@ -283,7 +283,8 @@ fn best_pairs(real: &Layers, a: &Side<'_>, b: &Side<'_>, contexts: &Contexts<'_>
     let mut all: Vec<(f32, usize, usize, usize, usize)> = Vec::new();
     for (layer, best) in real.best.iter().enumerate() {
         for (index, &mppc) in best.mppc.iter().enumerate() {
-            if let (Ok(to), Ok(partner)) = (usize::try_from(best.layer[index]), usize::try_from(best.argmax[index]))
+            if let (Ok(to), Ok(partner)) =
+                (usize::try_from(best.layer[index]), usize::try_from(best.argmax[index]))
                 && a.kept[layer][index]
                 && b.kept[to][partner]
             {

@@ -14,28 +14,29 @@ pub(super) struct Stages<'a> {
 
 impl<'a> Stages<'a> {
     pub(super) fn new(observer: &'a dyn Observer, stages: usize) -> Self {
-        let now = Progress {
-            stage: String::new(),
-            stage_index: 0,
-            stages,
-            done: 0,
-            total: 0,
-            unit: String::new(),
-        };
+        let now =
+            Progress { stage: String::new(), stage_index: 0, stages, done: 0, total: 0, unit: String::new() };
         Self { observer, now, started: Instant::now(), timings: Vec::new() }
     }
 
     /// Ends the stage before and begins the next one.
-    pub(super) fn begin(&mut self, stage: &str, total: usize, unit: &str) -> Result<(), LabError> {
+    pub(super) async fn begin(&mut self, stage: &str, total: usize, unit: &str) -> Result<(), LabError> {
         self.end();
         self.now.stage = stage.to_owned();
         self.now.stage_index += 1;
         (self.now.total, self.now.unit) = (total, unit.to_owned());
-        self.step(0)
+        self.step(0).await
     }
 
     /// The stage has come this far.
-    pub(super) fn step(&mut self, done: usize) -> Result<(), LabError> {
+    pub(super) async fn step(&mut self, done: usize) -> Result<(), LabError> {
+        self.tell(done)?;
+        self.observer.breathe().await;
+        self.tell(done)
+    }
+
+    /// As [`Stages::step`], where nobody can wait: the host does not get to breathe.
+    pub(super) fn tell(&mut self, done: usize) -> Result<(), LabError> {
         self.now.done = done.min(self.now.total);
         self.observer.progress(&self.now);
         if self.observer.cancelled() { Err(LabError::Cancelled) } else { Ok(()) }

@@ -5,18 +5,26 @@ use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, Tokenizer};
-use crate::sae::{Codes, Sae};
+use crate::sae::{CONFIG_FILE, Codes, Sae, SaeFiles, WEIGHTS_FILE};
 
 use super::LabError;
 
-/// A model, its tokenizer, and one SAE a layer.
+/// A model, its tokenizer, and its SAEs.
 pub struct LabModel {
     /// The model.
     pub model: Model,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// Its SAEs, in the order of the layers.
-    pub saes: Vec<Sae>,
+    pub saes: Vec<HookedSae>,
+}
+
+/// An SAE and the hook it reads.
+pub struct HookedSae {
+    /// Name of the hook point.
+    pub hook: String,
+    /// The SAE.
+    pub sae: Sae,
 }
 
 impl LabModel {
@@ -24,57 +32,19 @@ impl LabModel {
     /// may be none.
     ///
     /// # Errors
-    /// Those of the files; [`LabError::Mismatch`] when two SAEs read the same hook.
-    pub fn load(
-        engine: &Engine,
-        name: &str,
-        files: &Files,
-        saes: Option<&Files>,
-    ) -> Result<Self, LabError> {
+    /// Those of the files; [`LabError::Mismatch`] when an SAE does not fit the model, or two read the same hook.
+    pub fn load(engine: &Engine, name: &str, files: &Files, saes: Option<&Files>) -> Result<Self, LabError> {
         let model = Model::load(engine, name, files)?;
         let tokenizer = Tokenizer::read(files)?;
-        let asked = saes.is_some();
-        let files = saes.cloned().unwrap_or_else(|| files.folder("saes"));
-        let mut found = Vec::new();
-        let hooks = model.hooks(1, 1);
-        for folder in files.folders() {
-            let sae_files = files.folder(&folder);
-            if !sae_files.has("cfg.json") {
-                continue;
-            }
-            let sae = Sae::load(engine, &sae_files)?;
-            let hook = sae.config().hook_name.clone();
-            let place = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
-                LabError::Mismatch(format!(
-                    "{}: the SAE reads {hook}, which {name} does not have",
-                    sae_files.label("cfg.json")
-                ))
-            })?;
-            let width = *hooks[place].shape.last().expect("hooks have axes");
-            if width != sae.config().d_in {
-                return Err(LabError::Mismatch(format!(
-                    "{}: the SAE is {} wide, but {hook} of {name} is {width} wide",
-                    sae_files.label("cfg.json"),
-                    sae.config().d_in
-                )));
-            }
-            found.push((place, sae));
-        }
-        if asked && found.is_empty() {
+        let place = saes.cloned().unwrap_or_else(|| files.folder("saes"));
+        let found = find_saes(&model, &place)?;
+        if saes.is_some() && found.is_empty() {
             return Err(LabError::Mismatch(format!(
-                "{} holds no SAE; expected one folder for each, with cfg.json and sae_weights.safetensors",
-                files.place()
+                "{} holds no SAE; expected one folder for each, with {CONFIG_FILE} and {WEIGHTS_FILE}",
+                place.place()
             )));
         }
-        found.sort_by_key(|(place, _)| *place);
-        if let Some(pair) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(LabError::Mismatch(format!(
-                "{} holds two SAEs of {}; keep one",
-                files.place(),
-                pair[0].1.config().hook_name
-            )));
-        }
-        Ok(Self { model, tokenizer, saes: found.into_iter().map(|(_, sae)| sae).collect() })
+        Ok(Self { model, tokenizer, saes: found })
     }
 
     /// Name of the model.
@@ -82,7 +52,6 @@ impl LabModel {
         self.model.name()
     }
 
-    /// Refuses a batch's ids before any work: a corpus tokenized with a larger vocabulary does not fit.
     fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
         let order = keep.clone();
         let prompts = Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() };
@@ -108,11 +77,11 @@ impl LabModel {
     /// Codes of every SAE on the kept tokens of a batch; with `center`, the mean over d_model is taken from the
     /// activations first.
     pub(super) async fn codes(&self, batch: &TokenBatch, center: bool) -> Result<Vec<Codes>, LabError> {
-        let hooks = self.saes.iter().map(|s| s.config().hook_name.clone()).collect();
+        let hooks = self.saes.iter().map(|s| s.hook.clone()).collect();
         let mut all = Vec::with_capacity(self.saes.len());
-        for (sae, x) in self.saes.iter().zip(self.run(batch, hooks)?) {
+        for (hooked, x) in self.saes.iter().zip(self.run(batch, hooks)?) {
             let x = if center { centered(&x) } else { x };
-            all.push(sae.encode(&x).await?);
+            all.push(hooked.sae.encode(&x).await?);
         }
         Ok(all)
     }
@@ -139,6 +108,34 @@ impl LabModel {
         let width = |name: &String| hooks.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
         self.model.neuron_hooks().iter().filter_map(width).sum()
     }
+}
+
+/// The SAEs in the folders of a place, in the order of the model's hooks. An SAE that does not say which hook it
+/// reads reads the one its folder is named after.
+fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
+    let hooks = model.hooks(1, 1);
+    let mut found: Vec<(usize, HookedSae)> = Vec::new();
+    for folder in place.folders() {
+        let files = place.folder(&folder);
+        if !files.has(CONFIG_FILE) {
+            continue;
+        }
+        let (config, weights) = (files.read(CONFIG_FILE)?, files.read(WEIGHTS_FILE)?);
+        let parts = SaeFiles { name: &files.place(), config: &config, weights: &weights };
+        let sae = Sae::from_files(model.engine(), &parts)?;
+        let hook = sae.config.hook_name.clone().unwrap_or(folder);
+        let file = files.label(CONFIG_FILE);
+        let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
+            LabError::Mismatch(format!("{file}: the SAE reads {hook}, which {} does not have", model.name()))
+        })?;
+        sae.config.check_width(*hooks[at].shape.last().expect("hooks have axes"))?;
+        if found.iter().any(|(other, _)| *other == at) {
+            return Err(LabError::Mismatch(format!("{} holds two SAEs of {hook}; keep one", place.place())));
+        }
+        found.push((at, HookedSae { hook, sae }));
+    }
+    found.sort_by_key(|(at, _)| *at);
+    Ok(found.into_iter().map(|(_, sae)| sae).collect())
 }
 
 /// Rows of a batch's activations [B·T, ..] that stay.

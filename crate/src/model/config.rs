@@ -68,9 +68,9 @@ impl Config {
     /// Refuses a value other than those listed; absent is fine.
     pub(super) fn only(&self, key: &str, supported: &[&str]) -> Result<(), CheckpointError> {
         match self.get(key) {
-            Some(value) if !value.as_str().is_some_and(|v| supported.contains(&v)) => Err(self.error(
-                format!("{key} {value} is not supported; only {} is", supported.join(" or ")),
-            )),
+            Some(value) if !value.as_str().is_some_and(|v| supported.contains(&v)) => {
+                Err(self.error(format!("{key} {value} is not supported; only {} is", supported.join(" or "))))
+            }
             _ => Ok(()),
         }
     }

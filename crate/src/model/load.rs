@@ -17,7 +17,13 @@ impl Loader<'_> {
     }
 
     /// `name.weight` [n, k] and, if there is one, `name.bias` [n].
-    pub(super) fn linear(&self, name: &str, n: usize, k: usize, bias: bool) -> Result<Linear, CheckpointError> {
+    pub(super) fn linear(
+        &self,
+        name: &str,
+        n: usize,
+        k: usize,
+        bias: bool,
+    ) -> Result<Linear, CheckpointError> {
         Ok(Linear {
             weight: self.tensor(&format!("{name}.weight"), &[n, k])?,
             bias: bias.then(|| self.tensor(&format!("{name}.bias"), &[n])).transpose()?,

@@ -123,18 +123,18 @@ impl MambaConfig {
 }
 
 struct Block {
-    norm: Tensor,         // [D]
-    in_proj: Linear,      // [E, D]: the half that becomes x
-    gate_proj: Linear,    // [E, D]: the half that gates
-    conv: Tensor,         // [E, K]
+    norm: Tensor,              // [D]
+    in_proj: Linear,           // [E, D]: the half that becomes x
+    gate_proj: Linear,         // [E, D]: the half that gates
+    conv: Tensor,              // [E, K]
     conv_bias: Option<Tensor>, // [E]
-    delta_1: Linear,      // [R, E]
-    delta_2: Linear,      // [E, R], with bias
-    b_proj: Linear,       // [N, E]
-    c_proj: Linear,       // [N, E]
-    a: Tensor,            // [E, N]: −exp(A_log)
-    skip_weight: Tensor,  // [E]
-    out_proj: Linear,     // [D, E]
+    delta_1: Linear,           // [R, E]
+    delta_2: Linear,           // [E, R], with bias
+    b_proj: Linear,            // [N, E]
+    c_proj: Linear,            // [N, E]
+    a: Tensor,                 // [E, N]: −exp(A_log)
+    skip_weight: Tensor,       // [E]
+    out_proj: Linear,          // [D, E]
 }
 
 /// The network with its weights.
@@ -159,8 +159,7 @@ impl Mamba {
             .collect::<Result<_, _>>()?;
         // Hugging Face says embeddings, the original layout embedding.
         let original = weights.has("backbone.embedding.weight");
-        let embed_name =
-            if original { "backbone.embedding.weight" } else { "backbone.embeddings.weight" };
+        let embed_name = if original { "backbone.embedding.weight" } else { "backbone.embeddings.weight" };
         let embed = load.tensor(embed_name, &[v, d])?;
         let unembed = match !config.tied || weights.has("lm_head.weight") {
             true => load.tensor("lm_head.weight", &[v, d])?,
@@ -213,8 +212,7 @@ impl Mamba {
         let hook = |name: &str| format!("blocks.{l}.{name}");
 
         let delta = run.at(&hook("hook_delta_1"), block.delta_1.apply(x)); // [B, T, R]
-        let delta =
-            run.activated(&hook("hook_delta_2"), &delta, &block.delta_2, Activation::Softplus); // [B, T, E]
+        let delta = run.activated(&hook("hook_delta_2"), &delta, &block.delta_2, Activation::Softplus); // [B, T, E]
         let delta = run.at(&hook("hook_delta"), delta);
         let explicit = run.wants(&hook("hook_A_bar")) || run.wants(&hook("hook_B_bar"));
         let b = run.at(&hook("hook_B"), block.b_proj.apply(x)); // [B, T, N]
@@ -259,8 +257,7 @@ impl Mamba {
     pub(super) fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
         let c = &self.config;
         let (stream, inner) = (vec![batch, len, c.d_model], vec![batch, len, c.d_inner]);
-        let (small, full) =
-            (vec![batch, len, c.d_state], vec![batch, len, c.d_inner, c.d_state]);
+        let (small, full) = (vec![batch, len, c.d_state], vec![batch, len, c.d_inner, c.d_state]);
         let state = vec![batch, c.d_inner, c.d_state];
         let point = |name: String, shape: &[usize], position_axis| HookPoint {
             name,
@@ -334,10 +331,7 @@ impl Block {
             in_proj: half(0),
             gate_proj: half(1),
             conv: upload(&[e, k], &conv),
-            conv_bias: c
-                .conv_bias
-                .then(|| load.tensor(&format!("{p}.conv1d.bias"), &[e]))
-                .transpose()?,
+            conv_bias: c.conv_bias.then(|| load.tensor(&format!("{p}.conv1d.bias"), &[e])).transpose()?,
             delta_1: part(0, r),
             delta_2: load.linear(&format!("{p}.dt_proj"), e, r, true)?,
             b_proj: part(r, n),

@@ -18,8 +18,8 @@ use thiserror::Error;
 use crate::checkpoint::{CheckpointError, Files, Weights};
 use crate::gpu::{Engine, Tensor};
 use config::Config;
-pub use hooks::{HookError, HookPoint, Plan, Replacement};
 use hooks::Run;
+pub use hooks::{HookError, HookPoint, Plan, Replacement};
 use mamba::{Mamba, MambaConfig};
 use neox::{Neox, NeoxConfig};
 pub use tokenizer::Tokenizer;
@@ -34,7 +34,9 @@ pub enum ModelError {
     #[error(transparent)]
     Hook(#[from] HookError),
     /// A token id no row of the embedding belongs to.
-    #[error("token id {id} (prompt {prompt}, position {position}) is beyond the vocabulary of {vocab} entries")]
+    #[error(
+        "token id {id} (prompt {prompt}, position {position}) is beyond the vocabulary of {vocab} entries"
+    )]
     Token {
         /// The id.
         id: u32,
@@ -101,14 +103,18 @@ impl Model {
                 Network::Neox(Neox::load(engine, sizes, &Weights::open(files)?)?)
             }
             "mamba" | "original" => {
-                let sizes = match config.get("n_layer") {
-                    Some(_) => MambaConfig::read_original(&config)?,
-                    None => MambaConfig::read(&config)?,
+                // Converted checkpoints keep the original keys beside the Hugging Face ones.
+                let original = config.get("hidden_size").is_none();
+                let sizes = match original && config.get("n_layer").is_some() {
+                    true => MambaConfig::read_original(&config)?,
+                    false => MambaConfig::read(&config)?,
                 };
                 Network::Mamba(Mamba::load(engine, sizes, &Weights::open(files)?)?)
             }
             other => {
-                return Err(config.error(format!("model_type {other:?} is not supported; gpt_neox and mamba are")));
+                return Err(
+                    config.error(format!("model_type {other:?} is not supported; gpt_neox and mamba are"))
+                );
             }
         };
         Ok(Self { name: name.to_owned(), engine: engine.clone(), network })

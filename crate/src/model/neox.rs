@@ -47,15 +47,16 @@ impl NeoxConfig {
         let (mut base, mut share) = (None, None);
         if let Some(rope) = &rope {
             rope.only("rope_type", &["default"])?;
-            if let Some(key) = rope
-                .keys()
-                .find(|k| !["rope_type", "rope_theta", "partial_rotary_factor"].contains(k))
+            if let Some(key) =
+                rope.keys().find(|k| !["rope_type", "rope_theta", "partial_rotary_factor"].contains(k))
             {
                 return Err(rope.error(format!("{key} is not supported")));
             }
             base = rope.get("rope_theta").map(|_| rope.number("rope_theta")).transpose()?;
-            share =
-                rope.get("partial_rotary_factor").map(|_| rope.number("partial_rotary_factor")).transpose()?;
+            share = rope
+                .get("partial_rotary_factor")
+                .map(|_| rope.number("partial_rotary_factor"))
+                .transpose()?;
         }
         // The same two numbers have had three names; the first present one counts, newest first.
         let named = |names: [&str; 2], default: f64| -> Result<f64, CheckpointError> {
@@ -70,9 +71,8 @@ impl NeoxConfig {
         let d_model = config.size("hidden_size")?;
         let heads = config.size("num_attention_heads")?;
         if d_model % heads != 0 {
-            return Err(config.error(format!(
-                "hidden_size {d_model} is not a multiple of num_attention_heads {heads}"
-            )));
+            return Err(config
+                .error(format!("hidden_size {d_model} is not a multiple of num_attention_heads {heads}")));
         }
         let head = d_model / heads;
         let rotary_dims = (head as f64 * share) as usize;

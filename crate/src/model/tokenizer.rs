@@ -37,7 +37,8 @@ impl Tokenizer {
     /// # Errors
     /// What the tokenizer says.
     pub fn encode(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>), String> {
-        let encoding = self.0.encode(text, false).map_err(|e| format!("the text cannot be tokenized: {e}"))?;
+        let encoding =
+            self.0.encode(text, false).map_err(|e| format!("the text cannot be tokenized: {e}"))?;
         Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
 

@@ -16,6 +16,8 @@
 
 use super::random::Random;
 use super::{Architecture, Sae, SaeConfig, SaeError, SaeWeights};
+use serde::Serialize;
+
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
     Activation, AdamStep, Binary, Divisor, Layout, Normalize, Product, adam, age, column_sums, count_rows,
@@ -129,7 +131,7 @@ impl TrainConfig {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Default)]
 pub struct TrainStats {
     /// Steps done when it was read.
     pub step: usize,

@@ -9,7 +9,7 @@ use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings, TrainPlan, embedded};
 use mppc::model::{Model, Plan, Prompts, Tokenizer};
-use mppc::sae::{Codes, Sae, SaeKind, read_codes, write_codes};
+use mppc::sae::{Codes, Sae, SaeKind, Storage};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use crate::progress::Bars;
 use crate::tensors::{self, Named};
 
 /// Any error, as its one line.
-pub type Outcome<T = ()> = Result<T, String>;
+pub(crate) type Outcome<T = ()> = Result<T, String>;
 
 /// What commands share: the engine's choice and how to speak.
 struct Session {
@@ -32,7 +32,7 @@ struct Session {
 }
 
 /// Runs a command.
-pub async fn run(args: Args) -> Outcome {
+pub(crate) async fn run(args: Args) -> Outcome {
     let out = Output { json: args.json };
     match &args.command {
         // Neither needs an engine.
@@ -178,22 +178,22 @@ impl Session {
         let several = trained.len() > 1 || args.hook.contains('*');
         let mut rows = Vec::new();
         for (sae, fit) in &trained {
-            let hook = &sae.config().hook_name;
+            let hook = sae.config.hook_name.as_deref().unwrap_or_default();
             let dir = if several { args.save.join(hook) } else { args.save.clone() };
             if several {
                 std::fs::create_dir_all(&args.save).map_err(|e| format!("{}: {e}", args.save.display()))?;
             }
-            sae.save(&dir, args.f16).await.map_err(text)?;
+            sae.save(&dir, if args.f16 { Storage::F16 } else { Storage::F32 }).await.map_err(text)?;
             rows.push(json!({ "hook": hook, "saved": dir, "fit": fit }));
         }
         let lines: Vec<String> = trained
             .iter()
             .map(|(sae, fit)| {
                 format!(
-                    "{}: L0 {:.1}, explained variance {:.3}, dead {:.1} %",
-                    sae.config().hook_name,
+                    "{}: L0 {:.1}, error {:.4}, dead {:.1} %",
+                    sae.config.hook_name.as_deref().unwrap_or_default(),
                     fit.l0,
-                    fit.explained_variance,
+                    fit.error,
                     fit.dead * 100.0
                 )
             })
@@ -204,7 +204,7 @@ impl Session {
 
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
-        let sae = Sae::load(&self.engine, &Files::dir(&args.sae_dir)).map_err(text)?;
+        let sae = Sae::load(&self.engine, &args.sae_dir).map_err(text)?;
         let file = SafeFile::open(&args.acts).map_err(text)?;
         let shape = file
             .shape(&args.key)
@@ -213,20 +213,22 @@ impl Session {
             })?
             .to_vec();
         let width = shape.last().copied().unwrap_or(0);
-        if width != sae.config().d_in {
+        if width != sae.config.d_in {
             return Err(format!(
                 "{}: tensor {} is {width} wide, but the SAE in {} is {} wide",
                 file.label(),
                 args.key,
                 args.sae_dir.display(),
-                sae.config().d_in
+                sae.config.d_in
             ));
         }
         let values = file.f32s(&args.key).map_err(text)?;
         // A row is a token: [batch, position, d_in] becomes batch × position rows.
         let x = Tensor::from_f32(&self.engine, &[values.len() / width, width], values);
         let codes = sae.encode(&x).await.map_err(text)?;
-        write_codes(&args.save, &codes).map_err(text)?;
+        let bytes = codes.to_safetensors().map_err(text)?;
+        atomic::write(&args.save, |file| file.write_all(&bytes))
+            .map_err(|e| format!("{}: {e}", args.save.display()))?;
         let l0 = codes.indices.len() as f64 / codes.tokens().max(1) as f64;
         self.out.say(
             &format!(
@@ -400,12 +402,14 @@ impl Side {
 }
 
 fn read_side(path: &Path) -> Outcome<Side> {
-    let file = SafeFile::open(path).map_err(text)?;
+    let bytes = std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+    let label = path.display().to_string();
+    let file = SafeFile::parse(&label, bytes.clone().into()).map_err(text)?;
     match file.shape("acts") {
         Some(&[_, features]) if features > 0 => Ok(Side::Dense(file.f32s("acts").map_err(text)?, features)),
         Some(shape) => {
             Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
         }
-        None => Ok(Side::Sparse(read_codes(&file).map_err(text)?)),
+        None => Ok(Side::Sparse(Codes::from_safetensors(&label, &bytes).map_err(text)?)),
     }
 }

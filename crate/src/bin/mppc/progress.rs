@@ -6,13 +6,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mppc::lab::{Observer, Progress};
 
 /// One bar, renewed for each stage; silent where standard error is no terminal.
-pub struct Bars {
+pub(crate) struct Bars {
     bar: RefCell<Option<(String, ProgressBar)>>,
     quiet: bool,
 }
 
 impl Bars {
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         Self { bar: RefCell::new(None), quiet }
     }
 }

@@ -9,27 +9,27 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 /// A tensor with its name.
-pub struct Named {
-    pub name: String,
-    pub shape: Vec<usize>,
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
     dtype: Dtype,
     bytes: Vec<u8>,
 }
 
 impl Named {
-    pub fn f32(name: &str, shape: &[usize], values: &[f32]) -> Self {
+    pub(crate) fn f32(name: &str, shape: &[usize], values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self { name: name.to_owned(), shape: shape.to_vec(), dtype: Dtype::F32, bytes }
     }
 
-    pub fn i32(name: &str, shape: &[usize], values: &[i32]) -> Self {
+    pub(crate) fn i32(name: &str, shape: &[usize], values: &[i32]) -> Self {
         let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         Self { name: name.to_owned(), shape: shape.to_vec(), dtype: Dtype::I32, bytes }
     }
 }
 
 /// Writes a file whole, or leaves what was there.
-pub fn save(path: &Path, tensors: &[Named], notes: &[(&str, &str)]) -> Result<(), String> {
+pub(crate) fn save(path: &Path, tensors: &[Named], notes: &[(&str, &str)]) -> Result<(), String> {
     let views = tensors.iter().map(|t| {
         let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes).map_err(|e| e.to_string())?;
         Ok((t.name.clone(), view))

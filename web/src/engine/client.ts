@@ -1,0 +1,53 @@
+/** The page's side of the engine. */
+import type { Opened, Progress, Report } from 'mppc';
+import type { Ask, Reply, Request } from './messages';
+
+export interface Watcher {
+  loading(done: number, total: number): void;
+  opened(opened: Opened): void;
+  progress(progress: Progress): void;
+}
+
+/** A worker that has not stopped by then is ended: the engine may be in a long step. */
+const PATIENCE = 300;
+
+export class Engine {
+  #worker: Worker | undefined;
+  #stop: (() => void) | undefined;
+
+  /** Runs once; rejects with a Failure. The worker stays for the next run, with its models loaded. */
+  run(ask: Ask, watcher: Watcher): Promise<Report> {
+    const worker = (this.#worker ??= new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
+    let deadline: ReturnType<typeof setTimeout> | undefined;
+    return new Promise<Report>((resolve, reject) => {
+      const fail = (code: string, message: string, hint: string) => {
+        worker.terminate();
+        this.#worker = undefined;
+        reject({ code, message, hint });
+      };
+      this.#stop = () => {
+        worker.postMessage({ kind: 'cancel' } satisfies Request);
+        deadline ??= setTimeout(() => fail('cancelled', 'cancelled', ''), PATIENCE);
+      };
+      worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+        if (data.kind === 'loading') watcher.loading(data.done, data.total);
+        else if (data.kind === 'opened') watcher.opened(data.opened);
+        else if (data.kind === 'progress') watcher.progress(data.progress);
+        else if (data.kind === 'report') resolve(data.report);
+        else reject(data.failure);
+      };
+      // A defect of the engine ends up here; its state is not to be trusted any more.
+      worker.onerror = (event) =>
+        fail('crash', `the engine stopped: ${event.message || 'it could not start'}`, 'reload the page and try again');
+      worker.postMessage({ kind: 'run', base: document.baseURI, ask } satisfies Request);
+    }).finally(() => {
+      clearTimeout(deadline);
+      this.#stop = undefined;
+    });
+  }
+
+  /** Stops the run, if there is one. */
+  cancel(): void {
+    this.#stop?.();
+  }
+}

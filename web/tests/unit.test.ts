@@ -1,0 +1,77 @@
+import type { Direction, Summary } from 'mppc';
+import { describe, expect, it } from 'vitest';
+import { cells } from '../src/figures/heatmap';
+import { bins } from '../src/figures/histogram';
+import { count, duration, percent, ratio, visible } from '../src/format';
+import { Pace } from '../src/pace';
+
+describe('numbers', () => {
+  it('are written as people read them', () => {
+    expect(count(1234567)).toBe('1,234,567');
+    expect(ratio(0.12345)).toBe('0.123');
+    expect(ratio(null)).toBe('–');
+    expect(ratio(undefined)).toBe('–');
+  });
+
+  it('keep a digit of small shares', () => {
+    expect(percent(0.884)).toBe('88.4%');
+    expect(percent(0.0001)).toBe('0.01%');
+    expect(percent(0)).toBe('0.0%');
+    expect(percent(null)).toBe('–');
+  });
+
+  it('give time in its own unit', () => {
+    expect([2.34, 45.6, 600, 7200].map(duration)).toEqual(['2.3 s', '46 s', '10 min', '2.0 h']);
+  });
+
+  it('show white space', () => {
+    expect(visible('a\n\tb')).toBe('a⏎⇥b');
+  });
+});
+
+describe('time left', () => {
+  const at = (stage_index: number, done: number) => ({ stage: 's', stage_index, stages: 2, done, total: 100, unit: 't' });
+
+  it('follows the pace of the stage', () => {
+    const pace = new Pace();
+    expect(pace.left(at(1, 0), 10)).toBeUndefined();
+    expect(pace.left(at(1, 10), 10.5)).toBeUndefined();
+    expect(pace.left(at(1, 20), 12)).toBeCloseTo(8);
+  });
+
+  it('starts anew with each stage', () => {
+    const pace = new Pace();
+    pace.left(at(1, 0), 0);
+    pace.left(at(1, 90), 9);
+    expect(pace.left(at(2, 0), 10)).toBeUndefined();
+    expect(pace.left(at(2, 50), 15)).toBeCloseTo(5);
+  });
+});
+
+describe('figures', () => {
+  const summary = (histogram: number[]): Summary => ({
+    count: 0,
+    mean: undefined,
+    median: undefined,
+    above_half: undefined,
+    histogram,
+  });
+
+  it('turn counts into shares', () => {
+    expect(bins(summary([1, 3]))).toEqual([
+      { from: 0, to: 0.5, share: 0.25 },
+      { from: 0.5, to: 1, share: 0.75 },
+    ]);
+    expect(bins(summary([0, 0]))).toEqual([]);
+  });
+
+  it('mark the best layer of each row and leave holes open', () => {
+    const direction = { layer_mean: [[0.2, 0.5], [undefined, undefined]] } as Pick<Direction, 'layer_mean'>;
+    expect(cells(direction as Direction)).toEqual([
+      { own: 0, other: 0, mean: 0.2, best: false },
+      { own: 0, other: 1, mean: 0.5, best: true },
+      { own: 1, other: 0, mean: null, best: false },
+      { own: 1, other: 1, mean: null, best: false },
+    ]);
+  });
+});
