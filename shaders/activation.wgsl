@@ -39,6 +39,11 @@ fn softplus(x: f32) -> f32 {
     return select(x, 0.0, x < 0.0) + 2.0 * s * p;
 }
 
+// −eˣ. NaN by its bits: some devices have exp(NaN) = ∞, and compilers may take x == x for granted.
+fn neg_exp(x: f32) -> f32 {
+    return select(-exp(x), x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
+}
+
 fn activate(code: u32, x: f32) -> f32 {
     switch code {
         case 1u: { return x * normal_cdf(x); }
@@ -46,7 +51,7 @@ fn activate(code: u32, x: f32) -> f32 {
         case 3u: { return softplus(x); }
         // Not max(x, 0), which may drop a NaN.
         case 4u: { return select(x, 0.0, x < 0.0); }
-        case 5u: { return -exp(x); }
+        case 5u: { return neg_exp(x); }
         default: { return x; }
     }
 }

@@ -1,11 +1,19 @@
 //! MPPC lab: do a Transformer and a Mamba learn the same features and the same circuits?
 //!
 //! One library, three faces: the command line `mppc`, the page (WebAssembly and WebGPU), and the tests.
-//! Data flows one way: faces → [`lab`] → universality / [`sae`] → model → [`kernels`] → [`gpu`].
+//! Data flows one way: faces → [`lab`] → [`universality`] / [`sae`] → [`model`] → [`kernels`] → [`gpu`].
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod atomic;
+pub mod checkpoint;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
+pub mod model;
 pub mod rng;
 pub mod sae;
 pub mod universality;
+//! lib
+
+pub mod corpus;
+pub mod rng;

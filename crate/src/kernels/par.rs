@@ -21,8 +21,8 @@ pub(crate) fn rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut 
     out.chunks_mut(width).enumerate().for_each(|(i, row)| f(i, row));
 }
 
-/// `f(0)`, …, `f(n − 1)`; each call is meant to be worth a core's while.
-pub(crate) fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+/// The results of `f(0)` to `f(n − 1)`, in order.
+pub(crate) fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
     #[cfg(not(target_arch = "wasm32"))]
     {
         use rayon::prelude::*;
@@ -30,4 +30,46 @@ pub(crate) fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Ve
     }
     #[cfg(target_arch = "wasm32")]
     (0..n).map(f).collect()
+}
+
+/// Calls `f(start, a, b, c)` for stretches of three arrays of one length, cut at the same places; `start` is
+/// where the stretch begins.
+pub(crate) fn zip3(
+    a: &mut [f32],
+    b: &mut [f32],
+    c: &mut [f32],
+    f: impl Fn(usize, &mut [f32], &mut [f32], &mut [f32]) + Sync + Send,
+) {
+    const STRETCH: usize = 16_384;
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        a.par_chunks_mut(STRETCH)
+            .zip(b.par_chunks_mut(STRETCH))
+            .zip(c.par_chunks_mut(STRETCH))
+            .enumerate()
+            .for_each(|(i, ((a, b), c))| f(i * STRETCH, a, b, c));
+    }
+    #[cfg(target_arch = "wasm32")]
+    {
+        let _ = STRETCH;
+        f(0, a, b, c);
+    }
+}
+
+/// Sets every element of `out` to `f(i)`, which costs about as much as `work` elements of a row.
+pub(crate) fn each<T: Send>(
+    out: &mut [T],
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables))] work: usize,
+    f: impl Fn(usize) -> T + Sync + Send,
+) {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        if out.len().saturating_mul(work) >= 4_096 {
+            out.par_iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+            return;
+        }
+    }
+    out.iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
 }

@@ -358,7 +358,7 @@ mod tests {
         let costs = [3, 0, 9, 1, 1, 1, 20, 0, 0, 0, 2];
         let ranges = cut(&costs, 4, 10);
         assert_eq!(ranges, [0..2, 2..4, 4..6, 6..7, 7..11]);
-        assert_eq!(cut(&[], 4, 10), []);
+        assert!(cut(&[], 4, 10).is_empty());
         assert_eq!(cut(&[5, 5], 4, 0), [0..1, 1..2]);
     }
 

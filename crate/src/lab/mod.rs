@@ -1,7 +1,30 @@
 //! Whole experiments put together.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod embedded;
+mod error;
+mod figures;
+#[cfg(not(target_arch = "wasm32"))]
+mod html;
 mod progress;
 mod report;
+mod reproduce;
+#[cfg(not(target_arch = "wasm32"))]
+mod save;
+mod stages;
+mod subject;
+mod tokens;
+mod top;
+mod train;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use embedded::embedded;
+pub use error::LabError;
+pub use figures::{heat_map, histogram};
 pub use progress::{Observer, Progress, Silent};
-pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Summary, Timing};
+pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Timing};
+pub use reproduce::{FeatureRow, Reproduction, reproduce};
+#[cfg(not(target_arch = "wasm32"))]
+pub use save::save;
+pub use subject::LabModel;
+pub use train::{TrainPlan, health, train};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::universality::Summary;
+
 /// The result of `mppc reproduce`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
@@ -80,7 +82,8 @@ pub struct SaeSummary {
     pub l0: f64,
     /// Features that never fire here.
     pub dead: usize,
-    /// Features that are neither dead, rare nor always on, by the density bounds of the settings.
+    /// Features that are neither dead, rare nor always on, by the density bounds of the settings: the filtered
+    /// ones.
     pub kept: usize,
 }
 
@@ -96,28 +99,14 @@ pub struct Direction {
     pub neurons: Summary,
     /// MPPC of the filtered features against the other model's tokens in shuffled order.
     pub null: Summary,
-    /// Mean over the filtered features of layer `[i]` of their best correlation within the other model's layer `[j]`.
-    pub layer_mean: Vec<Vec<f64>>,
+    /// Mean over the filtered features of layer `[i]` of their best correlation within the other model's layer
+    /// `[j]`; null where there is no such feature.
+    pub layer_mean: Vec<Vec<Option<f64>>>,
     /// How many filtered features of layer `[i]` have their best partner in layer `[j]`.
     pub best_layer: Vec<Vec<usize>>,
-    /// Spearman correlation between a filtered feature's layer and its partner's layer.
-    pub depth_spearman: f64,
-}
-
-/// A distribution of MPPC values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
-pub struct Summary {
-    /// How many values.
-    pub count: usize,
-    /// Mean; null when there is no value.
-    pub mean: Option<f64>,
-    /// Median.
-    pub median: Option<f64>,
-    /// Share of values above 0.5.
-    pub above_half: Option<f64>,
-    /// Counts in 50 equal bins from 0 to 1; values below 0 are in the first, 1 in the last.
-    pub histogram: Vec<usize>,
+    /// Spearman correlation between a filtered feature's layer and its partner's layer; null when one of them
+    /// is the same for all.
+    pub depth_spearman: Option<f64>,
 }
 
 /// One feature and the most correlated feature of the other model.
@@ -168,4 +157,22 @@ pub struct Timing {
     pub stage: String,
     /// Wall time, seconds.
     pub seconds: f64,
+}
+
+impl Default for Settings {
+    /// The built-in corpus, 100,000 tokens, contexts of 256, no centring; filtered features fire on at least one
+    /// token in 10,000 and at most half of them.
+    fn default() -> Self {
+        Self {
+            corpus: "builtin".to_owned(),
+            seed: 2,
+            tokens: 100_000,
+            neuron_tokens: 20_000,
+            context: 256,
+            batch: 8,
+            center_resid: false,
+            min_density: 1e-4,
+            max_density: 0.5,
+        }
+    }
 }

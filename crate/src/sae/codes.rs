@@ -1,5 +1,7 @@
 //! Sparse feature activations, by token.
 
+use crate::kernels::SparseRows;
+
 /// Activations of one SAE over a run of tokens, in compressed rows: token `t` owns the entries
 /// `indptr[t]..indptr[t + 1]`, its feature indices ascending and without repetition.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,5 +46,16 @@ impl Codes {
         self.indptr.extend(other.indptr.iter().skip(1).map(|p| p + base));
         self.indices.extend_from_slice(&other.indices);
         self.values.extend_from_slice(&other.values);
+    }
+
+    /// Appends tokens as a kernel compacted them.
+    pub(super) fn push_rows(&mut self, rows: SparseRows) {
+        let mut end = self.indices.len() as u64;
+        self.indptr.extend(rows.counts.iter().map(|&count| {
+            end += u64::from(count);
+            end
+        }));
+        self.indices.extend(rows.indices);
+        self.values.extend(rows.values);
     }
 }

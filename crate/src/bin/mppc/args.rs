@@ -1,0 +1,211 @@
+//! What the command line accepts.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args as Group, Parser, Subcommand};
+use mppc::gpu::EngineChoice;
+
+/// Do a Transformer and a Mamba learn the same features? Trains SAEs, correlates all their features (MPPC) and
+/// reports, on the GPU or the processor.
+///
+/// MODEL is a directory in Hugging Face format, or one of the built-in pair: tiny-neox, tiny-mamba.
+/// A corpus is `builtin`, a .txt or a .jsonl file.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Args {
+    /// Print one JSON object on standard output instead of text, and no progress.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Where to compute: auto (a real GPU if there is one), gpu (any adapter, even a software one), cpu.
+    #[arg(long, global = true, default_value = "auto")]
+    pub engine: EngineChoice,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List adapters with their limits, and say which engine would be used and why.
+    Devices,
+    /// Run a model on text or tokens and save what its hooks see.
+    Run(RunArgs),
+    /// Train SAEs, encode activations.
+    #[command(subcommand)]
+    Sae(SaeCommand),
+    /// Correlate all features of one file with all features of another: MPPC in both directions.
+    Correlate(CorrelateArgs),
+    /// Reproduce MPPC on a pair of models (the built-in pair by default) and write a report directory.
+    Reproduce(ReproduceArgs),
+    /// Print documents of the built-in corpus as JSON lines.
+    Corpus(CorpusArgs),
+}
+
+#[derive(Group)]
+#[command(group = ArgGroup::new("input").required(true).args(["text", "text_file", "tokens"]))]
+pub struct RunArgs {
+    /// Directory in Hugging Face format, tiny-neox or tiny-mamba.
+    pub model: String,
+    /// Run on this text.
+    #[arg(long)]
+    pub text: Option<String>,
+    /// Run on the text of this file.
+    #[arg(long, value_name = "FILE")]
+    pub text_file: Option<PathBuf>,
+    /// Run on token ids: a JSON list of lists of equal length.
+    #[arg(long, value_name = "T.json")]
+    pub tokens: Option<PathBuf>,
+    /// Hook points to keep; `*` stands for anything. `logits` keeps the logits.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATTERN")]
+    pub hook: Vec<String>,
+    /// Where to save them, each under its name, f32 [batch, position, …].
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub save: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub enum SaeCommand {
+    /// Train an SAE on the activations of one hook, or one for every hook that matches, in one pass over the model.
+    Train(TrainArgs),
+    /// Encode saved activations into sparse codes.
+    Encode(EncodeArgs),
+    /// Measure how healthy SAEs are: L0, explained variance, dead features, cross-entropy recovered.
+    Health(HealthArgs),
+}
+
+#[derive(Group)]
+#[command(group = ArgGroup::new("kind").required(true).args(["topk", "l1"]))]
+pub struct TrainArgs {
+    /// Directory in Hugging Face format, tiny-neox or tiny-mamba.
+    pub model: String,
+    /// Hook to read; with `*` (say, blocks.*.hook_resid_post) one SAE for each match.
+    #[arg(long)]
+    pub hook: String,
+    /// builtin, or a .txt or .jsonl file.
+    #[arg(long, default_value = "builtin")]
+    pub corpus: String,
+    /// Tokens to train on.
+    #[arg(long)]
+    pub tokens: usize,
+    /// Number of features.
+    #[arg(long)]
+    pub features: usize,
+    /// TopK: keep the K largest activations of a token.
+    #[arg(long, value_name = "K")]
+    pub topk: Option<usize>,
+    /// ReLU with an L1 penalty of this weight, as in the paper.
+    #[arg(long, value_name = "LAMBDA")]
+    pub l1: Option<f64>,
+    /// Learning rate.
+    #[arg(long, default_value_t = 1e-3)]
+    pub lr: f64,
+    /// Tokens in a training step.
+    #[arg(long, default_value_t = 1024)]
+    pub batch: usize,
+    /// Seed of the initialisation, the shuffling and the built-in corpus.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Documents are cut to this many tokens.
+    #[arg(long, default_value_t = 256)]
+    pub context: usize,
+    /// Save weights as 16-bit floats.
+    #[arg(long)]
+    pub f16: bool,
+    /// Directory to save to, in SAELens format; with several SAEs, one folder each, named after the hook.
+    #[arg(long, value_name = "DIR")]
+    pub save: PathBuf,
+}
+
+#[derive(Group)]
+pub struct EncodeArgs {
+    /// Directory of an SAE in SAELens format.
+    pub sae_dir: PathBuf,
+    /// Activations, f32 [.., d_in] (as `mppc run` saves them).
+    pub acts: PathBuf,
+    /// Name of the tensor in that file.
+    #[arg(long, value_name = "NAME")]
+    pub key: String,
+    /// Where to save the codes: rows by token, indptr i64, indices i32, values f32.
+    #[arg(long, value_name = "CODES.safetensors")]
+    pub save: PathBuf,
+}
+
+#[derive(Group)]
+pub struct HealthArgs {
+    /// Directory in Hugging Face format, tiny-neox or tiny-mamba.
+    pub model: String,
+    /// SAEs: a directory with one folder each. The built-in pair brings its own.
+    #[arg(long, value_name = "DIR")]
+    pub saes: Option<PathBuf>,
+    /// builtin, or a .txt or .jsonl file.
+    #[arg(long, default_value = "builtin")]
+    pub corpus: String,
+    /// Tokens to measure on.
+    #[arg(long, default_value_t = 20_000)]
+    pub tokens: usize,
+    /// Seed of the built-in corpus.
+    #[arg(long, default_value_t = 2)]
+    pub seed: u64,
+    /// Documents are cut to this many tokens.
+    #[arg(long, default_value_t = 256)]
+    pub context: usize,
+}
+
+#[derive(Group)]
+pub struct CorrelateArgs {
+    /// Codes (indptr, indices, values, as `sae encode` saves them) or dense `acts` [T, F].
+    pub a: PathBuf,
+    /// The same for the other side, over the same T tokens.
+    pub b: PathBuf,
+    /// Where to save a_to_b.mppc, a_to_b.argmax, b_to_a.mppc, b_to_a.argmax.
+    #[arg(long, value_name = "OUT.safetensors")]
+    pub save: PathBuf,
+}
+
+#[derive(Group)]
+pub struct ReproduceArgs {
+    /// First model.
+    #[arg(long, default_value = "tiny-neox")]
+    pub a: String,
+    /// Its SAEs, one folder each; the built-in pair brings its own.
+    #[arg(long, value_name = "DIR")]
+    pub a_saes: Option<PathBuf>,
+    /// Second model.
+    #[arg(long, default_value = "tiny-mamba")]
+    pub b: String,
+    /// Its SAEs.
+    #[arg(long, value_name = "DIR")]
+    pub b_saes: Option<PathBuf>,
+    /// builtin, or a .txt or .jsonl file.
+    #[arg(long, default_value = "builtin")]
+    pub corpus: String,
+    /// Tokens to correlate over.
+    #[arg(long, default_value_t = 100_000)]
+    pub tokens: usize,
+    /// Tokens for the neuron baseline; the same tokens, or their beginning.
+    #[arg(long, default_value_t = 20_000)]
+    pub neuron_tokens: usize,
+    /// Seed of the built-in corpus and of the shuffle.
+    #[arg(long, default_value_t = 2)]
+    pub seed: u64,
+    /// Documents are cut to this many tokens, BOS included.
+    #[arg(long, default_value_t = 256)]
+    pub context: usize,
+    /// Take the mean over d_model from A's residuals first, as the paper's script does.
+    #[arg(long)]
+    pub center_resid: bool,
+    /// Report directory: report.json, CSV tables, report.html.
+    #[arg(long, value_name = "DIR", default_value = "report")]
+    pub save: PathBuf,
+}
+
+#[derive(Group)]
+pub struct CorpusArgs {
+    /// How many documents.
+    #[arg(long, default_value_t = 1)]
+    pub documents: usize,
+    /// Seed; the same seed gives the same text for ever.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}

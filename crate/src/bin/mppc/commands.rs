@@ -1,0 +1,411 @@
+//! What each command does.
+
+use std::io::Write;
+use std::path::Path;
+
+use mppc::atomic;
+use mppc::checkpoint::{Files, SafeFile};
+use mppc::corpus::{Corpus, write_jsonl};
+use mppc::gpu::{Engine, Tensor, adapters};
+use mppc::lab::{self, LabModel, Settings, TrainPlan, embedded};
+use mppc::model::{Model, Plan, Prompts, Tokenizer};
+use mppc::sae::{Codes, Sae, SaeKind, read_codes, write_codes};
+use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
+use serde_json::json;
+
+use crate::args::{
+    Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, HealthArgs, ReproduceArgs, RunArgs, SaeCommand,
+    TrainArgs,
+};
+use crate::output::{Output, number};
+use crate::progress::Bars;
+use crate::tensors::{self, Named};
+
+/// Any error, as its one line.
+pub type Outcome<T = ()> = Result<T, String>;
+
+/// What commands share: the engine's choice and how to speak.
+struct Session {
+    engine: Engine,
+    out: Output,
+    bars: Bars,
+}
+
+/// Runs a command.
+pub async fn run(args: Args) -> Outcome {
+    let out = Output { json: args.json };
+    match &args.command {
+        // Neither needs an engine.
+        Command::Corpus(a) => return corpus(a),
+        Command::Devices => return devices(&args, out).await,
+        _ => {}
+    }
+    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let session = Session { engine, out, bars: Bars::new(args.json) };
+    match args.command {
+        Command::Run(a) => session.run(&a).await,
+        Command::Sae(SaeCommand::Train(a)) => session.train(&a).await,
+        Command::Sae(SaeCommand::Encode(a)) => session.encode(&a).await,
+        Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
+        Command::Correlate(a) => session.correlate(&a).await,
+        Command::Reproduce(a) => session.reproduce(&a).await,
+        Command::Corpus(_) | Command::Devices => unreachable!("answered above"),
+    }
+}
+
+fn corpus(args: &CorpusArgs) -> Outcome {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    match write_jsonl(&mut out, args.seed, args.documents).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough (`mppc corpus | head`).
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| format!("standard output: {e}")),
+    }
+}
+
+async fn devices(args: &Args, out: Output) -> Outcome {
+    let all = adapters().await;
+    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let used = engine.report();
+    let mut text = String::new();
+    for a in &all {
+        let mib = |bytes: u64| bytes >> 20;
+        text += &format!(
+            "{}\n  {} · {} · {}{}\n  bindings to {} MiB, buffers to {} MiB, workgroup memory {} KiB, {} invocations\n  f16 {}, subgroups {}, timestamps {}\n",
+            a.name,
+            a.backend,
+            a.kind,
+            a.driver,
+            if a.software { " · software" } else { "" },
+            mib(a.max_binding),
+            mib(a.max_buffer),
+            a.workgroup_memory >> 10,
+            a.workgroup_invocations,
+            yes(a.shader_f16),
+            yes(a.subgroups),
+            yes(a.timestamps),
+        );
+    }
+    if all.is_empty() {
+        text += "no adapter found\n";
+    }
+    text += &format!("engine: {} ({}), because {}", used.engine, used.name, used.why);
+    out.say(&text, &json!({ "adapters": all, "engine": used }));
+    Ok(())
+}
+
+fn yes(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
+}
+
+/// Files of a model: one of the built-in pair, or a directory.
+fn model_files(name: &str) -> Outcome<Files> {
+    if let Some(files) = embedded(name) {
+        return Ok(files);
+    }
+    if Path::new(name).is_dir() {
+        return Ok(Files::dir(name));
+    }
+    Err(format!("{name} is no directory and none of the built-in models (tiny-neox, tiny-mamba)"))
+}
+
+fn text<E: std::fmt::Display>(e: E) -> String {
+    e.to_string()
+}
+
+/// Refuses before hours of work what could not be saved after them.
+fn writable(path: &Path) -> Outcome {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match parent.is_dir() {
+        true => Ok(()),
+        false => Err(format!(
+            "{}: the directory {} does not exist; make it first",
+            path.display(),
+            parent.display()
+        )),
+    }
+}
+
+impl Session {
+    async fn run(&self, args: &RunArgs) -> Outcome {
+        writable(&args.save)?;
+        let files = model_files(&args.model)?;
+        let prompts = prompts(args, &files)?;
+        let model = Model::load(&self.engine, &args.model, &files).map_err(text)?;
+        let (logits, keep): (Vec<_>, Vec<_>) = args.hook.iter().cloned().partition(|h| h == "logits");
+        let plan = Plan { keep, logits: !logits.is_empty(), ..Plan::default() };
+        let output = model.run(&prompts, plan).map_err(text)?;
+        let mut named = Vec::new();
+        for (name, tensor) in output
+            .hooks
+            .iter()
+            .map(|(n, t)| (n.as_str(), t))
+            .chain(output.logits.as_ref().map(|t| ("logits", t)))
+        {
+            let values = tensor.read_f32().await.map_err(text)?;
+            named.push(Named::f32(name, tensor.shape(), &values));
+        }
+        tensors::save(&args.save, &named, &[("model", &args.model)])?;
+        let lines: Vec<String> = named.iter().map(|n| format!("{} {:?}", n.name, n.shape)).collect();
+        let map: serde_json::Map<_, _> = named.iter().map(|n| (n.name.clone(), json!(n.shape))).collect();
+        self.out.say(
+            &format!("{}\nsaved to {}", lines.join("\n"), args.save.display()),
+            &json!({ "saved": args.save, "tensors": map, "engine": self.engine.report() }),
+        );
+        Ok(())
+    }
+
+    async fn train(&self, args: &TrainArgs) -> Outcome {
+        writable(&args.save)?;
+        let files = model_files(&args.model)?;
+        let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
+        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let kind = match (args.topk, args.l1) {
+            (Some(k), _) => SaeKind::TopK { k },
+            (None, Some(l1)) => SaeKind::Relu { l1 },
+            (None, None) => unreachable!("clap asks for one of them"),
+        };
+        let plan = TrainPlan {
+            hook: args.hook.clone(),
+            tokens: args.tokens,
+            features: args.features,
+            kind,
+            lr: args.lr,
+            batch: args.batch,
+            seed: args.seed,
+            context: args.context,
+        };
+        let trained = lab::train(&subject, &corpus, &plan, &self.bars).await.map_err(text)?;
+        let several = trained.len() > 1 || args.hook.contains('*');
+        let mut rows = Vec::new();
+        for (sae, fit) in &trained {
+            let hook = &sae.config().hook_name;
+            let dir = if several { args.save.join(hook) } else { args.save.clone() };
+            if several {
+                std::fs::create_dir_all(&args.save).map_err(|e| format!("{}: {e}", args.save.display()))?;
+            }
+            sae.save(&dir, args.f16).await.map_err(text)?;
+            rows.push(json!({ "hook": hook, "saved": dir, "fit": fit }));
+        }
+        let lines: Vec<String> = trained
+            .iter()
+            .map(|(sae, fit)| {
+                format!(
+                    "{}: L0 {:.1}, explained variance {:.3}, dead {:.1} %",
+                    sae.config().hook_name,
+                    fit.l0,
+                    fit.explained_variance,
+                    fit.dead * 100.0
+                )
+            })
+            .collect();
+        self.out.say(&format!("{}\nsaved to {}", lines.join("\n"), args.save.display()), &json!(rows));
+        Ok(())
+    }
+
+    async fn encode(&self, args: &EncodeArgs) -> Outcome {
+        writable(&args.save)?;
+        let sae = Sae::load(&self.engine, &Files::dir(&args.sae_dir)).map_err(text)?;
+        let file = SafeFile::open(&args.acts).map_err(text)?;
+        let shape = file
+            .shape(&args.key)
+            .ok_or_else(|| {
+                format!("{} has no tensor {}; it has {}", file.label(), args.key, file.names().join(", "))
+            })?
+            .to_vec();
+        let width = shape.last().copied().unwrap_or(0);
+        if width != sae.config().d_in {
+            return Err(format!(
+                "{}: tensor {} is {width} wide, but the SAE in {} is {} wide",
+                file.label(),
+                args.key,
+                args.sae_dir.display(),
+                sae.config().d_in
+            ));
+        }
+        let values = file.f32s(&args.key).map_err(text)?;
+        // A row is a token: [batch, position, d_in] becomes batch × position rows.
+        let x = Tensor::from_f32(&self.engine, &[values.len() / width, width], values);
+        let codes = sae.encode(&x).await.map_err(text)?;
+        write_codes(&args.save, &codes).map_err(text)?;
+        let l0 = codes.indices.len() as f64 / codes.tokens().max(1) as f64;
+        self.out.say(
+            &format!(
+                "{} tokens, {} features, L0 {l0:.2}\nsaved to {}",
+                codes.tokens(),
+                codes.n_features,
+                args.save.display()
+            ),
+            &json!({ "saved": args.save, "tokens": codes.tokens(), "features": codes.n_features, "l0": l0 }),
+        );
+        Ok(())
+    }
+
+    async fn health(&self, args: &HealthArgs) -> Outcome {
+        let files = model_files(&args.model)?;
+        let saes = args.saes.as_ref().map(Files::dir);
+        let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
+        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let all =
+            lab::health(&subject, &corpus, (args.tokens, args.context), &self.bars).await.map_err(text)?;
+        let mut lines = vec![format!(
+            "{:32} {:>6} {:>9} {:>7} {:>8} {:>8} {:>8} {:>8} {:>10}",
+            "hook", "L0", "expl.var.", "dead", "always", "CE", "CE SAE", "CE zero", "recovered"
+        )];
+        for (hook, h) in &all {
+            lines.push(format!(
+                "{hook:32} {:6.1} {:9.3} {:6.1}% {:7.1}% {:>8} {:>8} {:>8} {:>10}",
+                h.l0,
+                h.explained_variance,
+                h.dead * 100.0,
+                h.always_on * 100.0,
+                number(h.ce_clean),
+                number(h.ce_spliced),
+                number(h.ce_zero),
+                number(h.ce_recovered)
+            ));
+        }
+        let rows: Vec<_> = all.iter().map(|(hook, h)| json!({ "hook": hook, "health": h })).collect();
+        self.out.say(&lines.join("\n"), &json!(rows));
+        Ok(())
+    }
+
+    async fn correlate(&self, args: &CorrelateArgs) -> Outcome {
+        writable(&args.save)?;
+        let (a, b) = (read_side(&args.a)?, read_side(&args.b)?);
+        let both: Correlation = match (&a, &b) {
+            (Side::Dense(x, fx), Side::Dense(y, fy)) => {
+                correlate_dense(&self.engine, (x, *fx), (y, *fy)).await
+            }
+            _ => correlate(&self.engine, &a.codes(), &b.codes()).await,
+        }
+        .map_err(text)?;
+        let mut named = Vec::new();
+        for (name, best) in [("a_to_b", &both.a_to_b), ("b_to_a", &both.b_to_a)] {
+            named.push(Named::f32(&format!("{name}.mppc"), &[best.mppc.len()], &best.mppc));
+            named.push(Named::i32(&format!("{name}.argmax"), &[best.argmax.len()], &best.argmax));
+        }
+        tensors::save(&args.save, &named, &[])?;
+        let row = |best: &mppc::universality::Best| {
+            let s = mppc::universality::summarize(best.mppc.iter().copied());
+            (
+                format!(
+                    "{} features with variance of {}, mean MPPC {}",
+                    s.count,
+                    best.mppc.len(),
+                    number(s.mean)
+                ),
+                json!(s),
+            )
+        };
+        let (ab, ba) = (row(&both.a_to_b), row(&both.b_to_a));
+        self.out.say(
+            &format!("a → b: {}\nb → a: {}\nsaved to {}", ab.0, ba.0, args.save.display()),
+            &json!({ "saved": args.save, "a_to_b": ab.1, "b_to_a": ba.1 }),
+        );
+        Ok(())
+    }
+
+    async fn reproduce(&self, args: &ReproduceArgs) -> Outcome {
+        writable(&args.save)?;
+        let load = |name: &String, saes: &Option<std::path::PathBuf>| {
+            let files = model_files(name)?;
+            LabModel::load(&self.engine, name, &files, saes.as_ref().map(Files::dir).as_ref()).map_err(text)
+        };
+        let (a, b) = (load(&args.a, &args.a_saes)?, load(&args.b, &args.b_saes)?);
+        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let settings = Settings {
+            corpus: args.corpus.clone(),
+            seed: args.seed,
+            tokens: args.tokens,
+            neuron_tokens: args.neuron_tokens,
+            context: args.context,
+            center_resid: args.center_resid,
+            ..Settings::default()
+        };
+        let result =
+            lab::reproduce(&self.engine, (&a, &b), &corpus, settings, &self.bars).await.map_err(text)?;
+        lab::save(&result, &args.save).map_err(text)?;
+        let report = &result.report;
+        let mut lines = Vec::new();
+        if report.settings.tokens < args.tokens {
+            lines.push(format!("note: the corpus has only {} tokens", report.settings.tokens));
+        }
+        for (from, to, d) in [(&report.a, &report.b, &report.a_to_b), (&report.b, &report.a, &report.b_to_a)]
+        {
+            lines.push(format!("{} → {}, {} tokens", from.name, to.name, report.settings.tokens));
+            lines.push(format!(
+                "  {:42} {:>7} {:>10} {:>8} {:>10}",
+                "", "count", "mean MPPC", "median", "above 0.5"
+            ));
+            for (name, s) in [
+                ("all features with variance", &d.all),
+                ("filtered features", &d.filtered),
+                ("neurons (baseline)", &d.neurons),
+                ("filtered features, tokens shuffled (null)", &d.null),
+            ] {
+                let share = s.above_half.map_or_else(|| "–".into(), |v| format!("{:.1} %", v * 100.0));
+                lines.push(format!(
+                    "  {name:42} {:>7} {:>10} {:>8} {share:>10}",
+                    s.count,
+                    number(s.mean),
+                    number(s.median)
+                ));
+            }
+        }
+        lines.push(format!("report: {}", args.save.join("report.html").display()));
+        self.out.say(&lines.join("\n"), &json!(report));
+        Ok(())
+    }
+}
+
+/// The prompts of `mppc run`.
+fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()));
+    let words = match (&args.text, &args.text_file, &args.tokens) {
+        (Some(text), ..) => text.clone(),
+        (None, Some(path), _) => String::from_utf8(read(path)?).map_err(|e| {
+            format!("{} is not UTF-8 from byte {}", path.display(), e.utf8_error().valid_up_to())
+        })?,
+        (None, None, Some(path)) => {
+            let wrong = |e: &dyn std::fmt::Display| {
+                format!("{} is no JSON list of lists of token ids of equal length: {e}", path.display())
+            };
+            let rows: Vec<Vec<u32>> = serde_json::from_slice(&read(path)?).map_err(|e| wrong(&e))?;
+            let len = rows.first().map_or(0, Vec::len);
+            if let Some(i) = rows.iter().position(|r| r.len() != len) {
+                return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())));
+            }
+            return Ok(Prompts { batch: rows.len(), len, ids: rows.concat() });
+        }
+        (None, None, None) => unreachable!("clap asks for one of them"),
+    };
+    let (ids, _) = Tokenizer::read(files).map_err(text)?.encode(&words)?;
+    Ok(Prompts { batch: 1, len: ids.len(), ids })
+}
+
+/// One side of `mppc correlate`.
+enum Side {
+    Dense(Vec<f32>, usize),
+    Sparse(Codes),
+}
+
+impl Side {
+    fn codes(&self) -> std::borrow::Cow<'_, Codes> {
+        match self {
+            Side::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
+            Side::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
+        }
+    }
+}
+
+fn read_side(path: &Path) -> Outcome<Side> {
+    let file = SafeFile::open(path).map_err(text)?;
+    match file.shape("acts") {
+        Some(&[_, features]) if features > 0 => Ok(Side::Dense(file.f32s("acts").map_err(text)?, features)),
+        Some(shape) => {
+            Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
+        }
+        None => Ok(Side::Sparse(read_codes(&file).map_err(text)?)),
+    }
+}

@@ -1,0 +1,45 @@
+//! Progress on standard error.
+
+use std::cell::RefCell;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mppc::lab::{Observer, Progress};
+
+/// One bar, renewed for each stage; silent where standard error is no terminal.
+pub struct Bars {
+    bar: RefCell<Option<(String, ProgressBar)>>,
+    quiet: bool,
+}
+
+impl Bars {
+    pub fn new(quiet: bool) -> Self {
+        Self { bar: RefCell::new(None), quiet }
+    }
+}
+
+impl Observer for Bars {
+    fn progress(&self, p: &Progress) {
+        if self.quiet {
+            return;
+        }
+        let mut slot = self.bar.borrow_mut();
+        if slot.as_ref().is_none_or(|(stage, _)| *stage != p.stage) {
+            if let Some((_, old)) = slot.take() {
+                old.finish();
+            }
+            let template = "{prefix:>7} {msg:32} {bar:30} {pos}/{len} ({eta} left)";
+            let style =
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            let bar = ProgressBar::new(p.total as u64).with_style(style);
+            bar.set_prefix(format!("[{}/{}]", p.stage_index, p.stages));
+            bar.set_message(format!("{} ({})", p.stage, p.unit));
+            *slot = Some((p.stage.clone(), bar));
+        }
+        if let Some((_, bar)) = slot.as_ref() {
+            bar.set_position(p.done as u64);
+            if p.done >= p.total {
+                bar.finish();
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be wrong with a file.
+
+use thiserror::Error;
+
+/// A file is missing, damaged, or not what its name says.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// No such file.
+    #[error("{place} has no {name}; expected a Hugging Face model directory with {expected}")]
+    Missing {
+        /// Directory or file set.
+        place: String,
+        /// File looked for.
+        name: String,
+        /// What such a directory holds.
+        expected: &'static str,
+    },
+    /// Only a pickle is there.
+    #[error(
+        "{place} has only {name}, a pickle, which can run code when opened; convert it with \
+         `python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{place}').save_pretrained('{place}')\"`"
+    )]
+    Pickle {
+        /// Directory.
+        place: String,
+        /// The file.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("{file} cannot be read: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a sound safetensors file.
+    #[error("{file} is not a sound safetensors file: {reason}; download or write it again")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tensor is not there.
+    #[error("{file} has no tensor {name}")]
+    NoTensor {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor of another shape than the config says.
+    #[error("{file}: tensor {name} has shape {found:?}, but the config asks for {expected:?}")]
+    Shape {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that fits the config.
+        expected: Vec<usize>,
+    },
+    /// An element type that is not read.
+    #[error("{file}: tensor {name} is {found}; {expected} can be read")]
+    ElementType {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// Its element type.
+        found: String,
+        /// What can be read.
+        expected: &'static str,
+    },
+    /// NaN or infinity.
+    #[error("{file}: tensor {name} holds {value} at element {index}; weights must be finite")]
+    NotFinite {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// The value.
+        value: f32,
+        /// Where.
+        index: usize,
+    },
+    /// JSON that does not parse, or lacks a key, or has a value that is not supported.
+    #[error("{file}: {reason}")]
+    Config {
+        /// The file.
+        file: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}

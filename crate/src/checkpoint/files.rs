@@ -1,0 +1,119 @@
+//! A set of named files: a directory, or bytes in memory (the page, the embedded pair).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::CheckpointError;
+
+/// A set of files by relative name (`config.json`, `saes/…/cfg.json`).
+#[derive(Clone)]
+pub enum Files {
+    /// A directory.
+    Dir(PathBuf),
+    /// Bytes in memory, under a name for messages.
+    Memory {
+        /// What messages call the set.
+        name: String,
+        /// Content by relative name.
+        files: BTreeMap<String, Cow<'static, [u8]>>,
+    },
+}
+
+impl Files {
+    /// A directory.
+    pub fn dir(path: impl Into<PathBuf>) -> Self {
+        Self::Dir(path.into())
+    }
+
+    /// What messages call the set.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Dir(path) => path.display().to_string(),
+            Self::Memory { name, .. } => name.clone(),
+        }
+    }
+
+    /// What messages call one of its files.
+    pub fn label(&self, name: &str) -> String {
+        match self {
+            Self::Dir(path) => path.join(name).display().to_string(),
+            Self::Memory { name: place, .. } => format!("{place}/{name}"),
+        }
+    }
+
+    /// Whether a file is there.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Dir(path) => path.join(name).is_file(),
+            Self::Memory { files, .. } => files.contains_key(name),
+        }
+    }
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Missing`] and [`CheckpointError::Io`].
+    pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, CheckpointError> {
+        let missing = || CheckpointError::Missing {
+            place: self.place(),
+            name: name.to_owned(),
+            expected: "config.json, model.safetensors (or its index) and tokenizer.json",
+        };
+        match self {
+            Self::Dir(path) => match std::fs::read(path.join(name)) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+                Err(source) => Err(CheckpointError::Io { file: self.label(name), source }),
+            },
+            Self::Memory { files, .. } => files.get(name).cloned().ok_or_else(missing),
+        }
+    }
+
+    /// The content of a JSON file.
+    ///
+    /// # Errors
+    /// As [`Files::read`], and [`CheckpointError::Config`] when it is not a JSON object.
+    pub fn json(&self, name: &str) -> Result<serde_json::Map<String, serde_json::Value>, CheckpointError> {
+        serde_json::from_slice(&self.read(name)?).map_err(|e| CheckpointError::Config {
+            file: self.label(name),
+            reason: format!("is not a JSON object: {e}"),
+        })
+    }
+
+    /// Names of the folders directly inside, sorted; none where there is no such place.
+    pub fn folders(&self) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Self::Dir(path) => std::fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|entry| entry.path().is_dir())
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect(),
+            Self::Memory { files, .. } => {
+                files.keys().filter_map(|k| Some(k.split_once('/')?.0.to_owned())).collect()
+            }
+        };
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The files below a folder, as a set of its own.
+    pub fn folder(&self, folder: &str) -> Self {
+        match self {
+            Self::Dir(path) => Self::Dir(path.join(folder)),
+            Self::Memory { name, files } => {
+                let prefix = format!("{folder}/");
+                Self::Memory {
+                    name: format!("{name}/{folder}"),
+                    files: files
+                        .iter()
+                        .filter_map(|(k, v)| Some((k.strip_prefix(&prefix)?.to_owned(), v.clone())))
+                        .collect(),
+                }
+            }
+        }
+    }
+}

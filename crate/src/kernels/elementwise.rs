@@ -1,0 +1,306 @@
+//! Functions of one or two tensors, element by element.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::activation::{gelu, relu, silu, softplus};
+use super::par;
+use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+
+static MAP: Shader = Shader {
+    name: "map",
+    wgsl: concat!(
+        include_str!("../../../shaders/map.wgsl"),
+        include_str!("../../../shaders/activation.wgsl")
+    ),
+};
+
+static ZIP: Shader = Shader {
+    name: "zip",
+    wgsl: concat!(
+        include_str!("../../../shaders/zip.wgsl"),
+        include_str!("../../../shaders/activation.wgsl")
+    ),
+};
+
+/// Elements that the processor works through in one piece.
+const CHUNK: usize = 1_024;
+
+/// A function of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unary {
+    /// x·σ(x), σ the logistic function.
+    Silu,
+    /// x·Φ(x), Φ the normal distribution function: exact, not the tanh approximation.
+    Gelu,
+    /// max(x, 0).
+    Relu,
+    /// ln(1 + eˣ).
+    Softplus,
+    /// −eˣ: Mamba's A from its stored logarithm.
+    NegExp,
+}
+
+impl Unary {
+    /// The code in `shaders/activation.wgsl`.
+    fn code(self) -> u32 {
+        match self {
+            Self::Gelu => 1,
+            Self::Silu => 2,
+            Self::Softplus => 3,
+            Self::Relu => 4,
+            Self::NegExp => 5,
+        }
+    }
+
+    fn apply(self, x: f32) -> f32 {
+        match self {
+            Self::Silu => silu(x),
+            Self::Gelu => gelu(x),
+            Self::Relu => relu(x),
+            Self::Softplus => softplus(x),
+            Self::NegExp => -x.exp(),
+        }
+    }
+}
+
+/// A function of two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binary {
+    /// a + b.
+    Add,
+    /// a − b.
+    Sub,
+    /// a·b.
+    Mul,
+    /// a·silu(b): a gate.
+    MulSilu,
+}
+
+impl Binary {
+    /// The code in `shaders/zip.wgsl`.
+    fn code(self) -> u32 {
+        match self {
+            Self::Add => 0,
+            Self::Sub => 1,
+            Self::Mul => 2,
+            Self::MulSilu => 3,
+        }
+    }
+
+    fn apply(self, a: f32, b: f32) -> f32 {
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::MulSilu => a * silu(b),
+        }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct MapParams {
+    len: u32,
+    code: u32,
+    _pad: [u32; 2],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct ZipParams {
+    len: u32,
+    b_len: u32,
+    code: u32,
+    _pad: u32,
+}
+
+/// `function` of every element of `x`, in x's shape.
+pub fn map(x: &Tensor, function: Unary) -> Tensor {
+    match x.engine().backend() {
+        Backend::Cpu => {
+            let mut y = x.f32s().to_vec();
+            par::rows(&mut y, CHUNK, |_, y| y.iter_mut().for_each(|y| *y = function.apply(*y)));
+            Tensor::from_f32(x.engine(), x.shape(), y)
+        }
+        Backend::Gpu(gpu) => {
+            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
+            if !y.is_empty() {
+                gpu.dispatch(&Dispatch {
+                    shader: &MAP,
+                    constants: &[],
+                    params: bytemuck::bytes_of(&MapParams {
+                        len: y.len() as u32,
+                        code: function.code(),
+                        _pad: [0; 2],
+                    }),
+                    inputs: &[x],
+                    outputs: &[&y],
+                    groups: grid(y.len().div_ceil(64)),
+                });
+            }
+            y
+        }
+    }
+}
+
+/// `function` of the elements of `a` and `b`, in a's shape; `b` has the shape of a or of a's last axes, and is
+/// repeated over the others.
+///
+/// # Panics
+/// When b's shape is not the end of a's.
+pub fn zip(a: &Tensor, b: &Tensor, function: Binary) -> Tensor {
+    assert!(a.shape().ends_with(b.shape()), "zip of {a:?} and {b:?}");
+    match a.engine().backend() {
+        Backend::Cpu => {
+            let b = b.f32s();
+            let mut y = a.f32s().to_vec();
+            // Whole copies of b, so that the inner loop has no remainder to take.
+            let period = b.len().max(1);
+            par::rows(&mut y, period.max(CHUNK / period * period), |_, y| {
+                for y in y.chunks_mut(period) {
+                    y.iter_mut().zip(b).for_each(|(y, &b)| *y = function.apply(*y, b));
+                }
+            });
+            Tensor::from_f32(a.engine(), a.shape(), y)
+        }
+        Backend::Gpu(gpu) => {
+            let y = Tensor::output(a.engine(), a.shape(), Dtype::F32);
+            if !y.is_empty() {
+                gpu.dispatch(&Dispatch {
+                    shader: &ZIP,
+                    constants: &[],
+                    params: bytemuck::bytes_of(&ZipParams {
+                        len: y.len() as u32,
+                        b_len: b.len() as u32,
+                        code: function.code(),
+                        _pad: 0,
+                    }),
+                    inputs: &[a, b],
+                    outputs: &[&y],
+                    groups: grid(y.len().div_ceil(64)),
+                });
+            }
+            y
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::activation::float64;
+    use crate::kernels::testing::{self, close, each_engine};
+
+    #[test]
+    fn maps_agree_with_float64() {
+        type Reference = fn(f64) -> f64;
+        let functions: [(Unary, Reference); 5] = [
+            (Unary::Silu, float64::silu),
+            (Unary::Gelu, float64::gelu),
+            (Unary::Relu, |x| x.max(0.0)),
+            (Unary::Softplus, float64::softplus),
+            (Unary::NegExp, |x| -x.exp()),
+        ];
+        for n in [0, 1, 63, 1_025, 5_000] {
+            let x: Vec<f32> = testing::normal(1, n).iter().map(|x| 2.0 * x).collect();
+            for (function, f) in functions {
+                let want: Vec<f64> = x.iter().map(|&x| f(f64::from(x))).collect();
+                each_engine(|engine| {
+                    let y = map(&Tensor::from_f32(engine, &[n], x.clone()), function);
+                    // A device's exp may be 3 + 2|x| units in the last place off: at |x| ≤ 12 27·2⁻²⁴.
+                    close(engine, &y, &want, 1.7e-6);
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn gelu_is_the_exact_one() {
+        let x: Vec<f32> = (-8_000..=8_000).map(|i| i as f32 / 1_000.0).collect();
+        each_engine(|engine| {
+            let y = map(&Tensor::from_f32(engine, &[x.len()], x.clone()), Unary::Gelu);
+            let y = pollster::block_on(y.read_f32()).unwrap();
+            for (&x, &y) in x.iter().zip(&y) {
+                // Φ is good to 2e-7 on the processor; a device's division and exp add a few units of 2⁻²⁴.
+                let error = f64::from(y) - float64::gelu(f64::from(x));
+                assert!(error.abs() <= 1e-6 * f64::from(x.abs()).max(1.0), "{x}: {error} on {engine:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn softplus_is_stable_at_both_ends_and_relatively_exact() {
+        let x = vec![-80.0, -30.0, -10.0, -6.9, -1.0, 0.0, 1.0, 19.0, 20.0, 21.0, 100.0, 1e30];
+        each_engine(|engine| {
+            let y = map(&Tensor::from_f32(engine, &[x.len()], x.clone()), Unary::Softplus);
+            let y = pollster::block_on(y.read_f32()).unwrap();
+            for (&x, &y) in x.iter().zip(&y) {
+                let want = float64::softplus(f64::from(x));
+                // exp's 3 + 2|x| units in the last place, |x| ≤ 80.
+                assert!((f64::from(y) - want).abs() <= 1e-5 * want, "{x}: {y} instead of {want}");
+            }
+        });
+    }
+
+    #[test]
+    fn nan_stays_nan() {
+        let nan = [f32::NAN, f32::NAN];
+        each_engine(|engine| {
+            let x = Tensor::from_f32(engine, &[2], nan.to_vec());
+            for f in [Unary::Silu, Unary::Gelu, Unary::Relu, Unary::Softplus, Unary::NegExp] {
+                close(engine, &map(&x, f), &[f64::NAN; 2], 0.0);
+            }
+            let one = Tensor::from_f32(engine, &[2], vec![1.0; 2]);
+            for f in [Binary::Add, Binary::Sub, Binary::Mul, Binary::MulSilu] {
+                close(engine, &zip(&x, &one, f), &[f64::NAN; 2], 0.0);
+                close(engine, &zip(&one, &x, f), &[f64::NAN; 2], 0.0);
+            }
+        });
+    }
+
+    #[test]
+    fn zips_agree_with_float64() {
+        type Reference = fn(f64, f64) -> f64;
+        let functions: [(Binary, Reference); 4] = [
+            (Binary::Add, |a, b| a + b),
+            (Binary::Sub, |a, b| a - b),
+            (Binary::Mul, |a, b| a * b),
+            (Binary::MulSilu, |a, b| a * float64::silu(b)),
+        ];
+        let shapes: [(&[usize], &[usize]); 7] = [
+            (&[3, 5], &[3, 5]),
+            (&[3, 5], &[5]),
+            (&[2, 3, 1_500], &[3, 1_500]),
+            (&[4, 700], &[700]),
+            (&[4, 7], &[]),
+            (&[0, 7], &[7]),
+            (&[2, 0], &[0]),
+        ];
+        for (a_shape, b_shape) in shapes {
+            let a = testing::normal(1, a_shape.iter().product());
+            let b = testing::normal(2, b_shape.iter().product());
+            for (function, f) in functions {
+                let want: Vec<f64> =
+                    a.iter().enumerate().map(|(i, &a)| f(f64::from(a), f64::from(b[i % b.len()]))).collect();
+                each_engine(|engine| {
+                    let a = Tensor::from_f32(engine, a_shape, a.clone());
+                    let b = Tensor::from_f32(engine, b_shape, b.clone());
+                    // exp at |x| ≤ 6 as above, and two roundings.
+                    close(engine, &zip(&a, &b, function), &want, 1e-6);
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn more_workgroups_than_one_dimension_holds() {
+        let x = testing::uniform(1, 64 * 65_600 + 1);
+        let want: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
+        each_engine(|engine| {
+            let x = Tensor::from_f32(engine, &[x.len()], x.clone());
+            close(engine, &map(&x, Unary::Relu), &want, 0.0);
+            let zero = Tensor::zeros(engine, &[]);
+            close(engine, &zip(&x, &zero, Binary::Add), &want, 0.0);
+        });
+    }
+}

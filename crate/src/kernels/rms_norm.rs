@@ -1,0 +1,109 @@
+//! Root-mean-square normalisation: y = x / √(mean(x²) + ε) · weight, over the last axis.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::par;
+use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+
+static SHADER: Shader = Shader { name: "rms_norm", wgsl: include_str!("../../../shaders/rms_norm.wgsl") };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    rows: u32,
+    cols: u32,
+    eps: f32,
+    _pad: u32,
+}
+
+/// Scales each row of `x` [.., D] to a mean square of 1, then by `weight` [D]; `eps` is added to the mean
+/// square, as in Mamba.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Tensor {
+    let (rows, cols) = x.rows_cols();
+    assert_eq!(weight.shape(), [cols], "rms_norm weight");
+    match x.engine().backend() {
+        Backend::Cpu => {
+            let y = twin(x.f32s(), weight.f32s(), eps);
+            Tensor::from_f32(x.engine(), x.shape(), y)
+        }
+        Backend::Gpu(gpu) => {
+            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
+            if !y.is_empty() {
+                gpu.dispatch(&Dispatch {
+                    shader: &SHADER,
+                    constants: &[],
+                    params: bytemuck::bytes_of(&Params {
+                        rows: rows as u32,
+                        cols: cols as u32,
+                        eps,
+                        _pad: 0,
+                    }),
+                    inputs: &[x, weight],
+                    outputs: &[&y],
+                    groups: grid(rows),
+                });
+            }
+            y
+        }
+    }
+}
+
+fn twin(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let cols = weight.len();
+    let mut y = vec![0.0; x.len()];
+    par::rows(&mut y, cols, |r, y| {
+        let x = &x[r * cols..][..cols];
+        let squares = x.iter().map(|v| v * v).sum::<f32>() / cols as f32;
+        let scale = 1.0 / (squares + eps).sqrt();
+        for c in 0..cols {
+            y[c] = x[c] * scale * weight[c];
+        }
+    });
+    y
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{self, close, each_engine};
+
+    #[test]
+    fn agrees_with_float64() {
+        for (rows, cols) in [(1, 1), (1, 7), (3, 128), (5, 129), (2, 1_000), (0, 16), (3, 0)] {
+            let x = testing::normal(1, rows * cols);
+            let weight = testing::normal(2, cols);
+            let want = reference(&x, &weight, 1e-5);
+            each_engine(|engine| {
+                let x = Tensor::from_f32(engine, &[rows, cols], x.clone());
+                let weight = Tensor::from_f32(engine, &[cols], weight.clone());
+                // A sum of at most 1,000 squares, all positive, is relatively off by √1,000·2⁻²⁴ = 2e-6; the
+                // root halves it, and four roundings follow.
+                close(engine, &rms_norm(&x, &weight, 1e-5), &want, 2e-6);
+            });
+        }
+    }
+
+    #[test]
+    fn nan_spoils_its_row_only() {
+        each_engine(|engine| {
+            let x = Tensor::from_f32(engine, &[2, 2], vec![f32::NAN, 1.0, 2.0, 2.0]);
+            let weight = Tensor::from_f32(engine, &[2], vec![1.0, 3.0]);
+            close(engine, &rms_norm(&x, &weight, 0.0), &[f64::NAN, f64::NAN, 1.0, 3.0], 1e-6);
+        });
+    }
+
+    fn reference(x: &[f32], weight: &[f32], eps: f64) -> Vec<f64> {
+        let d = weight.len().max(1);
+        let mut y = Vec::new();
+        for row in x.chunks(d) {
+            let squares = row.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / d as f64;
+            y.extend(
+                row.iter().zip(weight).map(|(&v, &w)| f64::from(v) / (squares + eps).sqrt() * f64::from(w)),
+            );
+        }
+        y
+    }
+}

@@ -1,0 +1,29 @@
+//! The built-in pair of models.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use include_dir::{Dir, include_dir};
+
+use crate::checkpoint::Files;
+
+static NEOX: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../models/tiny-neox");
+static MAMBA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../models/tiny-mamba");
+
+/// Files of `tiny-neox` or `tiny-mamba`, or nothing for any other name.
+pub fn embedded(name: &str) -> Option<Files> {
+    fn collect(dir: &'static Dir<'static>, files: &mut BTreeMap<String, Cow<'static, [u8]>>) {
+        for file in dir.files() {
+            files.insert(file.path().to_string_lossy().replace('\\', "/"), Cow::Borrowed(file.contents()));
+        }
+        dir.dirs().for_each(|d| collect(d, files));
+    }
+    let dir = match name {
+        "tiny-neox" => &NEOX,
+        "tiny-mamba" => &MAMBA,
+        _ => return None,
+    };
+    let mut files = BTreeMap::new();
+    collect(dir, &mut files);
+    Some(Files::Memory { name: name.to_owned(), files })
+}

@@ -1,0 +1,47 @@
+//! Why an experiment stopped.
+
+use thiserror::Error;
+
+use crate::checkpoint::CheckpointError;
+use crate::corpus::CorpusError;
+use crate::gpu::GpuError;
+use crate::model::ModelError;
+use crate::sae::SaeError;
+use crate::universality::CorrelationError;
+
+/// An experiment failed or was stopped. Every message is one line that says what to do.
+#[derive(Debug, Error)]
+pub enum LabError {
+    /// Files of a model or of activations.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// An SAE.
+    #[error(transparent)]
+    Sae(#[from] SaeError),
+    /// The corpus.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The correlation.
+    #[error(transparent)]
+    Correlation(#[from] CorrelationError),
+    /// The device.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// A file cannot be written or read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The parts do not fit together.
+    #[error("{0}")]
+    Mismatch(String),
+    /// Somebody asked it to stop.
+    #[error("cancelled")]
+    Cancelled,
+}

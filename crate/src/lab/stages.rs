@@ -1,0 +1,62 @@
+//! The stages of a run: progress out, cancel in, wall times kept.
+
+use web_time::Instant;
+
+use super::{LabError, Observer, Progress, Timing};
+
+/// Walks through the stages of a run.
+pub(super) struct Stages<'a> {
+    observer: &'a dyn Observer,
+    now: Progress,
+    started: Instant,
+    timings: Vec<Timing>,
+}
+
+impl<'a> Stages<'a> {
+    pub(super) fn new(observer: &'a dyn Observer, stages: usize) -> Self {
+        let now = Progress {
+            stage: String::new(),
+            stage_index: 0,
+            stages,
+            done: 0,
+            total: 0,
+            unit: String::new(),
+        };
+        Self { observer, now, started: Instant::now(), timings: Vec::new() }
+    }
+
+    /// Ends the stage before and begins the next one.
+    pub(super) fn begin(&mut self, stage: &str, total: usize, unit: &str) -> Result<(), LabError> {
+        self.end();
+        self.now.stage = stage.to_owned();
+        self.now.stage_index += 1;
+        (self.now.total, self.now.unit) = (total, unit.to_owned());
+        self.step(0)
+    }
+
+    /// The stage has come this far.
+    pub(super) fn step(&mut self, done: usize) -> Result<(), LabError> {
+        self.now.done = done.min(self.now.total);
+        self.observer.progress(&self.now);
+        if self.observer.cancelled() { Err(LabError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Units of this stage.
+    pub(super) fn total(&self) -> usize {
+        self.now.total
+    }
+
+    fn end(&mut self) {
+        if self.now.stage_index > 0 {
+            let seconds = self.started.elapsed().as_secs_f64();
+            self.timings.push(Timing { stage: self.now.stage.clone(), seconds });
+        }
+        self.started = Instant::now();
+    }
+
+    /// Ends the last stage and returns all wall times.
+    pub(super) fn finish(mut self) -> Vec<Timing> {
+        self.end();
+        self.timings
+    }
+}

@@ -1,0 +1,155 @@
+//! A model with its tokenizer and SAEs, and what they make of a corpus.
+
+use crate::checkpoint::Files;
+use crate::corpus::TokenBatch;
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::{Product, Unary, embed, map, matmul, paste};
+use crate::model::{Model, Plan, Prompts, Tokenizer};
+use crate::sae::{Codes, Sae};
+
+use super::LabError;
+
+/// A model, its tokenizer, and one SAE a layer.
+pub struct LabModel {
+    /// The model.
+    pub model: Model,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its SAEs, in the order of the layers.
+    pub saes: Vec<Sae>,
+}
+
+impl LabModel {
+    /// Loads a model; its SAEs come from `saes`, or else from the folder `saes` beside the weights, and there
+    /// may be none.
+    ///
+    /// # Errors
+    /// Those of the files; [`LabError::Mismatch`] when two SAEs read the same hook.
+    pub fn load(
+        engine: &Engine,
+        name: &str,
+        files: &Files,
+        saes: Option<&Files>,
+    ) -> Result<Self, LabError> {
+        let model = Model::load(engine, name, files)?;
+        let tokenizer = Tokenizer::read(files)?;
+        let asked = saes.is_some();
+        let files = saes.cloned().unwrap_or_else(|| files.folder("saes"));
+        let mut found = Vec::new();
+        let hooks = model.hooks(1, 1);
+        for folder in files.folders() {
+            let sae_files = files.folder(&folder);
+            if !sae_files.has("cfg.json") {
+                continue;
+            }
+            let sae = Sae::load(engine, &sae_files)?;
+            let hook = sae.config().hook_name.clone();
+            let place = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
+                LabError::Mismatch(format!(
+                    "{}: the SAE reads {hook}, which {name} does not have",
+                    sae_files.label("cfg.json")
+                ))
+            })?;
+            let width = *hooks[place].shape.last().expect("hooks have axes");
+            if width != sae.config().d_in {
+                return Err(LabError::Mismatch(format!(
+                    "{}: the SAE is {} wide, but {hook} of {name} is {width} wide",
+                    sae_files.label("cfg.json"),
+                    sae.config().d_in
+                )));
+            }
+            found.push((place, sae));
+        }
+        if asked && found.is_empty() {
+            return Err(LabError::Mismatch(format!(
+                "{} holds no SAE; expected one folder for each, with cfg.json and sae_weights.safetensors",
+                files.place()
+            )));
+        }
+        found.sort_by_key(|(place, _)| *place);
+        if let Some(pair) = found.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(LabError::Mismatch(format!(
+                "{} holds two SAEs of {}; keep one",
+                files.place(),
+                pair[0].1.config().hook_name
+            )));
+        }
+        Ok(Self { model, tokenizer, saes: found.into_iter().map(|(_, sae)| sae).collect() })
+    }
+
+    /// Name of the model.
+    pub fn name(&self) -> &str {
+        self.model.name()
+    }
+
+    /// Refuses a batch's ids before any work: a corpus tokenized with a larger vocabulary does not fit.
+    fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
+        let order = keep.clone();
+        let prompts = Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() };
+        let mut output = self.model.run(&prompts, Plan { keep, ..Plan::default() })?;
+        let rows = kept_rows(batch);
+        let rows = Tensor::from_u32(self.model.engine(), &[rows.len()], rows);
+        let take = |hook: &String| {
+            let values = output.hooks.remove(hook).expect("a hook that was asked for");
+            let width = *values.shape().last().expect("hooks have axes");
+            embed(&values.reshape(&[values.len() / width.max(1), width]), &rows)
+        };
+        Ok(order.iter().map(take).collect())
+    }
+
+    /// What the hooks see on the kept tokens of a batch: [n, width] each.
+    ///
+    /// # Errors
+    /// A hook the model does not have; an id beyond its vocabulary.
+    pub fn activations(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Vec<Tensor>, LabError> {
+        self.run(batch, hooks.to_vec())
+    }
+
+    /// Codes of every SAE on the kept tokens of a batch; with `center`, the mean over d_model is taken from the
+    /// activations first.
+    pub(super) async fn codes(&self, batch: &TokenBatch, center: bool) -> Result<Vec<Codes>, LabError> {
+        let hooks = self.saes.iter().map(|s| s.config().hook_name.clone()).collect();
+        let mut all = Vec::with_capacity(self.saes.len());
+        for (sae, x) in self.saes.iter().zip(self.run(batch, hooks)?) {
+            let x = if center { centered(&x) } else { x };
+            all.push(sae.encode(&x).await?);
+        }
+        Ok(all)
+    }
+
+    /// Neurons of all layers side by side on the kept tokens of a batch: [n, neurons] (paper section 3).
+    pub(super) fn neurons(&self, batch: &TokenBatch) -> Result<Tensor, LabError> {
+        let hooks = self.model.neuron_hooks();
+        let parts = self.run(batch, hooks.clone())?;
+        let width: usize = parts.iter().map(|p| p.rows_cols().1).sum();
+        let rows = parts.first().map_or(0, |p| p.rows_cols().0);
+        let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
+        let mut start = 0;
+        for (hook, part) in hooks.iter().zip(parts) {
+            let part = if Model::is_gate(hook) { map(&part, Unary::Silu) } else { part };
+            all = paste(&all, start, &part);
+            start += part.rows_cols().1;
+        }
+        Ok(all)
+    }
+
+    /// Number of neurons of the baseline.
+    pub(super) fn neuron_count(&self) -> usize {
+        let hooks = self.model.hooks(1, 1);
+        let width = |name: &String| hooks.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
+        self.model.neuron_hooks().iter().filter_map(width).sum()
+    }
+}
+
+/// Rows of a batch's activations [B·T, ..] that stay.
+fn kept_rows(batch: &TokenBatch) -> Vec<u32> {
+    (0u32..).zip(&batch.keep).filter(|(_, keep)| **keep).map(|(i, _)| i).collect()
+}
+
+/// x − mean over the last axis, as a product with I − 1/D.
+fn centered(x: &Tensor) -> Tensor {
+    let (_, d) = x.rows_cols();
+    let mut center = vec![-1.0 / d as f32; d * d];
+    center.iter_mut().step_by(d + 1).for_each(|v| *v += 1.0);
+    matmul(x, &Tensor::from_f32(x.engine(), &[d, d], center), &Product::default())
+}

@@ -1,0 +1,401 @@
+//! Mamba (Gu and Dao 2023), a selective state-space model.
+//!
+//! Glossary
+//! ```text
+//! B  batch        T  tokens in a prompt       V  rows of the vocabulary
+//! D  d_model      E  d_inner, channels        N  d_state, states of a channel
+//! K  d_conv       R  rank of the Δ projection
+//! ```
+//! One block, with u = RMSNorm(x):
+//! ```text
+//! x, gate = W_in u                         x = silu(conv(x))          causal, one filter a channel
+//! Δ = softplus(W_Δ₂ W_Δ₁ x + b)            B, C = W_B x, W_C x        chosen by the token: "selective"
+//! h_t = exp(Δ_t A) ⊙ h_{t−1} + Δ_t B_t x_t  y_t = C_t · h_t            A = −exp(A_log)
+//! out = W_out ((y + D ⊙ x) ⊙ silu(gate))
+//! ```
+//! Hook names are MambaLens'. In the code the skip weights D of the paper are `skip_weight`, since D is d_model.
+
+use super::config::Config;
+use super::hooks::{HookPoint, Linear, Run};
+use super::load::Loader;
+use crate::checkpoint::{CheckpointError, Weights};
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::{
+    Activation, Binary, LinearScanInput, Scan, ScanInput, Unary, columns, conv1d, discretize, embed,
+    linear_scan, map, paste, rms_norm, selective_scan, zip,
+};
+
+/// Sizes and switches of a Mamba checkpoint, in either published layout.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MambaConfig {
+    pub(super) d_model: usize,
+    pub(super) layers: usize,
+    d_inner: usize,
+    d_state: usize,
+    d_conv: usize,
+    dt_rank: usize,
+    pub(super) vocab: usize,
+    eps: f32,
+    /// Whether in_proj and out_proj have biases; where the config is silent, the tensors decide.
+    bias: Option<bool>,
+    conv_bias: bool,
+    /// Whether the head is the embedding; the original layout always ties.
+    tied: bool,
+}
+
+impl MambaConfig {
+    /// The layout of Hugging Face transformers.
+    pub(super) fn read(config: &Config) -> Result<Self, CheckpointError> {
+        config.only("hidden_act", &["silu", "swish"])?;
+        config.refuse(&["quantization_config", "use_falcon_mamba", "mixer_rms_eps"])?;
+        let d_model = config.size("hidden_size")?;
+        let expanded = (config.number_or("expand", 2.0)? * d_model as f64) as usize;
+        let d_inner = config.size_or("intermediate_size", expanded)?;
+        if config.get("expand").is_some() && d_inner != expanded {
+            return Err(config.error(format!(
+                "intermediate_size {d_inner} contradicts expand × hidden_size, which is {expanded}"
+            )));
+        }
+        let dt_rank = match config.get("time_step_rank").and_then(|v| v.as_str()) {
+            Some("auto") => d_model.div_ceil(16),
+            _ => config.size_or("time_step_rank", d_model.div_ceil(16))?,
+        };
+        Ok(Self {
+            d_model,
+            d_inner,
+            dt_rank,
+            layers: config.size("num_hidden_layers")?,
+            d_state: config.size_or("state_size", 16)?,
+            d_conv: config.size_or("conv_kernel", 4)?,
+            vocab: config.size("vocab_size")?,
+            eps: config.number_or("layer_norm_epsilon", 1e-5)? as f32,
+            bias: config.get("use_bias").map(|_| config.flag_or("use_bias", false)).transpose()?,
+            conv_bias: config.flag_or("use_conv_bias", true)?,
+            tied: config.flag_or("tie_word_embeddings", true)?,
+        })
+    }
+
+    /// The layout of the original state-spaces repository.
+    pub(super) fn read_original(config: &Config) -> Result<Self, CheckpointError> {
+        if !config.flag_or("rms_norm", true)? {
+            return Err(config.error("rms_norm false (layer norm) is not supported".into()));
+        }
+        config.refuse(&["attn_layer_idx", "attn_cfg"])?;
+        if config.get("d_intermediate").is_some_and(|v| v.as_u64() != Some(0)) {
+            return Err(config.error("d_intermediate other than 0 (an MLP) is not supported".into()));
+        }
+        let d_model = config.size("d_model")?;
+        let (mut d_state, mut d_conv, mut expand, mut dt_rank) = (16, 4, 2, d_model.div_ceil(16));
+        let (mut bias, mut conv_bias) = (None, true);
+        if let Some(ssm) = config.inner("ssm_cfg")? {
+            ssm.only("layer", &["Mamba1"])?;
+            for key in ssm.keys() {
+                match key {
+                    "d_state" => d_state = ssm.size(key)?,
+                    "d_conv" => d_conv = ssm.size(key)?,
+                    "expand" => expand = ssm.size(key)?,
+                    "dt_rank" if ssm.get(key).and_then(|v| v.as_str()) == Some("auto") => {}
+                    "dt_rank" => dt_rank = ssm.size(key)?,
+                    "bias" => bias = Some(ssm.flag_or(key, false)?),
+                    "conv_bias" => conv_bias = ssm.flag_or(key, true)?,
+                    // Initialisation only.
+                    "layer" | "dt_min" | "dt_max" | "dt_init" | "dt_scale" | "dt_init_floor"
+                    | "use_fast_path" => {}
+                    other => return Err(ssm.error(format!("{other} is not supported"))),
+                }
+            }
+        }
+        let multiple = config.size_or("pad_vocab_size_multiple", 8)?;
+        Ok(Self {
+            d_model,
+            d_inner: expand * d_model,
+            d_state,
+            d_conv,
+            dt_rank,
+            bias,
+            conv_bias,
+            layers: config.size("n_layer")?,
+            vocab: config.size("vocab_size")?.next_multiple_of(multiple),
+            eps: 1e-5,
+            tied: config.flag_or("tie_embeddings", true)?,
+        })
+    }
+}
+
+struct Block {
+    norm: Tensor,         // [D]
+    in_proj: Linear,      // [E, D]: the half that becomes x
+    gate_proj: Linear,    // [E, D]: the half that gates
+    conv: Tensor,         // [E, K]
+    conv_bias: Option<Tensor>, // [E]
+    delta_1: Linear,      // [R, E]
+    delta_2: Linear,      // [E, R], with bias
+    b_proj: Linear,       // [N, E]
+    c_proj: Linear,       // [N, E]
+    a: Tensor,            // [E, N]: −exp(A_log)
+    skip_weight: Tensor,  // [E]
+    out_proj: Linear,     // [D, E]
+}
+
+/// The network with its weights.
+pub(super) struct Mamba {
+    pub(super) config: MambaConfig,
+    embed: Tensor, // [V, D]
+    blocks: Vec<Block>,
+    norm_final: Tensor, // [D]
+    unembed: Linear,    // [V, D]
+}
+
+impl Mamba {
+    pub(super) fn load(
+        engine: &Engine,
+        config: MambaConfig,
+        weights: &Weights,
+    ) -> Result<Self, CheckpointError> {
+        let load = Loader { engine, weights };
+        let (d, v) = (config.d_model, config.vocab);
+        let blocks = (0..config.layers)
+            .map(|l| Block::load(&load, &config, &format!("backbone.layers.{l}")))
+            .collect::<Result<_, _>>()?;
+        // Hugging Face says embeddings, the original layout embedding.
+        let original = weights.has("backbone.embedding.weight");
+        let embed_name =
+            if original { "backbone.embedding.weight" } else { "backbone.embeddings.weight" };
+        let embed = load.tensor(embed_name, &[v, d])?;
+        let unembed = match !config.tied || weights.has("lm_head.weight") {
+            true => load.tensor("lm_head.weight", &[v, d])?,
+            false => embed.clone(),
+        };
+        let norm_final = load.tensor("backbone.norm_f.weight", &[d])?;
+        Ok(Self { config, embed, blocks, norm_final, unembed: Linear { weight: unembed, bias: None } })
+    }
+
+    /// Runs the network on token ids `tokens` [B, T]; returns logits [B, T, V] if the run wants them.
+    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Tensor> {
+        let mut x = run.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
+        for l in 0..self.blocks.len() {
+            if run.finished() {
+                return None;
+            }
+            x = self.block(l, x, run); // [B, T, D]
+        }
+        if run.finished() {
+            return None;
+        }
+        let normalized = run.at("hook_norm", rms_norm(&x, &self.norm_final, self.config.eps)); // [B, T, D]
+        run.logits.then(|| self.unembed.apply(&normalized)) // [B, T, V]
+    }
+
+    fn block(&self, l: usize, x: Tensor, run: &mut Run) -> Tensor {
+        let block = &self.blocks[l];
+        let hook = |name: &str| format!("blocks.{l}.{name}");
+
+        let resid = run.at(&hook("hook_resid_pre"), x); // [B, T, D]
+        let u = rms_norm(&resid, &block.norm, self.config.eps); // [B, T, D]
+        let u = run.at(&hook("hook_normalized_input"), u);
+        let x = run.at(&hook("hook_in_proj"), block.in_proj.apply(&u)); // [B, T, E]
+        let gate = run.at(&hook("hook_skip"), block.gate_proj.apply(&u)); // [B, T, E]
+        let x = conv1d(&x, &block.conv, block.conv_bias.as_ref()); // [B, T, E]
+        let x = run.at(&hook("hook_conv"), x);
+        let x = run.at(&hook("hook_ssm_input"), map(&x, Unary::Silu)); // [B, T, E]
+        let y = self.ssm(l, &x, run); // [B, T, E]
+        let y = run.at(&hook("hook_y"), y);
+        let y = zip(&y, &zip(&x, &block.skip_weight, Binary::Mul), Binary::Add); // [B, T, E]
+        let y = run.at(&hook("hook_ssm_output"), y);
+        let y = run.at(&hook("hook_after_skip"), zip(&y, &gate, Binary::MulSilu)); // [B, T, E]
+        let x = run.added(&hook("hook_out_proj"), &y, &block.out_proj, &resid); // [B, T, D]
+        run.at(&hook("hook_resid_post"), x)
+    }
+
+    /// The state-space model of layer `l`: x [B, T, E] → y [B, T, E].
+    fn ssm(&self, l: usize, x: &Tensor, run: &mut Run) -> Tensor {
+        let block = &self.blocks[l];
+        let hook = |name: &str| format!("blocks.{l}.{name}");
+
+        let delta = run.at(&hook("hook_delta_1"), block.delta_1.apply(x)); // [B, T, R]
+        let delta =
+            run.activated(&hook("hook_delta_2"), &delta, &block.delta_2, Activation::Softplus); // [B, T, E]
+        let delta = run.at(&hook("hook_delta"), delta);
+        let explicit = run.wants(&hook("hook_A_bar")) || run.wants(&hook("hook_B_bar"));
+        let b = run.at(&hook("hook_B"), block.b_proj.apply(x)); // [B, T, N]
+        let bars = explicit.then(|| {
+            let (a_bar, b_bar) = discretize(&delta, &block.a, &b); // [B, T, E, N]
+            (run.at(&hook("hook_A_bar"), a_bar), run.at(&hook("hook_B_bar"), b_bar))
+        });
+        let c = run.at(&hook("hook_C"), block.c_proj.apply(x)); // [B, T, N]
+        let steps = Steps { a: &block.a, x, delta: &delta, b: &b, c: &c, bars };
+
+        // States are seen between two stretches of the scan: it stops after every position somebody asks for.
+        let len = x.shape()[1];
+        let stops: Vec<usize> = (0..len).filter(|t| run.wants(&hook(&format!("hook_h.{t}")))).collect();
+        let Some(&last) = stops.last() else { return steps.scan(0, len, None).y };
+        let mut y = x.clone(); // every position is overwritten below
+        let width = x.shape()[2];
+        let (batch, matrix) = (x.shape()[0], [x.shape()[0], len * width]);
+        let mut put = |start: usize, part: &Tensor| {
+            let part = part.reshape(&[batch, part.len() / batch.max(1)]);
+            y = paste(&y.reshape(&matrix), start * width, &part).reshape(x.shape());
+        };
+        let mut start = 0;
+        let mut state = None; // [B, E, N]
+        for t in stops {
+            let name = hook(&format!("hook_h.{t}"));
+            let Scan { y: part, h } = steps.scan(start, t + 1, state.as_ref());
+            put(start, &part);
+            let replaced = run.replaces(&name);
+            let h = run.at(&name, h);
+            if replaced {
+                put(t, &steps.read(t, &h)); // y_t = C_t · h_t of the new state
+            }
+            (start, state) = (t + 1, Some(h));
+        }
+        if last + 1 < len {
+            put(start, &steps.scan(start, len, state.as_ref()).y);
+        }
+        y
+    }
+
+    /// Every hook point, in the order of the pass.
+    pub(super) fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
+        let c = &self.config;
+        let (stream, inner) = (vec![batch, len, c.d_model], vec![batch, len, c.d_inner]);
+        let (small, full) =
+            (vec![batch, len, c.d_state], vec![batch, len, c.d_inner, c.d_state]);
+        let state = vec![batch, c.d_inner, c.d_state];
+        let point = |name: String, shape: &[usize], position_axis| HookPoint {
+            name,
+            shape: shape.to_vec(),
+            position_axis,
+        };
+        let mut all = vec![point("hook_embed".into(), &stream, Some(1))];
+        for l in 0..c.layers {
+            let mut add = |name: &str, shape: &[usize], axis| {
+                all.push(point(format!("blocks.{l}.{name}"), shape, axis));
+            };
+            add("hook_resid_pre", &stream, Some(1));
+            add("hook_normalized_input", &stream, Some(1));
+            for name in ["hook_in_proj", "hook_skip", "hook_conv", "hook_ssm_input"] {
+                add(name, &inner, Some(1));
+            }
+            add("hook_delta_1", &[batch, len, c.dt_rank], Some(1));
+            add("hook_delta_2", &inner, Some(1));
+            add("hook_delta", &inner, Some(1));
+            add("hook_B", &small, Some(1));
+            add("hook_A_bar", &full, Some(1));
+            add("hook_B_bar", &full, Some(1));
+            add("hook_C", &small, Some(1));
+            for t in 0..len {
+                add(&format!("hook_h.{t}"), &state, None);
+            }
+            for name in ["hook_y", "hook_ssm_output", "hook_after_skip"] {
+                add(name, &inner, Some(1));
+            }
+            add("hook_out_proj", &stream, Some(1));
+            add("hook_resid_post", &stream, Some(1));
+        }
+        all.push(point("hook_norm".into(), &stream, Some(1)));
+        all
+    }
+
+    /// The SSM's input and its gate, the neurons of the paper's baseline (the gate goes through a SiLU first).
+    pub(super) fn neuron_hooks(&self) -> Vec<String> {
+        (0..self.config.layers)
+            .flat_map(|l| ["hook_ssm_input", "hook_skip"].map(|n| format!("blocks.{l}.{n}")))
+            .collect()
+    }
+}
+
+impl Block {
+    fn load(load: &Loader<'_>, c: &MambaConfig, name: &str) -> Result<Self, CheckpointError> {
+        let (d, e, n, r, k) = (c.d_model, c.d_inner, c.d_state, c.dt_rank, c.d_conv);
+        let p = format!("{name}.mixer");
+        let upload = |shape: &[usize], values: &[f32]| Tensor::from_f32(load.engine, shape, values.to_vec());
+
+        let in_proj = load.weights.tensor(&format!("{p}.in_proj.weight"), &[2 * e, d])?;
+        let bias = c.bias.unwrap_or_else(|| load.weights.has(&format!("{p}.in_proj.bias")));
+        let in_bias = match bias {
+            true => Some(load.weights.tensor(&format!("{p}.in_proj.bias"), &[2 * e])?),
+            false => None,
+        };
+        let half = |i: usize| Linear {
+            weight: upload(&[e, d], &in_proj[i * e * d..(i + 1) * e * d]),
+            bias: in_bias.as_ref().map(|b| upload(&[e], &b[i * e..(i + 1) * e])),
+        };
+        let x_proj = load.weights.tensor(&format!("{p}.x_proj.weight"), &[r + 2 * n, e])?;
+        let part = |from: usize, rows: usize| Linear {
+            weight: upload(&[rows, e], &x_proj[from * e..(from + rows) * e]),
+            bias: None,
+        };
+        let conv = load.weights.tensor(&format!("{p}.conv1d.weight"), &[e, 1, k])?;
+        let a_log = load.weights.tensor(&format!("{p}.A_log"), &[e, n])?;
+        let a: Vec<f32> = a_log.iter().map(|v| -v.exp()).collect();
+        Ok(Self {
+            norm: load.tensor(&format!("{name}.norm.weight"), &[d])?,
+            in_proj: half(0),
+            gate_proj: half(1),
+            conv: upload(&[e, k], &conv),
+            conv_bias: c
+                .conv_bias
+                .then(|| load.tensor(&format!("{p}.conv1d.bias"), &[e]))
+                .transpose()?,
+            delta_1: part(0, r),
+            delta_2: load.linear(&format!("{p}.dt_proj"), e, r, true)?,
+            b_proj: part(r, n),
+            c_proj: part(r + n, n),
+            a: upload(&[e, n], &a),
+            skip_weight: load.tensor(&format!("{p}.D"), &[e])?,
+            out_proj: load.linear(&format!("{p}.out_proj"), d, e, bias)?,
+        })
+    }
+}
+
+/// The inputs of one layer's recurrence, to be run in stretches.
+struct Steps<'a> {
+    a: &'a Tensor,     // [E, N]
+    x: &'a Tensor,     // [B, T, E]
+    delta: &'a Tensor, // [B, T, E]
+    b: &'a Tensor,     // [B, T, N]
+    c: &'a Tensor,     // [B, T, N]
+    /// Ā and B̄ [B, T, E, N], when somebody looks at them.
+    bars: Option<(Tensor, Tensor)>,
+}
+
+impl Steps<'_> {
+    /// Positions `from..to` of the recurrence, starting in state `h0` [B, E, N] (zeros if absent).
+    fn scan(&self, from: usize, to: usize, h0: Option<&Tensor>) -> Scan {
+        let x = &positions(self.x, from, to);
+        let c = &positions(self.c, from, to);
+        match &self.bars {
+            Some((a_bar, b_bar)) => {
+                let (a_bar, b_bar) = (&positions(a_bar, from, to), &positions(b_bar, from, to));
+                linear_scan(&LinearScanInput { a_bar, b_bar, x, c, h0 })
+            }
+            None => {
+                let (delta, b) = (&positions(self.delta, from, to), &positions(self.b, from, to));
+                selective_scan(&ScanInput { x, delta, a: self.a, b, c, h0 })
+            }
+        }
+    }
+
+    /// C_t · h [B, 1, E] for a state h [B, E, N].
+    fn read(&self, t: usize, h: &Tensor) -> Tensor {
+        // A step with Δ = 0 keeps the state and reads it.
+        let x = &positions(self.x, t, t + 1);
+        let delta = &Tensor::zeros(x.engine(), x.shape());
+        let (b, c) = (&positions(self.b, t, t + 1), &positions(self.c, t, t + 1));
+        selective_scan(&ScanInput { x, delta, a: self.a, b, c, h0: Some(h) }).y
+    }
+}
+
+/// Positions `from..to` of x [B, T, ..].
+fn positions(x: &Tensor, from: usize, to: usize) -> Tensor {
+    let (batch, len) = (x.shape()[0], x.shape()[1]);
+    if (from, to) == (0, len) {
+        return x.clone();
+    }
+    let width: usize = x.shape()[2..].iter().product();
+    let part = columns(&x.reshape(&[batch, len * width]), from * width, (to - from) * width);
+    let mut shape = x.shape().to_vec();
+    shape[1] = to - from;
+    part.reshape(&shape)
+}

@@ -1,0 +1,304 @@
+//! GPT-NeoX (Black et al. 2022), the Transformer of the Pythia suite.
+//!
+//! Glossary
+//! ```text
+//! B  batch            T  tokens in a prompt      V  rows of the vocabulary
+//! D  d_model          H  heads                   d  width of a head, D / H
+//! M  d_mlp            r  rotary dimensions of a head
+//! ```
+//! One block, with LN₁, LN₂ layer norms:
+//! ```text
+//! parallel residual    x ← x + Attn(LN₁ x) + MLP(LN₂ x)
+//! sequential           x ← x + Attn(LN₁ x);  x ← x + MLP(LN₂ x)
+//! ```
+//! Attention is causal, with rotary position embedding on the first r dimensions of each q and k; the MLP is
+//! W_out gelu(W_in x). Hook names are TransformerLens'.
+
+use super::config::Config;
+use super::hooks::{HookPoint, Linear, Run};
+use super::load::Loader;
+use crate::checkpoint::{CheckpointError, Weights};
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::{
+    Activation, Binary, attention, attention_mix, attention_scores, embed, layer_norm, rotary, softmax, zip,
+};
+
+/// Sizes and switches of a GPT-NeoX checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct NeoxConfig {
+    pub(super) d_model: usize,
+    pub(super) layers: usize,
+    heads: usize,
+    d_mlp: usize,
+    pub(super) vocab: usize,
+    rotary_dims: usize,
+    rotary_base: f32,
+    eps: f32,
+    parallel: bool,
+    attention_bias: bool,
+    tied: bool,
+}
+
+impl NeoxConfig {
+    pub(super) fn read(config: &Config) -> Result<Self, CheckpointError> {
+        config.only("hidden_act", &["gelu"])?;
+        config.refuse(&["rope_scaling", "quantization_config", "sliding_window"])?;
+        let rope = config.inner("rope_parameters")?;
+        let (mut base, mut share) = (None, None);
+        if let Some(rope) = &rope {
+            rope.only("rope_type", &["default"])?;
+            if let Some(key) = rope
+                .keys()
+                .find(|k| !["rope_type", "rope_theta", "partial_rotary_factor"].contains(k))
+            {
+                return Err(rope.error(format!("{key} is not supported")));
+            }
+            base = rope.get("rope_theta").map(|_| rope.number("rope_theta")).transpose()?;
+            share =
+                rope.get("partial_rotary_factor").map(|_| rope.number("partial_rotary_factor")).transpose()?;
+        }
+        // The same two numbers have had three names; the first present one counts, newest first.
+        let named = |names: [&str; 2], default: f64| -> Result<f64, CheckpointError> {
+            match names.iter().find(|n| config.get(n).is_some()) {
+                Some(name) => config.number(name),
+                None => Ok(default),
+            }
+        };
+        let base = base.map_or_else(|| named(["rope_theta", "rotary_emb_base"], 10_000.0), Ok)?;
+        let share = share.map_or_else(|| named(["partial_rotary_factor", "rotary_pct"], 0.25), Ok)?;
+
+        let d_model = config.size("hidden_size")?;
+        let heads = config.size("num_attention_heads")?;
+        if d_model % heads != 0 {
+            return Err(config.error(format!(
+                "hidden_size {d_model} is not a multiple of num_attention_heads {heads}"
+            )));
+        }
+        let head = d_model / heads;
+        let rotary_dims = (head as f64 * share) as usize;
+        if !(0.0..=1.0).contains(&share) || rotary_dims % 2 != 0 {
+            return Err(config.error(format!(
+                "a rotary share of {share} gives {rotary_dims} of {head} dimensions; it must be even and at most {head}"
+            )));
+        }
+        Ok(Self {
+            d_model,
+            heads,
+            rotary_dims,
+            layers: config.size("num_hidden_layers")?,
+            d_mlp: config.size("intermediate_size")?,
+            vocab: config.size("vocab_size")?,
+            rotary_base: base as f32,
+            eps: config.number_or("layer_norm_eps", 1e-5)? as f32,
+            parallel: config.flag_or("use_parallel_residual", true)?,
+            attention_bias: config.flag_or("attention_bias", true)?,
+            tied: config.flag_or("tie_word_embeddings", false)?,
+        })
+    }
+}
+
+struct Norm {
+    weight: Tensor, // [D]
+    bias: Tensor,   // [D]
+    eps: f32,
+}
+
+impl Norm {
+    /// LN(x), with the hook point `name` before weight and bias, as TransformerLens has it.
+    fn apply(&self, name: &str, x: &Tensor, run: &mut Run) -> Tensor {
+        if !run.wants(name) {
+            return layer_norm(x, &self.weight, &self.bias, self.eps);
+        }
+        let d = self.weight.len();
+        let one = Tensor::from_f32(x.engine(), &[d], vec![1.0; d]);
+        let normalized = layer_norm(x, &one, &Tensor::zeros(x.engine(), &[d]), self.eps);
+        let normalized = run.at(name, normalized);
+        zip(&zip(&normalized, &self.weight, Binary::Mul), &self.bias, Binary::Add)
+    }
+}
+
+struct Block {
+    ln1: Norm,
+    ln2: Norm,
+    q: Linear,     // [D, D]
+    k: Linear,     // [D, D]
+    v: Linear,     // [D, D]
+    o: Linear,     // [D, D]
+    w_in: Linear,  // [M, D]
+    w_out: Linear, // [D, M]
+}
+
+/// The network with its weights.
+pub(super) struct Neox {
+    pub(super) config: NeoxConfig,
+    embed: Tensor, // [V, D]
+    blocks: Vec<Block>,
+    ln_final: Norm,
+    unembed: Linear, // [V, D]
+}
+
+impl Neox {
+    pub(super) fn load(
+        engine: &Engine,
+        config: NeoxConfig,
+        weights: &Weights,
+    ) -> Result<Self, CheckpointError> {
+        let load = Loader { engine, weights };
+        let (d, m, v) = (config.d_model, config.d_mlp, config.vocab);
+        let norm = |name: &str| -> Result<Norm, CheckpointError> {
+            Ok(Norm {
+                weight: load.tensor(&format!("{name}.weight"), &[d])?,
+                bias: load.tensor(&format!("{name}.bias"), &[d])?,
+                eps: config.eps,
+            })
+        };
+        let mut blocks = Vec::with_capacity(config.layers);
+        for l in 0..config.layers {
+            let p = format!("gpt_neox.layers.{l}");
+            let [q, k, v] = Self::qkv(&load, &config, &format!("{p}.attention.query_key_value"))?;
+            blocks.push(Block {
+                ln1: norm(&format!("{p}.input_layernorm"))?,
+                ln2: norm(&format!("{p}.post_attention_layernorm"))?,
+                q,
+                k,
+                v,
+                o: load.linear(&format!("{p}.attention.dense"), d, d, config.attention_bias)?,
+                w_in: load.linear(&format!("{p}.mlp.dense_h_to_4h"), m, d, true)?,
+                w_out: load.linear(&format!("{p}.mlp.dense_4h_to_h"), d, m, true)?,
+            });
+        }
+        let embed = load.tensor("gpt_neox.embed_in.weight", &[v, d])?;
+        // transformers 5 calls the head lm_head; published checkpoints call it embed_out.
+        let head = ["embed_out.weight", "lm_head.weight"].into_iter().find(|n| weights.has(n));
+        let unembed = match head {
+            _ if config.tied => embed.clone(),
+            Some(name) => load.tensor(name, &[v, d])?,
+            None => load.tensor("embed_out.weight", &[v, d])?,
+        };
+        let ln_final = norm("gpt_neox.final_layer_norm")?;
+        Ok(Self { config, embed, blocks, ln_final, unembed: Linear { weight: unembed, bias: None } })
+    }
+
+    /// Takes the fused projection apart: its rows are [H, 3, d], q, k and v interleaved by head.
+    fn qkv(load: &Loader<'_>, config: &NeoxConfig, name: &str) -> Result<[Linear; 3], CheckpointError> {
+        let (d, heads) = (config.d_model, config.heads);
+        let weight = load.weights.tensor(&format!("{name}.weight"), &[3 * d, d])?;
+        let bias = match config.attention_bias {
+            true => Some(load.weights.tensor(&format!("{name}.bias"), &[3 * d])?),
+            false => None,
+        };
+        let head = d / heads;
+        let part = |values: &[f32], width: usize, which: usize| -> Vec<f32> {
+            let head_rows = |h: usize| (3 * h + which) * head * width..(3 * h + which + 1) * head * width;
+            (0..heads).flat_map(|h| values[head_rows(h)].iter().copied()).collect()
+        };
+        Ok([0, 1, 2].map(|which| Linear {
+            weight: Tensor::from_f32(load.engine, &[d, d], part(&weight, d, which)),
+            bias: bias.as_ref().map(|b| Tensor::from_f32(load.engine, &[d], part(b, 1, which))),
+        }))
+    }
+
+    /// Runs the network on token ids `tokens` [B, T]; returns logits [B, T, V] if the run wants them.
+    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Tensor> {
+        let mut x = run.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
+        for l in 0..self.blocks.len() {
+            if run.finished() {
+                return None;
+            }
+            x = self.block(l, x, run); // [B, T, D]
+        }
+        if run.finished() {
+            return None;
+        }
+        let normalized = self.ln_final.apply("ln_final.hook_normalized", &x, run); // [B, T, D]
+        run.logits.then(|| self.unembed.apply(&normalized)) // [B, T, V]
+    }
+
+    fn block(&self, l: usize, x: Tensor, run: &mut Run) -> Tensor {
+        let block = &self.blocks[l];
+        let hook = |name: &str| format!("blocks.{l}.{name}");
+
+        let x = run.at(&hook("hook_resid_pre"), x); // [B, T, D]
+        let n1 = block.ln1.apply(&hook("ln1.hook_normalized"), &x, run); // [B, T, D]
+        let z = self.attention(l, &n1, run); // [B, T, D]
+        let mid = run.added(&hook("hook_attn_out"), &z, &block.o, &x); // [B, T, D]: x + Attn
+        let (mid, mlp_in) = if self.config.parallel {
+            (mid, x)
+        } else {
+            let mid = run.at(&hook("hook_resid_mid"), mid);
+            (mid.clone(), mid)
+        };
+        let n2 = block.ln2.apply(&hook("ln2.hook_normalized"), &mlp_in, run); // [B, T, D]
+        let post = run.activated(&hook("mlp.hook_pre"), &n2, &block.w_in, Activation::Gelu); // [B, T, M]
+        let post = run.at(&hook("mlp.hook_post"), post); // [B, T, M]
+        let x = run.added(&hook("hook_mlp_out"), &post, &block.w_out, &mid); // [B, T, D]
+        run.at(&hook("hook_resid_post"), x)
+    }
+
+    /// softmax(q·kᵀ / √d, causal)·v for each head, heads side by side: n [B, T, D] → [B, T, D].
+    fn attention(&self, l: usize, n: &Tensor, run: &mut Run) -> Tensor {
+        let block = &self.blocks[l];
+        let c = &self.config;
+        let hook = |name: &str| format!("blocks.{l}.attn.{name}");
+        let heads = [n.shape()[0], n.shape()[1], c.heads, c.d_model / c.heads]; // B, T, H, d
+
+        let q = run.at(&hook("hook_q"), block.q.apply(n).reshape(&heads)); // [B, T, H, d]
+        let k = run.at(&hook("hook_k"), block.k.apply(n).reshape(&heads)); // [B, T, H, d]
+        let v = run.at(&hook("hook_v"), block.v.apply(n).reshape(&heads)); // [B, T, H, d]
+        let q = run.at(&hook("hook_rot_q"), rotary(&q, c.rotary_dims, c.rotary_base)); // [B, T, H, d]
+        let k = run.at(&hook("hook_rot_k"), rotary(&k, c.rotary_dims, c.rotary_base)); // [B, T, H, d]
+        let z = if run.wants(&hook("hook_attn_scores")) || run.wants(&hook("hook_pattern")) {
+            let scores = run.at(&hook("hook_attn_scores"), attention_scores(&q, &k)); // [B, H, T, T]
+            let pattern = run.at(&hook("hook_pattern"), softmax(&scores)); // [B, H, T, T]
+            attention_mix(&pattern, &v) // [B, T, H, d]
+        } else {
+            attention(&q, &k, &v) // [B, T, H, d]
+        };
+        run.at(&hook("hook_z"), z).reshape(n.shape())
+    }
+
+    /// Every hook point, in the order of the pass.
+    pub(super) fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
+        let c = &self.config;
+        let (head, pattern) = (
+            vec![batch, len, c.heads, c.d_model / c.heads],
+            vec![batch, c.heads, len, len], // query positions on axis 2
+        );
+        let (stream, mlp) = (vec![batch, len, c.d_model], vec![batch, len, c.d_mlp]);
+        let point = |name: String, shape: &[usize], axis| HookPoint {
+            name,
+            shape: shape.to_vec(),
+            position_axis: Some(axis),
+        };
+        let mut all = vec![point("hook_embed".into(), &stream, 1)];
+        for l in 0..c.layers {
+            let mut add = |name: &str, shape: &[usize], axis| {
+                all.push(point(format!("blocks.{l}.{name}"), shape, axis));
+            };
+            add("hook_resid_pre", &stream, 1);
+            add("ln1.hook_normalized", &stream, 1);
+            for name in ["attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_rot_q", "attn.hook_rot_k"] {
+                add(name, &head, 1);
+            }
+            add("attn.hook_attn_scores", &pattern, 2);
+            add("attn.hook_pattern", &pattern, 2);
+            add("attn.hook_z", &head, 1);
+            add("hook_attn_out", &stream, 1);
+            if !c.parallel {
+                add("hook_resid_mid", &stream, 1);
+            }
+            add("ln2.hook_normalized", &stream, 1);
+            add("mlp.hook_pre", &mlp, 1);
+            add("mlp.hook_post", &mlp, 1);
+            add("hook_mlp_out", &stream, 1);
+            add("hook_resid_post", &stream, 1);
+        }
+        all.push(point("ln_final.hook_normalized".into(), &stream, 1));
+        all
+    }
+
+    /// The MLP's hidden activations, the neurons of the paper's baseline.
+    pub(super) fn neuron_hooks(&self) -> Vec<String> {
+        (0..self.config.layers).map(|l| format!("blocks.{l}.mlp.hook_post")).collect()
+    }
+}

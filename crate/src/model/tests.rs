@@ -1,0 +1,152 @@
+//! Both engines against Hugging Face transformers in float64, hook by hook (`tests/golden/README.md`).
+
+use std::path::PathBuf;
+
+use super::*;
+use crate::checkpoint::SafeFile;
+use crate::kernels::testing::{close, each_engine};
+
+fn golden(case: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
+}
+
+fn open(case: &str, file: &str) -> SafeFile {
+    SafeFile::open(&golden(case).join(file)).unwrap()
+}
+
+fn prompts(reference: &SafeFile) -> Prompts {
+    let [batch, len] = *reference.shape("tokens").unwrap() else { panic!("tokens are [B, T]") };
+    let ids = reference.integers("tokens").unwrap().into_iter().map(|t| t as u32).collect();
+    Prompts { batch, len, ids }
+}
+
+/// Values of a reference tensor; scores hold −inf, which [`SafeFile::f32s`] refuses in weights.
+fn values(file: &SafeFile, name: &str) -> Vec<f64> {
+    file.raw_f32s(name).unwrap().into_iter().map(f64::from).collect()
+}
+
+/// The files are exact to 6e-8, activations are of order one and f32 through these depths strays by 7e-7; the
+/// rest of 1e-4 of the largest value is room for another order of summation and a GPU's exponentials.
+const TOLERANCE: f64 = 1e-4;
+
+/// Compares every hook in the reference that the model has, and reports how many.
+fn agrees(case: &str) -> usize {
+    let reference = open(case, "reference.safetensors");
+    let prompts = prompts(&reference);
+    let mut compared = 0;
+    each_engine(|engine| {
+        let model = Model::load(engine, case, &Files::dir(golden(case))).unwrap();
+        let plan = Plan { keep: vec!["*".into()], logits: true, ..Plan::default() };
+        let output = model.run(&prompts, plan).unwrap();
+        close(engine, output.logits.as_ref().unwrap(), &values(&reference, "logits"), TOLERANCE);
+        compared = 0;
+        for hook in model.hooks(prompts.batch, prompts.len) {
+            let kept = &output.hooks[&hook.name];
+            assert_eq!(kept.shape(), hook.shape, "{}", hook.name);
+            assert_eq!(Some(kept.shape()), reference.shape(&hook.name), "{}", hook.name);
+            close(engine, kept, &values(&reference, &hook.name), TOLERANCE);
+            compared += 1;
+        }
+        // Without looking at anything inside, fused kernels take other ways to the same logits.
+        let fused = model.run(&prompts, Plan { logits: true, ..Plan::default() }).unwrap();
+        close(engine, &fused.logits.unwrap(), &values(&reference, "logits"), TOLERANCE);
+    });
+    compared
+}
+
+#[test]
+fn neox_parallel_residual() {
+    assert_eq!(agrees("neox-parallel"), 2 + 3 * 15);
+}
+
+#[test]
+fn neox_sequential_residual_bf16_shards() {
+    assert_eq!(agrees("neox-sequential"), 2 + 2 * 16);
+}
+
+#[test]
+fn mamba_hf_layout() {
+    assert_eq!(agrees("mamba-hf"), 2 + 3 * (18 + 13));
+}
+
+#[test]
+fn mamba_original_layout_f16() {
+    assert_eq!(agrees("mamba-ssm"), 2 + 2 * (18 + 9));
+}
+
+#[test]
+fn replaced_hooks_change_what_follows() {
+    for (case, patch) in [
+        ("neox-parallel", "patched-z"),
+        ("neox-parallel", "patched-pattern"),
+        ("neox-parallel", "patched-mlp-post"),
+        ("mamba-hf", "patched-h"),
+        ("mamba-hf", "patched-conv"),
+        ("mamba-hf", "patched-A-bar"),
+        ("mamba-hf", "patched-skip"),
+    ] {
+        let prompts = prompts(&open(case, "reference.safetensors"));
+        let patched = open(case, &format!("{patch}.safetensors"));
+        let names = patched.names();
+        let hook = names.iter().find_map(|n| n.strip_prefix("value.")).unwrap();
+        let keep: Vec<String> = names.iter().filter(|n| n.contains(".hook_") || n.starts_with("hook_"))
+            .filter(|n| !n.starts_with("value."))
+            .cloned()
+            .collect();
+        each_engine(|engine| {
+            let model = Model::load(engine, case, &Files::dir(golden(case))).unwrap();
+            let value = format!("value.{hook}");
+            let replacement = Replacement {
+                hook: hook.to_owned(),
+                positions: patched
+                    .shape("positions")
+                    .map(|_| patched.integers("positions").unwrap().into_iter().map(|p| p as usize).collect()),
+                value: Tensor::from_f32(engine, patched.shape(&value).unwrap(), patched.f32s(&value).unwrap()),
+            };
+            let plan = Plan { keep: keep.clone(), replace: vec![replacement], logits: true };
+            let output = model.run(&prompts, plan).unwrap();
+            close(engine, &output.logits.unwrap(), &values(&patched, "logits"), TOLERANCE);
+            for name in &keep {
+                close(engine, &output.hooks[name], &values(&patched, name), TOLERANCE);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_pass_ends_after_the_last_hook_it_needs() {
+    let engine = Engine::cpu();
+    let model = Model::load(&engine, "m", &Files::dir(golden("mamba-hf"))).unwrap();
+    let prompts = Prompts { batch: 1, len: 3, ids: vec![1, 2, 3] };
+    let keep = vec!["blocks.0.hook_resid_post".to_owned()];
+    let output = model.run(&prompts, Plan { keep, ..Plan::default() }).unwrap();
+    assert_eq!(output.hooks.keys().collect::<Vec<_>>(), ["blocks.0.hook_resid_post"]);
+    assert!(output.logits.is_none());
+}
+
+#[test]
+fn bad_plans_are_refused_by_name() {
+    let engine = Engine::cpu();
+    let model = Model::load(&engine, "m", &Files::dir(golden("neox-parallel"))).unwrap();
+    let prompts = Prompts { batch: 1, len: 3, ids: vec![1, 2, 3] };
+    let refused = |plan: Plan| model.run(&prompts, plan).unwrap_err().to_string();
+    let replace = |hook: &str, positions: Option<Vec<usize>>, shape: &[usize]| Replacement {
+        hook: hook.into(),
+        positions,
+        value: Tensor::zeros(&engine, shape),
+    };
+    let one = |r: Replacement| Plan { replace: vec![r], ..Plan::default() };
+
+    assert!(refused(Plan { keep: vec!["blocks.9.*".into()], ..Plan::default() }).contains("blocks.9.*"));
+    let z = "blocks.1.attn.hook_z";
+    let outside = refused(one(replace(z, Some(vec![3]), &[1, 1, 3, 10])));
+    assert_eq!(outside, format!("hook {z}: position 3 is outside the prompt of 3 tokens"));
+    assert!(refused(one(replace(z, Some(vec![2]), &[1, 3, 3, 10]))).contains("[1, 1, 3, 10]"));
+    let twice = vec![replace(z, None, &[1, 3, 3, 10]), replace(z, Some(vec![1]), &[1, 1, 3, 10])];
+    let twice = refused(Plan { replace: twice, ..Plan::default() });
+    assert_eq!(twice, format!("hook {z} is replaced twice at position 1"));
+    assert!(model.run(&Prompts { batch: 0, len: 3, ids: vec![] }, Plan::default()).is_err());
+    let beyond = Prompts { batch: 1, len: 2, ids: vec![0, 61] };
+    let beyond = model.run(&beyond, Plan::default()).unwrap_err().to_string();
+    assert_eq!(beyond, "token id 61 (prompt 0, position 1) is beyond the vocabulary of 61 entries");
+}

@@ -1,0 +1,271 @@
+//! Features of activations, and activations of features.
+
+use super::{Architecture, Codes, SaeConfig, SaeError};
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::{
+    Activation, Divisor, Layout, Normalize, Product, embed, matmul, paste, sae_error, sae_input, sae_output,
+    sparsify, topk,
+};
+
+/// Bytes that the dense features of one block may take.
+const BLOCK_BYTES: usize = 64 << 20;
+
+/// A sparse autoencoder on an engine, ready to encode. D = `d_in`, F = `d_sae`.
+#[derive(Debug, Clone)]
+pub struct Sae {
+    /// What it is.
+    pub config: SaeConfig,
+    /// Encoder, [D, F].
+    pub w_enc: Tensor,
+    /// Encoder bias, [F].
+    pub b_enc: Tensor,
+    /// Decoder, [F, D].
+    pub w_dec: Tensor,
+    /// Decoder bias, [D].
+    pub b_dec: Tensor,
+    /// What is subtracted before encoding, [D]: `b_dec` or zeros.
+    input_bias: Tensor,
+}
+
+/// The weights of a SAE in host memory, row-major, in the shapes of [`Sae`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct SaeWeights {
+    /// Encoder, [D, F].
+    pub w_enc: Vec<f32>,
+    /// Encoder bias, [F].
+    pub b_enc: Vec<f32>,
+    /// Decoder, [F, D].
+    pub w_dec: Vec<f32>,
+    /// Decoder bias, [D].
+    pub b_dec: Vec<f32>,
+}
+
+/// Features of a stretch of tokens with what reconstructing them costs.
+#[derive(Debug, Clone)]
+pub(super) struct Measured {
+    pub(super) codes: Codes,
+    /// ‖x − x̂‖² of each token.
+    pub(super) squared_errors: Vec<f32>,
+}
+
+impl Sae {
+    /// Puts weights on an engine. A `rescale_acts_by_decoder_norm` is folded into them: the encoder's columns
+    /// and bias are multiplied with the norms of the decoder's rows, which become 1; features and
+    /// reconstructions stay the same.
+    ///
+    /// # Panics
+    /// When a weight does not have the configuration's shape.
+    pub fn new(engine: &Engine, mut config: SaeConfig, mut weights: SaeWeights) -> Self {
+        let (d, f) = (config.d_in, config.d_sae);
+        if config.rescale_acts_by_decoder_norm {
+            weights.fold_decoder_norms(d);
+            config.rescale_acts_by_decoder_norm = false;
+        }
+        let b_dec = Tensor::from_f32(engine, &[d], weights.b_dec);
+        let input_bias =
+            if config.apply_b_dec_to_input { b_dec.clone() } else { Tensor::zeros(engine, &[d]) };
+        Self {
+            config,
+            w_enc: Tensor::from_f32(engine, &[d, f], weights.w_enc),
+            b_enc: Tensor::from_f32(engine, &[f], weights.b_enc),
+            w_dec: Tensor::from_f32(engine, &[f, d], weights.w_dec),
+            b_dec,
+            input_bias,
+        }
+    }
+
+    /// Reads the weights back.
+    ///
+    /// # Errors
+    /// When the device failed.
+    pub async fn weights(&self) -> Result<SaeWeights, SaeError> {
+        Ok(SaeWeights {
+            w_enc: self.w_enc.read_f32().await?,
+            b_enc: self.b_enc.read_f32().await?,
+            w_dec: self.w_dec.read_f32().await?,
+            b_dec: self.b_dec.read_f32().await?,
+        })
+    }
+
+    /// Features of activations `x` [.., D], as sparse rows, one a token. The dense features never leave the
+    /// device and are made in blocks.
+    ///
+    /// # Errors
+    /// When `x` has another width, or the device failed.
+    pub async fn encode(&self, x: &Tensor) -> Result<Codes, SaeError> {
+        let mut codes = Codes::new(self.config.d_sae);
+        for block in self.blocks(x)? {
+            let (features, _) = self.features(&block);
+            codes.push_rows(sparsify(&features).await?);
+        }
+        Ok(codes)
+    }
+
+    /// Activations as the SAE reconstructs them, shaped like `x` [.., D].
+    ///
+    /// # Errors
+    /// When `x` has another width.
+    pub fn decode_dense(&self, x: &Tensor) -> Result<Tensor, SaeError> {
+        let blocks = self.blocks(x)?;
+        if let [block] = &blocks[..] {
+            return Ok(self.reconstruct(block).reshape(x.shape()));
+        }
+        // As one long row, into which the blocks are pasted one after the other.
+        let mut all = Tensor::zeros(x.engine(), &[1, x.len()]);
+        let mut start = 0;
+        for block in blocks {
+            let part = self.reconstruct(&block).reshape(&[1, block.len()]);
+            all = paste(&all, start, &part);
+            start += block.len();
+        }
+        Ok(all.reshape(x.shape()))
+    }
+
+    /// As [`Sae::encode`], with the squared error of each token's reconstruction.
+    pub(super) async fn measure(&self, x: &Tensor) -> Result<Measured, SaeError> {
+        let mut out = Measured { codes: Codes::new(self.config.d_sae), squared_errors: Vec::new() };
+        for block in self.blocks(x)? {
+            let (features, scale) = self.features(&block);
+            let recon = self.decode(&features, &scale);
+            let ones = Tensor::from_f32(x.engine(), &[block.shape()[0]], vec![1.0; block.shape()[0]]);
+            let (_, errors) = sae_error(&recon, &block, &ones, Divisor::Spread, 1.0);
+            out.codes.push_rows(sparsify(&features).await?);
+            out.squared_errors.extend(errors.read_f32().await?);
+        }
+        Ok(out)
+    }
+
+    /// `x` cut into matrices [tokens, D] whose features fit into a block.
+    fn blocks(&self, x: &Tensor) -> Result<Vec<Tensor>, SaeError> {
+        let (rows, cols) = x.rows_cols();
+        self.config.check_width(cols)?;
+        let most = (BLOCK_BYTES / 4 / self.config.d_sae).max(1);
+        let x = x.reshape(&[rows, cols]);
+        if rows <= most {
+            return Ok(vec![x]);
+        }
+        let cut = (0..rows).step_by(most).map(|start| {
+            let end = (start + most).min(rows);
+            let ids = (start as u32..end as u32).collect();
+            embed(&x, &Tensor::from_u32(x.engine(), &[end - start], ids))
+        });
+        Ok(cut.collect())
+    }
+
+    /// Dense features [T, F] of `x` [T, D], and the scale that undoes the normalisation.
+    pub(super) fn features(&self, x: &Tensor) -> (Tensor, Tensor) {
+        let (input, scale) = sae_input(x, &self.input_bias, self.config.normalize);
+        let product = |activation| Product {
+            layout: Layout::Nn,
+            bias: Some(&self.b_enc),
+            activation,
+            ..Product::default()
+        };
+        let features = match self.config.architecture {
+            Architecture::Relu => matmul(&input, &self.w_enc, &product(Activation::Relu)),
+            Architecture::TopK { k } => topk(&matmul(&input, &self.w_enc, &product(Activation::None)), k),
+        };
+        (features, scale)
+    }
+
+    fn decode(&self, features: &Tensor, scale: &Tensor) -> Tensor {
+        let product = Product { layout: Layout::Nn, bias: Some(&self.b_dec), ..Product::default() };
+        let output = matmul(features, &self.w_dec, &product);
+        if self.config.normalize == Normalize::None { output } else { sae_output(&output, scale) }
+    }
+
+    fn reconstruct(&self, x: &Tensor) -> Tensor {
+        let (features, scale) = self.features(x);
+        self.decode(&features, &scale)
+    }
+}
+
+impl SaeWeights {
+    /// Makes the norms of the decoder's rows 1 by moving them into the encoder: features are scaled by them, and
+    /// reconstructions stay the same. A row of zeros stays one, and its feature becomes silent.
+    pub(super) fn fold_decoder_norms(&mut self, d_in: usize) {
+        let features = self.b_enc.len();
+        for (j, row) in self.w_dec.chunks_exact_mut(d_in).enumerate() {
+            let norm = row.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt();
+            if norm > 0.0 {
+                row.iter_mut().for_each(|w| *w = (f64::from(*w) / norm) as f32);
+            }
+            self.b_enc[j] = (f64::from(self.b_enc[j]) * norm) as f32;
+            for row in self.w_enc.chunks_exact_mut(features) {
+                row[j] = (f64::from(row[j]) * norm) as f32;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{self, close, each_engine};
+
+    #[test]
+    fn blocks_are_seamless() {
+        // A million features of activations of width 2: 16 tokens fill a block.
+        let (d, f, tokens) = (2, 1 << 20, 35);
+        let config = SaeConfig {
+            d_in: d,
+            d_sae: f,
+            architecture: Architecture::TopK { k: 3 },
+            apply_b_dec_to_input: true,
+            normalize: Normalize::ConstantNorm,
+            rescale_acts_by_decoder_norm: false,
+            model_name: None,
+            hook_name: None,
+        };
+        let weights = SaeWeights {
+            w_enc: testing::uniform(1, d * f).iter().map(|v| v - 0.5).collect(),
+            b_enc: vec![0.0; f],
+            w_dec: testing::uniform(2, f * d),
+            b_dec: vec![0.1, -0.2],
+        };
+        let x = testing::normal(3, tokens * d);
+        let engine = Engine::cpu();
+        let sae = Sae::new(&engine, config, weights);
+        let all = Tensor::from_f32(&engine, &[5, 7, d], x.clone());
+        let codes = pollster::block_on(sae.encode(&all)).expect("encode");
+        assert_eq!((codes.tokens(), codes.indices.len()), (tokens, 3 * tokens));
+        let recon = sae.decode_dense(&all).expect("decode");
+        assert_eq!(recon.shape(), [5, 7, d]);
+        let mut one_by_one = Vec::new();
+        for t in [0, 15, 16, 34] {
+            let x = Tensor::from_f32(&engine, &[1, d], x[t * d..][..d].to_vec());
+            let single = pollster::block_on(sae.encode(&x)).expect("encode");
+            assert_eq!(single.row(0), codes.row(t));
+            let got = Tensor::from_f32(&engine, &[d], recon.f32s()[t * d..][..d].to_vec());
+            one_by_one.extend(sae.decode_dense(&x).expect("decode").f32s().iter().map(|&v| f64::from(v)));
+            // Products may be summed in another order for another number of rows.
+            close(&engine, &got, &one_by_one[one_by_one.len() - d..], 1e-5);
+        }
+    }
+
+    #[test]
+    fn no_tokens_give_no_codes() {
+        each_engine(|engine| {
+            let config = SaeConfig {
+                d_in: 2,
+                d_sae: 3,
+                architecture: Architecture::Relu,
+                apply_b_dec_to_input: false,
+                normalize: Normalize::LayerNorm,
+                rescale_acts_by_decoder_norm: false,
+                model_name: None,
+                hook_name: None,
+            };
+            let weights = SaeWeights {
+                w_enc: vec![1.0; 6],
+                b_enc: vec![0.0; 3],
+                w_dec: vec![1.0; 6],
+                b_dec: vec![0.0; 2],
+            };
+            let sae = Sae::new(engine, config, weights);
+            let none = Tensor::zeros(engine, &[0, 2]);
+            assert_eq!(pollster::block_on(sae.encode(&none)).expect("encode"), Codes::new(3));
+            assert_eq!(sae.decode_dense(&none).expect("decode").shape(), [0, 2]);
+        });
+    }
+}

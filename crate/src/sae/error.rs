@@ -1,0 +1,148 @@
+//! What can be wrong with a SAE, its files, or its codes.
+
+use thiserror::Error;
+
+use crate::gpu::GpuError;
+
+/// Everything that loading, saving, training or using a sparse autoencoder can end with.
+#[derive(Debug, Error)]
+pub enum SaeError {
+    /// A file could not be read or written.
+    #[error("{file}: {source}")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The configuration is not JSON, or not an object.
+    #[error("{file}: not a JSON object ({reason})")]
+    Json {
+        /// The file.
+        file: String,
+        /// Where it breaks.
+        reason: String,
+    },
+    /// The configuration lacks a key.
+    #[error("{file}: the key `{key}` is missing; a SAELens configuration has it")]
+    MissingKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: &'static str,
+    },
+    /// A key holds something impossible.
+    #[error("{file}: `{key}` is {value}, but must be {expected}")]
+    BadKey {
+        /// The file.
+        file: String,
+        /// The key.
+        key: &'static str,
+        /// What it holds, as JSON.
+        value: String,
+        /// What it may hold.
+        expected: &'static str,
+    },
+    /// A key asks for arithmetic that is not implemented.
+    #[error("{file}: `{key}` {value} is not supported; supported: {supported}")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// The key.
+        key: &'static str,
+        /// What it asks for, as JSON.
+        value: String,
+        /// What may stand there.
+        supported: &'static str,
+    },
+    /// The file is not whole, or its header does not describe it.
+    #[error("{file}: not a valid safetensors file ({reason}); it may be cut short, so get it again")]
+    Safetensors {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tensor is not in the file.
+    #[error("{file}: the tensor `{tensor}` is missing")]
+    MissingTensor {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: &'static str,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("{file}: the tensor `{tensor}` has the shape {got:?} instead of {want:?}")]
+    Shape {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape it should have.
+        want: Vec<usize>,
+    },
+    /// A tensor has an element type that is not read.
+    #[error("{file}: the tensor `{tensor}` holds {got} elements; {want} can be read")]
+    ElementType {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: &'static str,
+        /// Its type.
+        got: String,
+        /// The types that can be read.
+        want: &'static str,
+    },
+    /// A weight is NaN or infinite.
+    #[error(
+        "{file}: the tensor `{tensor}` holds {value} at element {index}; the file is damaged, so get it again"
+    )]
+    NotFinite {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: &'static str,
+        /// Where.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// The SAE was made for activations of another width.
+    #[error(
+        "{name}: the SAE reads activations of width {d_in}, but these have width {width}; use the SAE of this model"
+    )]
+    Width {
+        /// The SAE.
+        name: String,
+        /// The SAE's width.
+        d_in: usize,
+        /// The activations' width.
+        width: usize,
+    },
+    /// The SAE was made for another place in the model.
+    #[error("{name}: the SAE was trained on {trained}, not on {hook}; use the SAE of that hook")]
+    Hook {
+        /// The SAE.
+        name: String,
+        /// Where it was trained.
+        trained: String,
+        /// Where it is to be used.
+        hook: String,
+    },
+    /// A file of codes is not one.
+    #[error("{file}: not a file of codes: {reason}")]
+    Codes {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Training was asked for with impossible settings.
+    #[error("SAE training: {0}")]
+    Training(String),
+    /// The device failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}

@@ -1,0 +1,118 @@
+//! SAELens's directory form: `cfg.json` and `sae_weights.safetensors`.
+
+use super::weights::{WeightFile, write};
+use super::{Sae, SaeConfig, SaeError, SaeWeights, Storage};
+use crate::gpu::Engine;
+
+/// Name of the configuration in a SAE's directory.
+pub const CONFIG_FILE: &str = "cfg.json";
+/// Name of the weights in a SAE's directory.
+pub const WEIGHTS_FILE: &str = "sae_weights.safetensors";
+
+/// The two files of a SAE, in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct SaeFiles<'a> {
+    /// What errors call the directory.
+    pub name: &'a str,
+    /// Content of `cfg.json`.
+    pub config: &'a [u8],
+    /// Content of `sae_weights.safetensors`.
+    pub weights: &'a [u8],
+}
+
+impl Sae {
+    /// Reads a SAE in SAELens's form, with f32, f16 or bf16 weights.
+    ///
+    /// # Errors
+    /// When a file is damaged, says something impossible, or asks for arithmetic that is not implemented; the
+    /// error names the file and the key or tensor.
+    pub fn from_files(engine: &Engine, files: &SaeFiles<'_>) -> Result<Self, SaeError> {
+        let config_name = format!("{}/{CONFIG_FILE}", files.name);
+        let weights_name = format!("{}/{WEIGHTS_FILE}", files.name);
+        let config = SaeConfig::from_json(&config_name, files.config)?;
+        let file = WeightFile::open(&weights_name, files.weights)?;
+        let (d, f) = (config.d_in, config.d_sae);
+        if file.has("scaling_factor") && file.floats("scaling_factor", &[f])?.iter().any(|&s| s != 1.0) {
+            return Err(SaeError::Unsupported {
+                file: weights_name,
+                key: "scaling_factor",
+                value: "other than 1".to_owned(),
+                supported: "SAEs that were not fine-tuned with a scaling factor",
+            });
+        }
+        let weights = SaeWeights {
+            w_enc: file.floats("W_enc", &[d, f])?,
+            b_enc: file.floats("b_enc", &[f])?,
+            w_dec: file.floats("W_dec", &[f, d])?,
+            b_dec: file.floats("b_dec", &[d])?,
+        };
+        Ok(Self::new(engine, config, weights))
+    }
+
+    /// The two files of this SAE, in the form of SAELens 6: `cfg.json` and `sae_weights.safetensors`.
+    ///
+    /// # Errors
+    /// When the device failed, or a weight is not finite or too large for `storage`.
+    pub async fn to_files(&self, storage: Storage) -> Result<(Vec<u8>, Vec<u8>), SaeError> {
+        let (d, f) = (self.config.d_in, self.config.d_sae);
+        let weights = self.weights().await?;
+        let tensors: [(&'static str, &[usize], &[f32]); 4] = [
+            ("W_enc", &[d, f], &weights.w_enc),
+            ("b_enc", &[f], &weights.b_enc),
+            ("W_dec", &[f, d], &weights.w_dec),
+            ("b_dec", &[d], &weights.b_dec),
+        ];
+        Ok((self.config.to_json().into_bytes(), write(WEIGHTS_FILE, &tensors, storage)?))
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use std::io::Write as _;
+    use std::path::Path;
+
+    use super::{CONFIG_FILE, SaeFiles, WEIGHTS_FILE};
+    use crate::atomic;
+    use crate::gpu::Engine;
+    use crate::sae::{Sae, SaeError, Storage};
+
+    impl Sae {
+        /// Reads a SAE's directory.
+        ///
+        /// # Errors
+        /// As [`Sae::from_files`], and when a file cannot be read.
+        pub fn load(engine: &Engine, directory: &Path) -> Result<Self, SaeError> {
+            let read = |name: &str| {
+                let path = directory.join(name);
+                std::fs::read(&path)
+                    .map_err(|source| SaeError::Io { file: path.display().to_string(), source })
+            };
+            let (config, weights) = (read(CONFIG_FILE)?, read(WEIGHTS_FILE)?);
+            let name = directory.display().to_string();
+            Self::from_files(engine, &SaeFiles { name: &name, config: &config, weights: &weights })
+        }
+
+        /// Writes the SAE into a directory, which is made if it is missing. Both files are complete on disk
+        /// before the first takes its place: a failed or killed save leaves an older SAE as it was.
+        ///
+        /// # Errors
+        /// As [`Sae::to_files`], and when a file cannot be written.
+        pub async fn save(&self, directory: &Path, storage: Storage) -> Result<(), SaeError> {
+            let (config, weights) = self.to_files(storage).await?;
+            let in_file = |name: &str| {
+                let file = directory.join(name).display().to_string();
+                move |source| SaeError::Io { file, source }
+            };
+            let stage = |name: &str, bytes: &[u8]| {
+                atomic::stage(&directory.join(name), |out| out.write_all(bytes)).map_err(in_file(name))
+            };
+            let (weights, config) = (stage(WEIGHTS_FILE, &weights)?, stage(CONFIG_FILE, &config)?);
+            weights.commit().map_err(in_file(WEIGHTS_FILE))?;
+            config.commit().map_err(in_file(CONFIG_FILE))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

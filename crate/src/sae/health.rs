@@ -1,0 +1,207 @@
+//! How good a SAE is: the figures everybody reports.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Codes, Sae, SaeError};
+use crate::gpu::Tensor;
+use crate::kernels::{column_sums, row_spread};
+
+/// A feature that fires on at least this share of the tokens counts as always on.
+const ALWAYS: f64 = 0.99;
+
+/// Health figures of a SAE on some tokens. Shares are between 0 and 1, losses in nats per token.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// Tokens measured.
+    pub tokens: u64,
+    /// Active features per token.
+    pub l0: f64,
+    /// 1 − Σ‖x − x̂‖² / Σ‖x − mean‖².
+    pub explained_variance: f64,
+    /// Mean over tokens and dimensions of (x − x̂)².
+    pub mse: f64,
+    /// Share of features that fired on no token.
+    pub dead: f64,
+    /// Share of features that fired on 99% of the tokens or more.
+    pub always_on: f64,
+    /// The model's loss as it is.
+    pub ce_clean: Option<f64>,
+    /// Its loss with the reconstruction in place of the activations.
+    pub ce_spliced: Option<f64>,
+    /// Its loss with zeros in their place.
+    pub ce_zero: Option<f64>,
+    /// (zero − spliced) / (zero − clean).
+    pub ce_recovered: Option<f64>,
+}
+
+impl Health {
+    /// Adds the losses of the model: as it is, with the reconstruction spliced in, and with zeros.
+    pub fn with_losses(self, clean: f64, spliced: f64, zero: f64) -> Self {
+        Self {
+            ce_clean: Some(clean),
+            ce_spliced: Some(spliced),
+            ce_zero: Some(zero),
+            ce_recovered: Some((zero - spliced) / (zero - clean)),
+            ..self
+        }
+    }
+}
+
+/// Gathers [`Health`] block by block; sums are kept in f64.
+#[derive(Debug, Clone)]
+pub struct HealthAccumulator {
+    d_in: usize,
+    tokens: u64,
+    entries: u64,
+    /// Tokens on which each feature fired.
+    fired: Vec<u64>,
+    squared_error: f64,
+    /// Mean activation so far, and Σ‖x − mean‖².
+    mean: Vec<f64>,
+    spread: f64,
+}
+
+impl HealthAccumulator {
+    /// Nothing measured yet.
+    pub fn new(sae: &Sae) -> Self {
+        let (d, f) = (sae.config.d_in, sae.config.d_sae);
+        Self {
+            d_in: d,
+            tokens: 0,
+            entries: 0,
+            fired: vec![0; f],
+            squared_error: 0.0,
+            mean: vec![0.0; d],
+            spread: 0.0,
+        }
+    }
+
+    /// Encodes and reconstructs activations `x` [.., D] and adds them; the codes are handed on.
+    ///
+    /// # Errors
+    /// When `x` has another width, or the device failed.
+    pub async fn add(&mut self, sae: &Sae, x: &Tensor) -> Result<Codes, SaeError> {
+        let measured = sae.measure(x).await?;
+        let sums = column_sums(x);
+        let spread = row_spread(x, &sums);
+        let (sums, spread) = (sums.read_f32().await?, spread.read_f32().await?);
+        self.squared_error += measured.squared_errors.iter().map(|&e| f64::from(e)).sum::<f64>();
+        self.add_moments(measured.codes.tokens() as u64, &sums, &spread);
+        self.entries += measured.codes.indices.len() as u64;
+        for &j in &measured.codes.indices {
+            self.fired[j as usize] += 1;
+        }
+        Ok(measured.codes)
+    }
+
+    /// Joins a block's column sums and spread about its own mean to the whole (Chan's formula: no difference of
+    /// large sums).
+    fn add_moments(&mut self, tokens: u64, sums: &[f32], spread: &[f32]) {
+        if tokens == 0 {
+            return;
+        }
+        let (before, new) = (self.tokens as f64, tokens as f64);
+        let total = before + new;
+        self.spread += spread.iter().map(|&s| f64::from(s)).sum::<f64>();
+        for (mean, &sum) in self.mean.iter_mut().zip(sums) {
+            let gap = f64::from(sum) / new - *mean;
+            self.spread += gap * gap * before * new / total;
+            *mean += gap * new / total;
+        }
+        self.tokens += tokens;
+    }
+
+    /// The figures so far; all NaN but the count when no token was added.
+    pub fn health(&self) -> Health {
+        let tokens = self.tokens as f64;
+        let share = |count: usize| count as f64 / self.fired.len() as f64;
+        let always = (ALWAYS * tokens).ceil() as u64;
+        Health {
+            tokens: self.tokens,
+            l0: self.entries as f64 / tokens,
+            explained_variance: 1.0 - self.squared_error / self.spread,
+            mse: self.squared_error / (tokens * self.d_in as f64),
+            dead: if self.tokens == 0 {
+                f64::NAN
+            } else {
+                share(self.fired.iter().filter(|&&n| n == 0).count())
+            },
+            always_on: if self.tokens == 0 {
+                f64::NAN
+            } else {
+                share(self.fired.iter().filter(|&&n| n >= always).count())
+            },
+            ..Health::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Normalize;
+    use crate::kernels::testing::{self, each_engine};
+    use crate::sae::{Architecture, SaeConfig, SaeWeights};
+
+    #[test]
+    fn agrees_with_the_definitions() {
+        let (d, f, tokens) = (3, 4, 60);
+        // Far from zero: the variance must not drown in the mean.
+        let x: Vec<f32> = testing::normal(1, tokens * d).iter().map(|v| v + 50.0).collect();
+        let weights = SaeWeights {
+            // Feature 0 always fires, 1 fires on about half of the tokens, 2 and 3 never.
+            w_enc: vec![0.1, 1.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0],
+            b_enc: vec![20.0, 0.0, 0.0, -1.0],
+            w_dec: testing::normal(2, f * d).iter().map(|v| 0.1 * v).collect(),
+            b_dec: vec![50.0; d],
+        };
+        let wide: Vec<Vec<f64>> = x.chunks(d).map(|r| r.iter().map(|&v| f64::from(v)).collect()).collect();
+        let mut want = Health { tokens: tokens as u64, dead: 0.5, always_on: 0.25, ..Health::default() };
+        let (mut error, mut spread) = (0.0, 0.0);
+        for x in &wide {
+            let w = |j: usize, c: usize| f64::from(weights.w_dec[j * d + c]);
+            let first = x.iter().map(|v| 0.1f32 as f64 * (v - 50.0)).sum::<f64>() + 20.0;
+            let second = (x[0] - 50.0).max(0.0);
+            want.l0 += (1.0 + f64::from(u8::from(second > 0.0))) / tokens as f64;
+            for (c, v) in x.iter().enumerate() {
+                let mean = wide.iter().map(|x| x[c]).sum::<f64>() / tokens as f64;
+                error += (v - 50.0 - first * w(0, c) - second * w(1, c)).powi(2);
+                spread += (v - mean).powi(2);
+            }
+        }
+        want.explained_variance = 1.0 - error / spread;
+        want.mse = error / (tokens * d) as f64;
+        each_engine(|engine| {
+            let config = SaeConfig {
+                d_in: d,
+                d_sae: f,
+                architecture: Architecture::Relu,
+                apply_b_dec_to_input: true,
+                normalize: Normalize::None,
+                rescale_acts_by_decoder_norm: false,
+                model_name: None,
+                hook_name: None,
+            };
+            let sae = Sae::new(engine, config, weights.clone());
+            let mut health = HealthAccumulator::new(&sae);
+            for part in [&x[..0], &x[..10 * d], &x[10 * d..]] {
+                let part = Tensor::from_f32(engine, &[part.len() / d, d], part.to_vec());
+                pollster::block_on(health.add(&sae, &part)).expect("health");
+            }
+            let got = health.health();
+            assert_eq!((got.tokens, got.dead, got.always_on), (want.tokens, want.dead, want.always_on));
+            // f32 values near 50 against deviations of 1: 50 · 2⁻²⁴ = 3e-6 each, errors of either sign.
+            for (got, want) in
+                [(got.l0, want.l0), (got.explained_variance, want.explained_variance), (got.mse, want.mse)]
+            {
+                assert!((got - want).abs() <= 2e-5 * want.abs().max(1.0), "{got} instead of {want}");
+            }
+        });
+    }
+
+    #[test]
+    fn recovered_is_the_share_of_the_way_back() {
+        let health = Health::default().with_losses(2.0, 2.5, 7.0);
+        assert_eq!(health.ce_recovered, Some(0.9));
+    }
+}

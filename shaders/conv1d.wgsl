@@ -1,0 +1,39 @@
+// Causal depthwise convolution over time. One lane an output element.
+
+struct Params {
+    rows: u32,     // batch · steps
+    steps: u32,
+    channels: u32,
+    taps: u32,
+    has_bias: u32, // 0: `bias` is a stand-in
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;       // [rows, channels]
+@group(0) @binding(2) var<storage, read> weight: array<f32>;  // [channels, taps]; the last tap meets the current token
+@group(0) @binding(3) var<storage, read> bias: array<f32>;    // [channels]
+@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [rows, channels]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) num: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = (wid.x + wid.y * num.x) * 64u + lane;
+    if i >= p.rows * p.channels {
+        return;
+    }
+    let e = i % p.channels;
+    let t = i / p.channels % p.steps;
+
+    var sum = 0.0;
+    if p.has_bias != 0u {
+        sum = bias[e];
+    }
+    // `back` steps before the current token.
+    for (var back = 0u; back < min(p.taps, t + 1u); back++) {
+        sum += x[i - back * p.channels] * weight[e * p.taps + p.taps - 1u - back];
+    }
+    y[i] = sum;
+}

@@ -1,0 +1,82 @@
+// What a sparse autoencoder's encoder reads: (x - shift) / spread - bias, a row at a time.
+// MODE 0: shift 0, spread 1. MODE 1: shift 0, spread |x| / sqrt(cols). MODE 2: shift = mean, spread = the
+// unbiased standard deviation + eps; the deviation itself is what the output is multiplied with.
+// One workgroup a row.
+
+override MODE: u32 = 0u;
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;           // [rows, cols]
+@group(0) @binding(2) var<storage, read> bias: array<f32>;        // [cols]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;     // [rows, cols]
+@group(0) @binding(4) var<storage, read_write> scale: array<f32>; // [rows, 2]: shift, spread
+
+const LANES: u32 = 64u;
+var<workgroup> partial: array<f32, LANES>;
+
+// Sum of `value` over the workgroup, in a fixed order.
+fn total(lane: u32, value: f32) -> f32 {
+    partial[lane] = value;
+    workgroupBarrier();
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
+        if lane < step {
+            partial[lane] += partial[lane + step];
+        }
+        workgroupBarrier();
+    }
+    let sum = partial[0];
+    workgroupBarrier();
+    return sum;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) num: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = wid.x + wid.y * num.x;
+    if row >= p.rows {
+        return;
+    }
+    let start = row * p.cols;
+
+    var shift = 0.0;
+    if MODE == 2u {
+        var sum = 0.0;
+        for (var c = lane; c < p.cols; c += LANES) {
+            sum += x[start + c];
+        }
+        shift = total(lane, sum) / f32(p.cols);
+    }
+    var spread = 1.0;
+    if MODE != 0u {
+        var squares = 0.0;
+        for (var c = lane; c < p.cols; c += LANES) {
+            let d = x[start + c] - shift;
+            squares += d * d;
+        }
+        let degrees = select(p.cols, max(p.cols, 2u) - 1u, MODE == 2u);
+        spread = sqrt(total(lane, squares) / f32(degrees));
+    }
+    var divisor = spread;
+    if MODE == 2u {
+        divisor += p.eps;
+    } else if spread == 0.0 {
+        divisor = 1.0; // a row of zeros has no direction to scale
+    }
+
+    for (var c = lane; c < p.cols; c += LANES) {
+        y[start + c] = (x[start + c] - shift) / divisor - bias[c];
+    }
+    if lane == 0u {
+        scale[2u * row] = shift;
+        scale[2u * row + 1u] = spread;
+    }
+}

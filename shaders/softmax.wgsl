@@ -1,0 +1,78 @@
+// Softmax over the last axis. One workgroup a row; its lanes stride over the columns.
+
+struct Params {
+    rows: u32,
+    cols: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;       // [rows, cols]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [rows, cols]
+
+const LANES: u32 = 64u;
+const LOWEST: f32 = -3.4028234e38;
+var<workgroup> partial: array<f32, LANES>;
+
+fn largest(lane: u32, value: f32) -> f32 {
+    partial[lane] = value;
+    workgroupBarrier();
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
+        if lane < step {
+            partial[lane] = max(partial[lane], partial[lane + step]);
+        }
+        workgroupBarrier();
+    }
+    let result = partial[0];
+    workgroupBarrier();
+    return result;
+}
+
+// Sum of `value` over the workgroup, in a fixed order.
+fn total(lane: u32, value: f32) -> f32 {
+    partial[lane] = value;
+    workgroupBarrier();
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
+        if lane < step {
+            partial[lane] += partial[lane + step];
+        }
+        workgroupBarrier();
+    }
+    let result = partial[0];
+    workgroupBarrier();
+    return result;
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wid: vec3<u32>,
+    @builtin(num_workgroups) num: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = wid.x + wid.y * num.x;
+    if row >= p.rows {
+        return;
+    }
+    let start = row * p.cols;
+
+    var peak = LOWEST;
+    for (var c = lane; c < p.cols; c += LANES) {
+        peak = max(peak, x[start + c]);
+    }
+    peak = largest(lane, peak);
+
+    var sum = 0.0;
+    for (var c = lane; c < p.cols; c += LANES) {
+        // −∞ is set aside by comparison: a shader may assume that exp never meets it.
+        let v = x[start + c];
+        let e = select(exp(v - peak), 0.0, v < LOWEST);
+        y[start + c] = e;
+        sum += e;
+    }
+    sum = total(lane, sum);
+    // A row that holds anything finite has a sum of at least 1.
+    let scale = select(1.0 / sum, 0.0, sum == 0.0);
+
+    for (var c = lane; c < p.cols; c += LANES) {
+        y[start + c] *= scale;
+    }
+}

@@ -1,0 +1,263 @@
+//! The command line as its users meet it: results, and one clear line for everything that can be wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use safetensors::SafeTensors;
+use tempfile::TempDir;
+
+fn golden(case: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
+}
+
+fn mppc(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap()
+}
+
+fn succeeds(args: &[&str]) -> String {
+    let output = mppc(args);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{args:?}: {told}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with exit code 1 and one line, and returns the line.
+fn fails(args: &[&str]) -> String {
+    let output = mppc(args);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
+    assert!(output.stdout.is_empty(), "{args:?} printed a result");
+    let lines: Vec<&str> = told.lines().collect();
+    let [line] = lines[..] else { panic!("{args:?} says more than one line: {told}") };
+    assert!(line.starts_with("error: "), "{line}");
+    assert!(!line.contains("panicked"), "{line}");
+    line.to_owned()
+}
+
+/// A copy of a golden model that a test may damage.
+fn copy(case: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(golden(case)).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    dir
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs one of the golden models, with an output file that already holds something good, and checks that a
+/// failure leaves it alone.
+fn run_fails(model: &Path, tokens: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let (ids, out) = (dir.path().join("t.json"), dir.path().join("out.safetensors"));
+    std::fs::write(&ids, tokens).unwrap();
+    std::fs::write(&out, "good").unwrap();
+    let line = fails(&["run", text(model), "--tokens", text(&ids), "--hook", "*resid_post", "--save", text(&out)]);
+    assert_eq!(std::fs::read(&out).unwrap(), b"good", "a failed run touched its output");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "a failed run left a file behind");
+    line
+}
+
+#[test]
+fn run_saves_hooks_and_logits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ids, out) = (dir.path().join("t.json"), dir.path().join("out.safetensors"));
+    std::fs::write(&ids, "[[1,2,3],[4,5,6]]").unwrap();
+    let model = golden("mamba-hf");
+    let args = ["run", text(&model), "--tokens", text(&ids), "--hook", "blocks.*.hook_resid_post", "logits"];
+    succeeds(&[&args[..], &["--save", text(&out), "--engine", "cpu"]].concat());
+    let bytes = std::fs::read(&out).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = file.names();
+    names.sort_unstable();
+    let posts = ["blocks.0.hook_resid_post", "blocks.1.hook_resid_post", "blocks.2.hook_resid_post"];
+    assert_eq!(names, [&posts[..], &["logits"]].concat());
+    assert_eq!(file.tensor(posts[0]).unwrap().shape(), [2, 3, 26]);
+    assert_eq!(file.tensor("logits").unwrap().shape(), [2, 3, 59]);
+}
+
+#[test]
+fn damaged_checkpoints_are_named() {
+    let dir = copy("neox-parallel");
+    let weights = dir.path().join("model.safetensors");
+    let whole = std::fs::read(&weights).unwrap();
+
+    std::fs::write(&weights, &whole[..whole.len() - 100]).unwrap();
+    let line = run_fails(dir.path(), "[[1]]");
+    assert!(line.contains("model.safetensors") && line.contains("not a sound safetensors file"), "{line}");
+
+    // A header that claims other offsets than the file has.
+    let header = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut lying = whole.clone();
+    let text = String::from_utf8(whole[8..8 + header].to_vec()).unwrap();
+    let at = text.find("\"data_offsets\":[0,").unwrap() + "\"data_offsets\":[0,".len();
+    lying[8 + at] = if whole[8 + at] == b'9' { b'8' } else { whole[8 + at] + 1 };
+    std::fs::write(&weights, &lying).unwrap();
+    let line = run_fails(dir.path(), "[[1]]");
+    assert!(line.contains("not a sound safetensors file"), "{line}");
+
+    // NaN in the middle of a tensor.
+    let mut nan = whole.clone();
+    let end = nan.len() - 4;
+    nan[end..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&weights, &nan).unwrap();
+    let line = run_fails(dir.path(), "[[1]]");
+    assert!(line.contains("NaN") && line.contains("weights must be finite"), "{line}");
+
+    std::fs::remove_file(&weights).unwrap();
+    assert!(run_fails(dir.path(), "[[1]]").contains("has no model.safetensors"));
+    std::fs::write(dir.path().join("pytorch_model.bin"), "x").unwrap();
+    assert!(run_fails(dir.path(), "[[1]]").contains("pickle"));
+}
+
+#[test]
+fn configs_that_do_not_fit_are_named() {
+    let change = |case: &str, key: &str, value: Option<serde_json::Value>| {
+        let dir = copy(case);
+        let path = dir.path().join("config.json");
+        let mut map: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        match value {
+            Some(value) => map.insert(key.to_owned(), value),
+            None => map.remove(key),
+        };
+        std::fs::write(&path, serde_json::to_vec(&map).unwrap()).unwrap();
+        run_fails(dir.path(), "[[1]]")
+    };
+    assert!(change("neox-parallel", "num_attention_heads", None).contains("the key num_attention_heads is missing"));
+    assert!(change("mamba-hf", "num_hidden_layers", None).contains("num_hidden_layers"));
+    assert!(change("neox-parallel", "hidden_act", Some("relu".into())).contains("hidden_act \"relu\" is not supported"));
+    let scaling = serde_json::json!({ "type": "linear", "factor": 2.0 });
+    assert!(change("neox-parallel", "rope_scaling", Some(scaling)).contains("rope_scaling"));
+    assert!(change("mamba-hf", "hidden_act", Some("gelu".into())).contains("hidden_act"));
+    assert!(change("neox-parallel", "model_type", Some("llama".into())).contains("model_type \"llama\""));
+    assert!(change("neox-parallel", "hidden_size", Some(33.into())).contains("shape"));
+    assert!(change("mamba-ssm", "rms_norm", Some(false.into())).contains("rms_norm"));
+}
+
+#[test]
+fn tokens_that_do_not_fit_are_named() {
+    let model = golden("neox-parallel");
+    assert!(run_fails(&model, "[[1, 61]]").contains("token id 61 (prompt 0, position 1)"));
+    assert!(run_fails(&model, "[[1, 2], [3]]").contains("list 1 has 1 ids"));
+    assert!(run_fails(&model, "[]").contains("at least one"));
+    assert!(run_fails(&model, "{").contains("no JSON list"));
+    let line = run_fails(&golden("nowhere"), "[[1]]");
+    assert!(line.contains("tiny-neox, tiny-mamba"), "{line}");
+}
+
+#[test]
+fn corpora_that_do_not_fit_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = dir.path().join("report");
+    let refused = |name: &str, bytes: &[u8]| {
+        let corpus = dir.path().join(name);
+        std::fs::write(&corpus, bytes).unwrap();
+        let line = fails(&["reproduce", "--corpus", text(&corpus), "--save", text(&report), "--engine", "cpu"]);
+        assert!(!report.exists(), "a report of nothing");
+        line
+    };
+    assert!(refused("empty.txt", b"").contains("empty"), "empty");
+    assert!(refused("latin.txt", b"caf\xe9 au lait").contains("UTF-8"), "not UTF-8");
+    assert!(refused("bad.jsonl", b"{\"text\": \"a\"}\n{\"txt\": 1}\n").contains("line 2"), "bad line");
+    assert!(refused("corpus.csv", b"a,b").contains(".jsonl"), "unknown kind");
+}
+
+#[test]
+fn an_sae_of_another_width_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let saes = dir.path().join("saes");
+    std::fs::create_dir_all(saes.join("one")).unwrap();
+    for name in ["cfg.json", "sae_weights.safetensors"] {
+        std::fs::copy(golden("saelens-topk").join(name), saes.join("one").join(name)).unwrap();
+    }
+    let report = dir.path().join("report");
+    let line = fails(&["reproduce", "--a-saes", text(&saes), "--save", text(&report), "--engine", "cpu"]);
+    assert!(line.contains("23") || line.contains("hook"), "{line}");
+    // Encoding activations of another width.
+    let acts = golden("mamba-hf").join("reference.safetensors");
+    let sae = golden("saelens-topk");
+    let out = dir.path().join("codes.safetensors");
+    let line = fails(&["sae", "encode", text(&sae), text(&acts), "--key", "hook_embed", "--save", text(&out)]);
+    assert!(line.contains("26 wide") && line.contains("23 wide"), "{line}");
+    assert!(!out.exists());
+    let line = fails(&["sae", "encode", text(&sae), text(&acts), "--key", "nothing", "--save", text(&out)]);
+    assert!(line.contains("has no tensor nothing"), "{line}");
+}
+
+#[test]
+fn encode_and_correlate_speak_the_documented_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (codes, out) = (dir.path().join("codes.safetensors"), dir.path().join("out.safetensors"));
+    let sae = golden("saelens-topk");
+    let acts = sae.join("reference.safetensors");
+    succeeds(&["sae", "encode", text(&sae), text(&acts), "--key", "acts", "--save", text(&codes), "--engine", "cpu"]);
+    let bytes = std::fs::read(&codes).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(metadata.metadata().as_ref().unwrap()["n_features"], "61");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("indptr").unwrap().dtype(), safetensors::Dtype::I64);
+    assert_eq!(file.tensor("indptr").unwrap().shape(), [18]);
+    assert_eq!(file.tensor("indices").unwrap().dtype(), safetensors::Dtype::I32);
+    assert_eq!(file.tensor("values").unwrap().dtype(), safetensors::Dtype::F32);
+
+    succeeds(&["correlate", text(&codes), text(&codes), "--save", text(&out), "--engine", "cpu"]);
+    let bytes = std::fs::read(&out).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mppc: Vec<f32> = file.tensor("a_to_b.mppc").unwrap().data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let argmax: Vec<i32> = file.tensor("a_to_b.argmax").unwrap().data().as_chunks().0.iter().map(|b| i32::from_le_bytes(*b)).collect();
+    // A feature that fires is its own best partner (or an equal's), one that does not has none.
+    for (value, partner) in mppc.iter().zip(&argmax) {
+        assert!((value.is_nan() && *partner == -1) || ((value - 1.0).abs() < 1e-5 && *partner >= 0));
+    }
+    assert!(mppc.iter().any(|v| !v.is_nan()));
+
+    let other = golden("correlation.safetensors");
+    assert!(fails(&["correlate", text(&codes), text(&other), "--save", text(&out)]).contains("indptr"));
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for args in [&["run"][..], &["nonsense"], &["devices", "--engine", "abacus"], &["sae", "train", "tiny-neox"]] {
+        assert_eq!(mppc(args).status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn the_built_in_corpus_is_jsonl() {
+    let lines = succeeds(&["corpus", "--documents", "3", "--seed", "7"]);
+    assert_eq!(lines.lines().count(), 3);
+    for line in lines.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(value["text"].as_str().unwrap().len() > 50);
+    }
+}
+
+/// Both engines from the same tokens, through the whole job.
+#[test]
+fn both_engines_report_the_same_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = |engine: &str| -> serde_json::Value {
+        let save = dir.path().join(engine);
+        let args = ["reproduce", "--tokens", "1500", "--neuron-tokens", "600", "--engine", engine, "--json"];
+        let told = succeeds(&[&args[..], &["--save", text(&save)]].concat());
+        for name in ["report.json", "report.html", "features_a.csv", "features_b.csv"] {
+            assert!(save.join(name).is_file(), "{name}");
+        }
+        serde_json::from_str(&told).unwrap()
+    };
+    let (cpu, gpu) = (report("cpu"), report("gpu"));
+    assert_eq!((&cpu["engine"], &gpu["engine"]), (&"cpu".into(), &"gpu".into()));
+    for direction in ["a_to_b", "b_to_a"] {
+        for kind in ["all", "filtered", "neurons", "null"] {
+            let value = |r: &serde_json::Value| r[direction][kind]["mean"].as_f64().unwrap();
+            let (c, g) = (value(&cpu), value(&gpu));
+            // f32 on both, summed in other orders: a feature at its threshold may fire on one engine alone, and
+            // moves the mean over hundreds of features by far less than this.
+            assert!((c - g).abs() < 1e-4, "{direction} {kind}: {c} on the processor, {g} on the adapter");
+        }
+    }
+}
