@@ -6,6 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 pub mod atomic;
 pub mod checkpoint;
+pub mod corpus;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
@@ -13,7 +14,3 @@ pub mod model;
 pub mod rng;
 pub mod sae;
 pub mod universality;
-//! lib
-
-pub mod corpus;
-pub mod rng;
