@@ -45,6 +45,9 @@ mod sparsify;
 #[cfg(test)]
 pub(crate) mod testing;
 mod topk;
+mod topk;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};

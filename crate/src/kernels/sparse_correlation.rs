@@ -54,9 +54,15 @@ impl Lined {
     }
 }
 
-/// Pieces of A whose pieces are worked on at the same time: enough to balance the cores, few enough that their
-/// answers for all of B stay small.
+/// Pieces of A that the cores work on: enough to balance them, few enough that their answers for all of B stay
+/// small.
 const PIECES: usize = 32;
+/// Accumulators of a band of features of A: 256 KiB …
+const SUMS_IN_CACHE: usize = 32 << 10;
+/// … but at least so many features, however many B has.
+const LEAST_BAND: usize = 8;
+/// Entries of a block of B's tokens: 256 KiB.
+const ENTRIES_IN_CACHE: usize = 32 << 10;
 /// Features of B in one tile: accumulators of 8 bytes in 16 KiB of workgroup memory.
 const TILE: usize = 1_024;
 /// Entries of one upload, and sums of one dispatch: 64 MiB, half of what a browser binds.
@@ -84,6 +90,10 @@ pub(crate) async fn sparse_correlation(
     a: &Lined,
     b: &Lined,
 ) -> Result<(Best, Best), GpuError> {
+    let (fa, fb) = (a.offset.len(), b.offset.len());
+    if fa == 0 || fb == 0 {
+        return Ok((Running::new(fa).finish(), Running::new(fb).finish()));
+    }
     match engine.backend() {
         Backend::Cpu => Ok(twin(a, b)),
         Backend::Gpu(gpu) => on_gpu(engine, gpu, a, b).await,
@@ -97,7 +107,8 @@ fn twin(a: &Lined, b: &Lined) -> (Best, Best) {
         .collect();
     let most = costs.iter().sum::<usize>() / PIECES;
     let pieces = cut(&costs, fa, most);
-    let answers = par::map(pieces.len(), |p| piece(a, b, pieces[p].clone()));
+    let blocks = token_blocks(b);
+    let answers = par::map(pieces.len(), |p| piece(a, b, &blocks, pieces[p].clone()));
 
     let mut a_to_b = Running::new(fa);
     let mut b_to_a = Running::new(fb);
@@ -108,32 +119,60 @@ fn twin(a: &Lined, b: &Lined) -> (Best, Best) {
     (a_to_b.finish(), b_to_a.finish())
 }
 
+/// Ends of consecutive blocks of tokens, each of about [`ENTRIES_IN_CACHE`] entries.
+fn token_blocks(b: &Lined) -> Vec<u32> {
+    let mut ends = Vec::new();
+    let mut start = 0;
+    for (t, &end) in b.start.iter().enumerate().skip(1) {
+        if end - start >= ENTRIES_IN_CACHE || t + 1 == b.start.len() {
+            ends.push(t as u32);
+            start = end;
+        }
+    }
+    ends
+}
+
 /// The features `range` of A against all of B: their best, and the best of each feature of B among them.
-fn piece(a: &Lined, b: &Lined, range: Range<usize>) -> (Running, Running) {
+fn piece(a: &Lined, b: &Lined, blocks: &[u32], range: Range<usize>) -> (Running, Running) {
     let fb = b.offset.len();
     let mut rows = Running::new(range.len());
     let mut columns = Running::new(fb);
-    let mut sums = vec![0.0f64; fb];
-    for (row, i) in range.enumerate() {
-        let offset = a.offset[i];
-        if offset.is_nan() {
-            continue;
-        }
-        let (tokens, values) = a.line(i);
-        for (&t, &za) in tokens.iter().zip(values) {
-            let za = f64::from(za);
-            let (features, values) = b.line(t as usize);
-            for (&j, &zb) in features.iter().zip(values) {
-                sums[j as usize] += za * f64::from(zb);
+    let height = (SUMS_IN_CACHE / fb).max(LEAST_BAND);
+    let mut sums = vec![0.0; height.min(range.len()) * fb];
+    for start in range.clone().step_by(height) {
+        let band = start..range.end.min(start + height);
+        let sums = &mut sums[..band.len() * fb];
+        sums.fill(0.0);
+        add_products(a, b, blocks, band.clone(), sums);
+        for (i, sums) in band.zip(sums.chunks_exact(fb)).filter(|(i, _)| !a.offset[*i].is_nan()) {
+            for (j, (sum, other)) in sums.iter().zip(&b.offset).enumerate() {
+                let rho = sum - a.offset[i] * other;
+                rows.offer(i - range.start, j as i32, rho);
+                columns.offer(j, i as i32, rho);
             }
-        }
-        for (j, (sum, &other)) in sums.iter_mut().zip(&b.offset).enumerate() {
-            let rho = std::mem::take(sum) - offset * other;
-            rows.offer(row, j as i32, rho);
-            columns.offer(j, i as i32, rho);
         }
     }
     (rows, columns)
+}
+
+/// S of the features `band` of A with all of B, added to `sums` [band, fb].
+fn add_products(a: &Lined, b: &Lined, blocks: &[u32], band: Range<usize>, sums: &mut [f64]) {
+    let fb = b.offset.len();
+    // All features take their tokens of one block before any goes on to the next, so that B's rows are read
+    // from memory once a band and not once a feature.
+    let mut next = a.start[band.clone()].to_vec();
+    for &end in blocks {
+        for ((i, next), sums) in band.clone().zip(&mut next).zip(sums.chunks_exact_mut(fb)) {
+            while *next < a.start[i + 1] && a.index[*next] < end {
+                let za = f64::from(a.value[*next]);
+                let (features, values) = b.line(a.index[*next] as usize);
+                for (&j, &zb) in features.iter().zip(values) {
+                    sums[j as usize] += za * f64::from(zb);
+                }
+                *next += 1;
+            }
+        }
+    }
 }
 
 /// Cuts a list into consecutive ranges of at most `longest` items that cost at most `most` together (a dearer
@@ -156,9 +195,6 @@ fn cut(costs: &[usize], longest: usize, most: usize) -> Vec<Range<usize>> {
 
 async fn on_gpu(engine: &Engine, gpu: &Gpu, a: &Lined, b: &Lined) -> Result<(Best, Best), GpuError> {
     let (fa, fb) = (a.offset.len(), b.offset.len());
-    if fa == 0 || fb == 0 {
-        return Ok((Running::new(fa).finish(), Running::new(fb).finish()));
-    }
     let mut b_counts = vec![0; fb];
     for &j in &b.index {
         b_counts[j as usize] += 1;

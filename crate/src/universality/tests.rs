@@ -211,14 +211,15 @@ fn a_million_tokens_of_one_value() {
 
 #[test]
 fn more_features_than_a_dispatch_takes() {
-    // On a GPU 1,500 features of B are two tiles, and 9,000 of A are two groups.
+    // On a GPU 1,500 features of B are two tiles, and 9,000 of A are two groups; on the CPU engine 1,500 of
+    // each are pieces of several bands.
     let dense = |seed: u64, features: usize, tokens: usize| {
         Dense::of(&(0..features).map(|j| firing(seed + 7 * j as u64, tokens, 0.1)).collect::<Vec<_>>())
     };
-    let wide = (dense(1, 40, 70), dense(2, 1_500, 70));
+    let square = (dense(1, 1_500, 40), dense(2, 1_500, 40));
     let tall = (dense(1, 9_000, 25), dense(2, 4, 25));
     each_engine(|engine| {
-        for (a, b) in [&wide, &tall] {
+        for (a, b) in [&square, &tall] {
             check(&sparse(engine, a, b), a, b, &format!("{engine:?}"));
             check(&sparse(engine, b, a), b, a, &format!("{engine:?}"));
         }
