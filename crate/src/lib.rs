@@ -9,3 +9,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod lab;
 pub mod sae;
+//! lib
+
+pub mod corpus;
+pub mod rng;

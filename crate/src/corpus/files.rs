@@ -1,0 +1,325 @@
+//! Where documents come from: the built-in generator, or a text file of the user's.
+
+use std::borrow::Cow;
+
+use super::generator::Generator;
+
+/// A text file without separators is cut into documents of about this many characters.
+const DOCUMENT_CHARACTERS: usize = 4000;
+
+/// A line that holds only this ends a document of a text file.
+const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// Why a corpus cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// The file cannot be opened or read.
+    #[error("cannot read the corpus {name}: {source}; give `builtin` or the path of a .txt or .jsonl file")]
+    Read {
+        /// The path that was given.
+        name: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The name does not end in .txt or .jsonl.
+    #[error("the corpus {name} is neither .txt nor .jsonl; rename or convert it, or use `builtin`")]
+    UnknownExtension {
+        /// The file's name.
+        name: String,
+    },
+    /// The bytes are not text.
+    #[error("the corpus {name} is not UTF-8 at byte {offset}; convert it to UTF-8")]
+    NotUtf8 {
+        /// The file's name.
+        name: String,
+        /// The first byte that cannot be read.
+        offset: usize,
+    },
+    /// A line is not JSON.
+    #[error(
+        "the corpus {name} has bad JSON on line {line} ({message}); write one {{\"text\": \"…\"}} a line"
+    )]
+    BadJson {
+        /// The file's name.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A line is JSON without a text.
+    #[error("the corpus {name} has no string \"text\" on line {line}; write one {{\"text\": \"…\"}} a line")]
+    NoText {
+        /// The file's name.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// There is no document with anything but white space.
+    #[error("the corpus {name} is empty; give a file with text in it")]
+    Empty {
+        /// The file's name.
+        name: String,
+    },
+}
+
+/// A source of documents.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    name: String,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Builtin(Box<Generator>),
+    Texts(Vec<String>),
+}
+
+impl Corpus {
+    /// The built-in generator's documents of `seed`; they never end.
+    pub fn builtin(seed: u64) -> Self {
+        Self {
+            name: format!("builtin, seed {seed}"),
+            source: Source::Builtin(Box::new(Generator::new(seed))),
+        }
+    }
+
+    /// What `--corpus` names: `builtin` (with `seed`), or the path of a .txt or .jsonl file.
+    ///
+    /// # Errors
+    /// See [`Corpus::from_bytes`]; and a file that cannot be read.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(spec: &str, seed: u64) -> Result<Self, CorpusError> {
+        if spec == "builtin" {
+            return Ok(Self::builtin(seed));
+        }
+        // The extension first: no need to read gigabytes of something else.
+        Format::of(spec)?;
+        let bytes =
+            std::fs::read(spec).map_err(|source| CorpusError::Read { name: spec.to_owned(), source })?;
+        Self::from_bytes(spec, &bytes)
+    }
+
+    /// The documents of a file's content; `name` (with its extension) says how to read it.
+    ///
+    /// - `.jsonl`: one JSON object a line, whose `"text"` is a document. Blank lines are skipped.
+    /// - `.txt`: UTF-8; lines that hold only `<|endoftext|>` or only form feeds separate the documents. Without any
+    ///   such line, the text is cut at the first end of a paragraph after 4,000 characters; where none comes
+    ///   within another 4,000, at the end of a line, else at a space, else at 8,000 characters.
+    ///
+    /// In a text file a byte order mark is dropped and `\r\n` is read as `\n`. Documents of white space only are
+    /// left out.
+    ///
+    /// # Errors
+    /// An unknown extension, bytes that are not UTF-8, a bad line of JSON Lines, or nothing but white space.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, CorpusError> {
+        let format = Format::of(name)?;
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| CorpusError::NotUtf8 { name: name.to_owned(), offset: error.valid_up_to() })?;
+        let mut texts = match format {
+            Format::Text => split_text(text),
+            Format::JsonLines => parse_json_lines(name, text)?,
+        };
+        texts.retain(|text| !text.trim().is_empty());
+        if texts.is_empty() {
+            return Err(CorpusError::Empty { name: name.to_owned() });
+        }
+        Ok(Self { name: name.to_owned(), source: Source::Texts(texts) })
+    }
+
+    /// What the corpus is called in reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The number of documents; none for the generator, which has no last one.
+    pub fn document_count(&self) -> Option<usize> {
+        match &self.source {
+            Source::Builtin(_) => None,
+            Source::Texts(texts) => Some(texts.len()),
+        }
+    }
+
+    /// The generator, where this is the built-in corpus: it knows the ground-truth tags of document i.
+    pub fn generator(&self) -> Option<&Generator> {
+        match &self.source {
+            Source::Builtin(generator) => Some(generator),
+            Source::Texts(_) => None,
+        }
+    }
+
+    /// The documents in their order, from the first.
+    pub fn documents(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
+        match &self.source {
+            Source::Builtin(generator) => {
+                Box::new(generator.documents().map(|document| Cow::Owned(document.text)))
+            }
+            Source::Texts(texts) => Box::new(texts.iter().map(|text| Cow::Borrowed(text.as_str()))),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Text,
+    JsonLines,
+}
+
+impl Format {
+    fn of(name: &str) -> Result<Self, CorpusError> {
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_lowercase());
+        match extension.as_deref() {
+            Some("txt") => Ok(Self::Text),
+            Some("jsonl") => Ok(Self::JsonLines),
+            _ => Err(CorpusError::UnknownExtension { name: name.to_owned() }),
+        }
+    }
+}
+
+fn is_separator(line: &str) -> bool {
+    let line = line.trim_matches([' ', '\t', '\n']);
+    line == END_OF_TEXT || (!line.is_empty() && line.chars().all(|c| c == '\u{c}'))
+}
+
+fn split_text(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    if !text.split_inclusive('\n').any(is_separator) {
+        return cut_long_text(&text);
+    }
+    let mut documents = vec![String::new()];
+    for line in text.split_inclusive('\n') {
+        if is_separator(line) {
+            documents.push(String::new());
+        } else if let Some(document) = documents.last_mut() {
+            document.push_str(line);
+        }
+    }
+    documents.iter().map(|document| document.trim_matches('\n').to_owned()).collect()
+}
+
+fn cut_long_text(mut rest: &str) -> Vec<String> {
+    let mut documents = Vec::new();
+    while !rest.is_empty() {
+        let (document, tail) = rest.split_at(document_end(rest));
+        documents.push(document.trim_matches('\n').to_owned());
+        rest = tail;
+    }
+    documents
+}
+
+/// Where the first document of `text` ends, in bytes.
+fn document_end(text: &str) -> usize {
+    let byte_of = |character: usize| text.char_indices().nth(character).map(|(byte, _)| byte);
+    let Some(from) = byte_of(DOCUMENT_CHARACTERS) else {
+        return text.len();
+    };
+    let to = byte_of(2 * DOCUMENT_CHARACTERS).unwrap_or(text.len());
+    let window = &text[from..to];
+    let found = ["\n\n", "\n", " "].iter().find_map(|end| window.find(end).map(|at| from + at + end.len()));
+    found.unwrap_or(to)
+}
+
+fn parse_json_lines(name: &str, text: &str) -> Result<Vec<String>, CorpusError> {
+    let mut documents = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| CorpusError::BadJson {
+            name: name.to_owned(),
+            line: i + 1,
+            // Its own line number is always 1 here and would mislead.
+            message: error.to_string().replace(" at line 1 column ", " at column "),
+        })?;
+        match value.get("text") {
+            Some(serde_json::Value::String(text)) => documents.push(text.clone()),
+            _ => return Err(CorpusError::NoText { name: name.to_owned(), line: i + 1 }),
+        }
+    }
+    Ok(documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(name: &str, content: &str) -> Vec<String> {
+        let corpus = Corpus::from_bytes(name, content.as_bytes()).expect("a good corpus");
+        corpus.documents().map(Cow::into_owned).collect()
+    }
+
+    fn message(name: &str, bytes: &[u8]) -> String {
+        Corpus::from_bytes(name, bytes).expect_err("a bad corpus").to_string()
+    }
+
+    #[test]
+    fn reads_separated_text() {
+        let marked =
+            "\u{feff}one\r\ntwo\r\n<|endoftext|>\r\n\r\n<|endoftext|>\nthree <|endoftext|> four\n\u{c}\nfive";
+        assert_eq!(texts("a.txt", marked), ["one\ntwo", "three <|endoftext|> four", "five"]);
+        assert_eq!(texts("a.TXT", "one paragraph\n\nand another\n"), ["one paragraph\n\nand another"]);
+    }
+
+    #[test]
+    fn cuts_long_text_at_paragraphs() {
+        let paragraph = format!("{}é end.", "word ".repeat(500));
+        let long = [paragraph.as_str(); 5].join("\n\n");
+        let documents = texts("long.txt", &long);
+        assert_eq!(documents.iter().map(|d| d.matches("end.").count()).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!(documents.join("\n\n"), long);
+    }
+
+    #[test]
+    fn cuts_text_without_paragraphs() {
+        let lines = texts("lines.txt", &"word word\n".repeat(1000));
+        assert!(lines.len() == 3 && lines.iter().all(|d| d.ends_with("word word")));
+        let spaces = texts("spaces.txt", &"word ".repeat(2000));
+        assert_eq!(spaces.concat(), "word ".repeat(2000));
+        let solid = texts("solid.txt", &"é".repeat(9000));
+        assert_eq!(solid.iter().map(|d| d.chars().count()).collect::<Vec<_>>(), [8000, 1000]);
+    }
+
+    #[test]
+    fn reads_json_lines() {
+        let lines = "{\"text\": \"one\\ntwo\", \"id\": 3}\n\n{\"text\": \" \"}\n{\"text\": \"three\"}";
+        assert_eq!(texts("dir.v2/a.jsonl", lines), ["one\ntwo", "three"]);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert_eq!(
+            message("a.csv", b"x"),
+            "the corpus a.csv is neither .txt nor .jsonl; rename or convert it, or use `builtin`"
+        );
+        assert_eq!(
+            message("a.txt", b"ab\xffc"),
+            "the corpus a.txt is not UTF-8 at byte 2; convert it to UTF-8"
+        );
+        assert_eq!(message("a.txt", b" \n\n"), "the corpus a.txt is empty; give a file with text in it");
+        assert_eq!(message("a.jsonl", b""), "the corpus a.jsonl is empty; give a file with text in it");
+        let bad = message("a.jsonl", b"{\"text\": \"x\"}\n{\"text\": \"y\"\n");
+        assert!(
+            bad.starts_with("the corpus a.jsonl has bad JSON on line 2 (") && !bad.contains('\n'),
+            "{bad}"
+        );
+        for line in ["{\"txt\": \"x\"}", "{\"text\": 3}", "[1]", "7"] {
+            let no_text = message("a.jsonl", line.as_bytes());
+            assert!(
+                no_text
+                    .starts_with("the corpus a.jsonl has no string \"text\" on line 1; write one {\"text\""),
+                "{no_text}"
+            );
+        }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn opens_by_name() {
+        assert!(Corpus::open("builtin", 4).expect("always there").document_count().is_none());
+        let missing = Corpus::open("no/such/file.txt", 0).expect_err("no such file").to_string();
+        assert!(missing.starts_with("cannot read the corpus no/such/file.txt: "), "{missing}");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("three.txt");
+        std::fs::write(&path, "a\n<|endoftext|>\nb\n<|endoftext|>\nc\n").expect("a writable directory");
+        let corpus = Corpus::open(path.to_str().expect("a plain path"), 0).expect("a good file");
+        assert_eq!(corpus.document_count(), Some(3));
+    }
+}

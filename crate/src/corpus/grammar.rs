@@ -1,0 +1,395 @@
+//! The grammar of the prose: productions by rule, in the template notation of [`super::template`].
+//!
+//! In short (every right-hand side below has many more productions):
+//!
+//! ```text
+//! sentence   ::= clause . | subordinate , clause . | clause , conjunction clause . | quotation tag .
+//! clause     ::= character vp | "the" person vp | sky nature-verb | "the" plural pp pp were adjective
+//! vp         ::= move path | handle object | see object | rest place | make object | feel
+//! subordinate::= "when" clause | "because" clause | "after" vp-ing | "although" clause
+//! object     ::= determiner adjective? thing pp? relative?
+//! relative   ::= "that" character handle-past | "which was" adjective
+//! path       ::= preposition "the" place
+//! ```
+//!
+//! A rule called with a form (`{vp.d}`) hands the form on to the words marked `*`, so that one production serves
+//! the past (`d`), the base (`b`), the third person (`z`) and the -ing form.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::papers::PAPERS;
+
+/// The rules by name.
+pub(super) fn rules() -> &'static HashMap<&'static str, &'static [&'static str]> {
+    static INDEX: OnceLock<HashMap<&'static str, &'static [&'static str]>> = OnceLock::new();
+    INDEX.get_or_init(|| SENTENCES.iter().chain(PAPERS).copied().collect())
+}
+
+/// The rules of noun phrases, verb phrases, clauses and the sentences of stories and dialogues.
+const SENTENCES: &[(&str, &[&str])] = &[
+    // Noun phrases.
+    (
+        "obj",
+        &[
+            "the {adj} {thing}",
+            "a {adj} {thing}",
+            "the {thing}",
+            "a {thing}",
+            "some {thing.s}",
+            "{numword} {thing.s}",
+            "the {thing} {under} the {seat}",
+            "a {adj} {wear}",
+            "the {wear}",
+            "{numword} {adj} {thing.s}",
+            "the {thing} {rel}",
+            "a {thing} {rel}",
+            "a {thing} and a {thing}",
+            "the {adj} {thing} in the {room}",
+            "the {thing} of the {job}",
+            "every {thing} in the {spot}",
+            "the {ordinal} {thing}",
+            "a {adj} , {adj} {thing}",
+        ],
+    ),
+    (
+        "rel",
+        &[
+            "[rel that the {job} {handle.d} ]",
+            "[rel that nobody {handle.d} ]",
+            "[rel which was {degree} {adj} ]",
+            "[rel that belonged to the {job} ]",
+            "[rel that {A} had left/vd in the {room} ]",
+            "[rel which came from {T} ]",
+            "[rel that stood by the {seat} ]",
+            "[rel that {B} {handle.d} ]",
+        ],
+    ),
+    (
+        "who",
+        &[
+            "the {person}",
+            "a {trait} {person}",
+            "the {job}",
+            "a {job} from {U}",
+            "the old {job}",
+            "{C}",
+            "{D}",
+            "the {kin} of the {job}",
+            "a {person} with a {adj} {thing}",
+            "a {kin} of the {person}",
+            "the {person} [rel who {rest.d} by the {seat} ]",
+        ],
+    ),
+    ("beast", &["a {animal}", "the {animal}", "{numword} {animal.s}", "some {animal.s}", "a {adj} {animal}"]),
+    (
+        "path",
+        &[
+            "to the {spot}",
+            "towards the {spot}",
+            "past the {spot}",
+            "along the {nature}",
+            "across the {nature}",
+            "through the {nature}",
+            "into the {room}",
+            "to the {seat}",
+            "from the {spot} to the {nature}",
+            "down to the {nature}",
+            "up the {land} {nature}",
+            "round/prep the {spot}",
+            "towards {U}",
+        ],
+    ),
+    (
+        "where",
+        &[
+            "in the {room}",
+            "by the {seat}",
+            "near the {spot}",
+            "behind the {spot}",
+            "under the {plant}",
+            "in the {land} {nature}",
+            "on the {seat}",
+            "at the {spot}",
+            "beside the {nature}",
+            "in front of the {spot}",
+            "between the {spot} and the {nature}",
+        ],
+    ),
+    (
+        "when",
+        &[
+            "that {time}",
+            "in the {time}",
+            "on {weekday}",
+            "the next {time}",
+            "at {clock}",
+            "in {month}",
+            "before {numword} o'clock",
+            "every {time}",
+            "after the {event}",
+            "on {date}",
+            "{numword} {time.s} later",
+            "during the {event}",
+        ],
+    ),
+    // Verb phrases; the form is handed down.
+    (
+        "vp",
+        &[
+            "{move.*} {path}",
+            "{move.*} {manner} {path}",
+            "{handle.*} {obj}",
+            "{handle.*} {obj} {where}",
+            "{see.*} {obj}",
+            "{see.*} {beast} {where}",
+            "{rest.*} {where}",
+            "{rest.*} {where} and {handle.*} {obj}",
+            "{meet.*} {who}",
+            "{meet.*} {who} {where}",
+            "{eat.*} {numword} {food.s}",
+            "{eat.*} a {taste} {food}",
+            "{make.*} a {adj} {thing}",
+            "{give.*} {who} {obj}",
+            "{begin.*} to {vp.b}",
+            "{move.*} {path} and {handle.*} {obj}",
+            "{handle.*} the {o}",
+            "{see.*} the {o} {where}",
+            "{move.*} {path} with the {o}",
+            "{handle.*} {obj} without {see.ing} {who}",
+            "{try.*} to {handle.b} {obj}",
+            "{go.*} {path}",
+            "{drink.*} {taste} {stuff} {where}",
+        ],
+    ),
+    (
+        "feeling",
+        &[
+            "was {mood}",
+            "was {degree} {mood}",
+            "felt/vd {mood}",
+            "felt/vd {mood} and {mood}",
+            "looked/vd {mood}",
+            "was not {mood} any more",
+            "seemed/vd {degree} {mood}",
+        ],
+    ),
+    // Clauses and sentences of stories.
+    (
+        "clause",
+        &[
+            "{A} {vp.d}",
+            "{A} {vp.d}",
+            "{A} {feeling}",
+            "{B} {vp.d}",
+            "{B} {feeling}",
+            "{A} and {B} {vp.d}",
+            "{who} {vp.d}",
+            "{who} {feeling}",
+            "the {sky} {weather}",
+            "{who} <sometimes|often|usually> {vp.d}",
+            "{A} {often} {vp.d}",
+            "{beast} {wild}",
+        ],
+    ),
+    (
+        "weather",
+        &[
+            "came over the {nature}",
+            "was over the {nature}",
+            "covered the {spot}",
+            "began to fall/vb",
+            "grew {land}",
+            "lay/vd on the {nature}",
+            "came back at {clock}",
+            "made the {nature} {land}",
+        ],
+    ),
+    (
+        "wild",
+        &[
+            "ran/vd {path}",
+            "slept/vd {where}",
+            "looked/vd at {A}",
+            "came out of the {nature}",
+            "stood {where}",
+            "followed {A} {path}",
+        ],
+    ),
+    (
+        "sub",
+        &[
+            "[sub when {clause} ]",
+            "[sub because {A.he} {feeling} ]",
+            "[sub after {vp.ing} ]",
+            "[sub although {clause} ]",
+            "[sub while {who} {vp.d} ]",
+            "[sub before {vp.ing} ]",
+            "[sub because {who} {vp.d} ]",
+            "[sub as the {sky} {weather} ]",
+        ],
+    ),
+    (
+        "sentence",
+        &[
+            "{clause} .",
+            "{clause} .",
+            "{A.he} {vp.d} .",
+            "{A.he} {vp.d} .",
+            "{sub} , {A} {vp.d} .",
+            "{A} {vp.d} {sub} .",
+            "{clause} , <and|but> {clause} .",
+            "{when} , {clause} .",
+            "{when} , {A} {vp.d} .",
+            "{far}",
+            "{thought}",
+            "{A} had a {o} , and {B} had {obj} .",
+            "{A} {give.d} the {o} to {B} .",
+            "{where} {A} {see.d} {beast} .",
+            "there was a {adj} {thing} {where} .",
+            "there were {numword} {thing.s} {where} .",
+            "nobody knew/vd where the {o} was .",
+            "{who} {vp.d} ( {aside} ) .",
+            "{A} {move.d} {path} , {handle.d} {obj} and {move.d} {path} .",
+            "{spoken}",
+            "{spoken}",
+            "{clause} , so {A} {vp.d} .",
+            "{B} {react.d} and {vp.d} .",
+            "{A} {react.d} .",
+            "it was a {land} {time} {where} .",
+            "{A.his} <hands|feet|fingers|knees> were cold , but {A.he} {vp.d} .",
+            "the {job} of {T} {often} {vp.d} .",
+            "{series}",
+        ],
+    ),
+    (
+        "series",
+        &[
+            "{A} {pack} [series a {thing} , a {thing} , {numword} {food.s} and a {wear} ] .",
+            "on the {seat} stood [series a {thing} , a {thing} and a {adj} {thing} ] .",
+            "they met [series a {job} , a {job} and a {person} ] {path} .",
+        ],
+    ),
+    ("pack", &["packed", "carried", "bought", "took", "needed"]),
+    (
+        "aside",
+        &[
+            "{A.he} was {degree} {mood}",
+            "it was {num} years old",
+            "nobody knew/vd why/adv",
+            "the {job} was {trait}",
+            "it was only {clock}",
+            "there were {numword} of them",
+            "a {thing} , in fact/n",
+        ],
+    ),
+    (
+        "thought",
+        &[
+            "{A} {think.d} that {who} {vp.d} .",
+            "{A} {think.d} that the {o} was {where} .",
+            "{B} {think.d} that {A} was {mood} .",
+            "{A} thought/vd of {T} and of the {o} .",
+            "{A.he} {think.d} that it was {degree} {adj} .",
+        ],
+    ),
+    (
+        "far",
+        &[
+            "the {thing.s} {where} near the {spot} [far were ] {adj} .",
+            "the {thing} under the {seat.s} of the {spot} [far was ] {adj} .",
+            "the {person.s} [rel who {vp.d} ] [far were ] {mood} .",
+            "the {job} with the {adj} {thing.s} [far was ] {mood} .",
+            "the {thing.s} of the {trait} {job} [far were ] {adj} and {adj} .",
+            "the {animal.s} behind the {spot} [far were ] {mood} .",
+        ],
+    ),
+    (
+        "spoken",
+        &[
+            "“ {utter} , ” {say.d} {A} .",
+            "“ {utter} , ” {A} {say.d} {manner} .",
+            "“ {utter} , ” {say.d} {B} . “ {utter} . ”",
+            "“ {query} ? ” _ {ask.d} {B} .",
+            "“ {query} ? ” _ {ask.d} {A} . “ {utter} , ” {say.d} {B} .",
+            "{A} {say.d} , “ {utter} . ”",
+            "“ {utter} ! ” _ {say.d} the {job} .",
+            "{B} {say.d} to {A} , “ {utter} . ”",
+        ],
+    ),
+    (
+        "utter",
+        &[
+            "I {see.d} {obj} {where}",
+            "the {o} is {where}",
+            "we must {vp.b}",
+            "you should {vp.b}",
+            "I will {vp.b} {when}",
+            "my {kin} {vp.d}",
+            "nobody can {vp.b}",
+            "it is a {adj} {thing}",
+            "I have never seen/vb such/adj a {adj} {o}",
+            "I am {degree} {mood}",
+            "come to {T} and {vp.b}",
+            "give me the {o}",
+            "I like {stuff} , but not {stuff}",
+            "there are {num} {thing.s} {where}",
+            "thank you for the {o}",
+            "they {vp.d} {when}",
+            "{T} is in {T.country}",
+            "my name is {D}",
+            "I lost my {thing} {where}",
+            "the {animal} is {mood}",
+            "do not {vp.b}",
+            "the {sky} is coming/vi",
+            "please/adv {vp.b}",
+            "you are right/adj , and I am {mood}",
+        ],
+    ),
+    (
+        "query",
+        &[
+            "where is the {o}",
+            "who {handle.d} the {o}",
+            "did you {vp.b}",
+            "have you seen/vb my {thing}",
+            "why/adv are you {mood}",
+            "will you {vp.b} {when}",
+            "what is in the {thing}",
+            "how/adv far is it to {T}",
+            "how/adv many {thing.s} do you need",
+            "is {A} {where}",
+            "can I {vp.b}",
+            "do you know the {job}",
+            "are you from {T}",
+            "when did {who} {vp.b}",
+        ],
+    ),
+    (
+        "opening",
+        &[
+            "{A} was a {trait} {A.job} who lived in {T} , a {T.kind} in {T.country} .",
+            "in {T} , a {T.kind} in {T.country} , lived a {trait} {A.job} called/vd {A} .",
+            "once there was a {A.job} called/vd {A} , who had a {o} .",
+            "{A} and {B} lived near the {spot} of {T} , a {T.kind} on the {T.water} .",
+            "when {A} was {numword} years old , {A.his} {kin} gave {A.him} a {adj} {o} .",
+            "{A} lost {A.his} {o} on a {land} {time} in {month} {year} .",
+            "every {time} , {A} , the {A.job} of {T} , {vp.d} .",
+            "it was a {land} {time} in {T} , and {A} {feeling} .",
+        ],
+    ),
+    (
+        "ending",
+        &[
+            "after that , {A} {often} {handle.d} the {o} .",
+            "so {A} and {B} went home to {T} .",
+            "and the {o} stayed/vd {where} .",
+            "from then/adv on , {A} was never {mood} again .",
+            "“ {utter} , ” {say.d} {A} , and that was the end .",
+            "{A} never lost the {o} again .",
+            "{B} {react.d} , and {A} {react.d} too .",
+            "that is how/adv {A} , the {A.job} , found {A.his} {o} .",
+            "in {year} {A} left/vd {T} , but the {o} is still {where} .",
+        ],
+    ),
+];
