@@ -5,11 +5,9 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod atomic;
+pub mod corpus;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
-pub mod sae;
-//! lib
-
-pub mod corpus;
 pub mod rng;
+pub mod sae;
