@@ -16,3 +16,5 @@ pub mod sae;
 pub mod universality;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+pub mod rng;
+pub mod sae;

@@ -1,6 +1,6 @@
 //! Activations in random order, for training.
 
-use super::random::Random;
+use crate::rng::Rng;
 
 /// Holds activations of many documents and hands them out in random order, so that a batch is not one document.
 ///
@@ -12,7 +12,7 @@ pub struct ShuffleBuffer {
     capacity: usize,
     rows: Vec<f32>,
     shuffled: bool,
-    random: Random,
+    random: Rng,
 }
 
 impl ShuffleBuffer {
@@ -22,7 +22,7 @@ impl ShuffleBuffer {
     /// When `width` is 0.
     pub fn new(width: usize, capacity: usize, seed: u64) -> Self {
         assert!(width > 0, "activations have a width");
-        Self { width, capacity, rows: Vec::new(), shuffled: true, random: Random::new(seed) }
+        Self { width, capacity, rows: Vec::new(), shuffled: true, random: Rng::new(seed) }
     }
 
     /// Number of tokens held.
@@ -63,11 +63,11 @@ impl ShuffleBuffer {
         Some(self.rows.split_off(left * self.width))
     }
 
-    /// Fisher and Yates.
+    /// Fisher and Yates, a row at a time.
     fn shuffle(&mut self) {
         let width = self.width;
         for i in (1..self.len()).rev() {
-            let j = self.random.below(i + 1);
+            let j = self.random.below(i as u64 + 1) as usize;
             if i != j {
                 let (head, tail) = self.rows.split_at_mut(i * width);
                 head[j * width..][..width].swap_with_slice(&mut tail[..width]);

@@ -14,7 +14,6 @@ mod encode;
 mod error;
 mod files;
 mod health;
-mod random;
 mod train;
 mod weights;
 

@@ -14,7 +14,6 @@
 //! b_d here stands where the paper has s·b_d. A bias that is scaled token by token cannot be said in SAELens's
 //! format; this one is its `constant_norm_rescale`.
 
-use super::random::Random;
 use super::{Architecture, Sae, SaeConfig, SaeError, SaeWeights};
 use serde::Serialize;
 
@@ -24,6 +23,7 @@ use crate::kernels::{
     decoder_penalty, divide_rows, matmul, only_dead, row_norms, row_spread, sae_error, sae_gate, sae_input,
     topk, zip,
 };
+use crate::rng::Rng;
 
 /// What makes features sparse.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -344,8 +344,8 @@ impl State {
         // With ReLU about half of the features are active at first, and f·W_d ≈ norm² · F / 2D · input: this
         // norm makes that the input itself. TopK keeps few features, whose rows have norm 1.
         let norm = if normalised { (2.0 * d as f64 / f as f64).sqrt().min(1.0) } else { 1.0 };
-        let mut random = Random::new(config.seed);
-        let mut w_dec: Vec<f32> = (0..f * d).map(|_| random.normal()).collect();
+        let mut random = Rng::new(config.seed);
+        let mut w_dec: Vec<f32> = (0..f * d).map(|_| random.normal() as f32).collect();
         let mut w_enc = vec![0.0; d * f];
         for (j, row) in w_dec.chunks_exact_mut(d).enumerate() {
             let length = row.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt().max(1e-12);
