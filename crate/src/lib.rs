@@ -16,5 +16,3 @@ pub mod sae;
 pub mod universality;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
-pub mod rng;
-pub mod sae;

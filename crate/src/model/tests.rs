@@ -66,12 +66,12 @@ fn neox_sequential_residual_bf16_shards() {
 
 #[test]
 fn mamba_hf_layout() {
-    assert_eq!(agrees("mamba-hf"), 2 + 3 * (17 + 13));
+    assert_eq!(agrees("mamba-hf"), 2 + 3 * (18 + 13));
 }
 
 #[test]
 fn mamba_original_layout_f16() {
-    assert_eq!(agrees("mamba-ssm"), 2 + 2 * (17 + 9));
+    assert_eq!(agrees("mamba-ssm"), 2 + 2 * (18 + 9));
 }
 
 #[test]
