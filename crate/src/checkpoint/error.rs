@@ -6,14 +6,15 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// No such file.
-    #[error("{place} has no {name}; expected a Hugging Face model directory with {expected}")]
+    #[error(
+        "{place} has no {name}; a model directory holds config.json, model.safetensors (or its index) and \
+         tokenizer.json, an SAE directory cfg.json and sae_weights.safetensors"
+    )]
     Missing {
         /// Directory or file set.
         place: String,
         /// File looked for.
         name: String,
-        /// What such a directory holds.
-        expected: &'static str,
     },
     /// Only a pickle is there.
     #[error(

@@ -26,6 +26,14 @@ impl Files {
         Self::Dir(path.into())
     }
 
+    /// Files in memory; `name` is what messages call the set.
+    pub fn memory(
+        name: impl Into<String>,
+        files: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>,
+    ) -> Self {
+        Self::Memory { name: name.into(), files: files.into_iter().collect() }
+    }
+
     /// What messages call the set.
     pub fn place(&self) -> String {
         match self {
@@ -58,7 +66,6 @@ impl Files {
         let missing = || CheckpointError::Missing {
             place: self.place(),
             name: name.to_owned(),
-            expected: "config.json, model.safetensors (or its index) and tokenizer.json",
         };
         match self {
             Self::Dir(path) => match std::fs::read(path.join(name)) {

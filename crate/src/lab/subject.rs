@@ -5,7 +5,7 @@ use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, Tokenizer};
-use crate::sae::{CONFIG_FILE, Codes, Sae, SaeFiles, WEIGHTS_FILE};
+use crate::sae::{CONFIG_FILE, Codes, Sae, WEIGHTS_FILE};
 
 use super::LabError;
 
@@ -120,9 +120,7 @@ fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
         if !files.has(CONFIG_FILE) {
             continue;
         }
-        let (config, weights) = (files.read(CONFIG_FILE)?, files.read(WEIGHTS_FILE)?);
-        let parts = SaeFiles { name: &files.place(), config: &config, weights: &weights };
-        let sae = Sae::from_files(model.engine(), &parts)?;
+        let sae = Sae::load(model.engine(), &files)?;
         let hook = sae.config.hook_name.clone().unwrap_or(folder);
         let file = files.label(CONFIG_FILE);
         let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {

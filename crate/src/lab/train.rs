@@ -61,6 +61,8 @@ pub async fn train(
             seed: plan.seed,
             model_name: Some(subject.name().to_owned()),
             hook_name: Some(hook.clone()),
+            // A short run is read at its end, too.
+            report_every: steps.min(50),
             ..TrainConfig::new(*width, plan.features, plan.kind, steps)
         };
         let buffer = ShuffleBuffer::new(*width, BUFFERED * plan.batch, plan.seed);

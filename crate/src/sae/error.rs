@@ -2,11 +2,15 @@
 
 use thiserror::Error;
 
+use crate::checkpoint::CheckpointError;
 use crate::gpu::GpuError;
 
 /// Everything that loading, saving, training or using a sparse autoencoder can end with.
 #[derive(Debug, Error)]
 pub enum SaeError {
+    /// A file is missing or damaged, or a tensor is not what the configuration says.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A file could not be read or written.
     #[error("{file}: {source}")]
     Io {
@@ -55,50 +59,16 @@ pub enum SaeError {
         /// What may stand there.
         supported: &'static str,
     },
-    /// The file is not whole, or its header does not describe it.
-    #[error("{file}: not a valid safetensors file ({reason}); it may be cut short, so get it again")]
+    /// The tensors do not make a file.
+    #[error("{file}: cannot be written as safetensors: {reason}")]
     Safetensors {
         /// The file.
         file: String,
         /// What is wrong.
         reason: String,
     },
-    /// A tensor is not in the file.
-    #[error("{file}: the tensor `{tensor}` is missing")]
-    MissingTensor {
-        /// The file.
-        file: String,
-        /// The tensor.
-        tensor: &'static str,
-    },
-    /// A tensor has another shape than the configuration says.
-    #[error("{file}: the tensor `{tensor}` has the shape {got:?} instead of {want:?}")]
-    Shape {
-        /// The file.
-        file: String,
-        /// The tensor.
-        tensor: &'static str,
-        /// Its shape.
-        got: Vec<usize>,
-        /// The shape it should have.
-        want: Vec<usize>,
-    },
-    /// A tensor has an element type that is not read.
-    #[error("{file}: the tensor `{tensor}` holds {got} elements; {want} can be read")]
-    ElementType {
-        /// The file.
-        file: String,
-        /// The tensor.
-        tensor: &'static str,
-        /// Its type.
-        got: String,
-        /// The types that can be read.
-        want: &'static str,
-    },
-    /// A weight is NaN or infinite.
-    #[error(
-        "{file}: the tensor `{tensor}` holds {value} at element {index}; the file is damaged, so get it again"
-    )]
+    /// A weight to be saved is NaN, infinite, or too large for 16 bits.
+    #[error("{file}: the tensor `{tensor}` holds {value} at element {index}, which cannot be saved")]
     NotFinite {
         /// The file.
         file: String,

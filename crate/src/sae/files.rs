@@ -1,7 +1,8 @@
 //! SAELens's directory form: `cfg.json` and `sae_weights.safetensors`.
 
-use super::weights::{WeightFile, write};
+use super::weights::write;
 use super::{Sae, SaeConfig, SaeError, SaeWeights, Storage};
+use crate::checkpoint::{Files, SafeFile};
 use crate::gpu::Engine;
 
 /// Name of the configuration in a SAE's directory.
@@ -9,42 +10,30 @@ pub const CONFIG_FILE: &str = "cfg.json";
 /// Name of the weights in a SAE's directory.
 pub const WEIGHTS_FILE: &str = "sae_weights.safetensors";
 
-/// The two files of a SAE, in memory.
-#[derive(Debug, Clone, Copy)]
-pub struct SaeFiles<'a> {
-    /// What errors call the directory.
-    pub name: &'a str,
-    /// Content of `cfg.json`.
-    pub config: &'a [u8],
-    /// Content of `sae_weights.safetensors`.
-    pub weights: &'a [u8],
-}
-
 impl Sae {
     /// Reads a SAE in SAELens's form, with f32, f16 or bf16 weights.
     ///
     /// # Errors
-    /// When a file is damaged, says something impossible, or asks for arithmetic that is not implemented; the
-    /// error names the file and the key or tensor.
-    pub fn from_files(engine: &Engine, files: &SaeFiles<'_>) -> Result<Self, SaeError> {
-        let config_name = format!("{}/{CONFIG_FILE}", files.name);
-        let weights_name = format!("{}/{WEIGHTS_FILE}", files.name);
-        let config = SaeConfig::from_json(&config_name, files.config)?;
-        let file = WeightFile::open(&weights_name, files.weights)?;
+    /// When a file is missing or damaged, says something impossible, or asks for arithmetic that is not
+    /// implemented; the error names the file and the key or tensor.
+    pub fn load(engine: &Engine, files: &Files) -> Result<Self, SaeError> {
+        let config = SaeConfig::from_json(&files.label(CONFIG_FILE), &files.read(CONFIG_FILE)?)?;
+        let file = SafeFile::parse(files.label(WEIGHTS_FILE), files.read(WEIGHTS_FILE)?)?;
         let (d, f) = (config.d_in, config.d_sae);
-        if file.has("scaling_factor") && file.floats("scaling_factor", &[f])?.iter().any(|&s| s != 1.0) {
+        let scale = "scaling_factor";
+        if file.shape(scale).is_some() && file.tensor(scale, &[f])?.iter().any(|&s| s != 1.0) {
             return Err(SaeError::Unsupported {
-                file: weights_name,
-                key: "scaling_factor",
+                file: files.label(WEIGHTS_FILE),
+                key: scale,
                 value: "other than 1".to_owned(),
                 supported: "SAEs that were not fine-tuned with a scaling factor",
             });
         }
         let weights = SaeWeights {
-            w_enc: file.floats("W_enc", &[d, f])?,
-            b_enc: file.floats("b_enc", &[f])?,
-            w_dec: file.floats("W_dec", &[f, d])?,
-            b_dec: file.floats("b_dec", &[d])?,
+            w_enc: file.tensor("W_enc", &[d, f])?,
+            b_enc: file.tensor("b_enc", &[f])?,
+            w_dec: file.tensor("W_dec", &[f, d])?,
+            b_dec: file.tensor("b_dec", &[d])?,
         };
         Ok(Self::new(engine, config, weights))
     }
@@ -71,27 +60,11 @@ mod native {
     use std::io::Write as _;
     use std::path::Path;
 
-    use super::{CONFIG_FILE, SaeFiles, WEIGHTS_FILE};
+    use super::{CONFIG_FILE, WEIGHTS_FILE};
     use crate::atomic;
-    use crate::gpu::Engine;
     use crate::sae::{Sae, SaeError, Storage};
 
     impl Sae {
-        /// Reads a SAE's directory.
-        ///
-        /// # Errors
-        /// As [`Sae::from_files`], and when a file cannot be read.
-        pub fn load(engine: &Engine, directory: &Path) -> Result<Self, SaeError> {
-            let read = |name: &str| {
-                let path = directory.join(name);
-                std::fs::read(&path)
-                    .map_err(|source| SaeError::Io { file: path.display().to_string(), source })
-            };
-            let (config, weights) = (read(CONFIG_FILE)?, read(WEIGHTS_FILE)?);
-            let name = directory.display().to_string();
-            Self::from_files(engine, &SaeFiles { name: &name, config: &config, weights: &weights })
-        }
-
         /// Writes the SAE into a directory, which is made if it is missing. Both files are complete on disk
         /// before the first takes its place: a failed or killed save leaves an older SAE as it was.
         ///

@@ -44,7 +44,7 @@ fn agrees_with_saelens() {
         let reference = SafeTensors::deserialize(&bytes).expect("a golden file");
         let wide = |name| floats(&reference, name).into_iter().map(f64::from).collect::<Vec<_>>();
         each_engine(|engine| {
-            let sae = Sae::load(engine, &golden(name)).expect("a golden SAE");
+            let sae = Sae::load(engine, &Files::dir(golden(name))).expect("a golden SAE");
             let shape = reference.tensor("acts").expect("activations").shape().to_vec();
             let x = Tensor::from_f32(engine, &shape, floats(&reference, "acts"));
             let codes = pollster::block_on(sae.encode(&x)).expect("encode");
@@ -60,7 +60,7 @@ fn agrees_with_saelens() {
 #[test]
 fn refuses_other_architectures_by_name() {
     for (name, architecture) in [("saelens-gated", "gated"), ("saelens-jumprelu", "jumprelu")] {
-        let error = Sae::load(&Engine::cpu(), &golden(name)).expect_err("not supported").to_string();
+        let error = Sae::load(&Engine::cpu(), &Files::dir(golden(name))).expect_err("not supported").to_string();
         assert!(error.contains("cfg.json: `architecture`") && error.contains(architecture), "{error}");
     }
 }
@@ -93,7 +93,7 @@ fn a_saved_sae_is_the_same_sae() {
         for storage in [Storage::F32, Storage::F16] {
             let path = folder.path().join("a/b");
             pollster::block_on(sae.save(&path, storage)).expect("save");
-            let back = Sae::load(engine, &path).expect("load");
+            let back = Sae::load(engine, &Files::dir(&path)).expect("load");
             assert_eq!(back.config, sae.config);
             let (got, want) = (pollster::block_on(back.weights()), pollster::block_on(sae.weights()));
             let (got, mut want) = (got.expect("weights"), want.expect("weights"));
@@ -124,13 +124,18 @@ fn a_failed_save_leaves_the_old_sae() {
     assert_eq!(std::fs::read(folder.path().join(WEIGHTS_FILE)).expect("weights"), before);
 }
 
+/// The two files of a SAE, in memory.
+fn in_memory(config: Vec<u8>, weights: Vec<u8>) -> Files {
+    let files = [(CONFIG_FILE, config), (WEIGHTS_FILE, weights)];
+    Files::memory("dir", files.map(|(name, bytes)| (name.to_owned(), bytes.into())))
+}
+
 /// The small SAE's files after a change of the weights' bytes, and the error they give.
 fn error_of(change: impl FnOnce(&mut Vec<u8>)) -> String {
     let engine = Engine::cpu();
     let (config, mut weights) = pollster::block_on(small(&engine).to_files(Storage::F32)).expect("files");
     change(&mut weights);
-    let files = SaeFiles { name: "dir", config: &config, weights: &weights };
-    Sae::from_files(&engine, &files).expect_err("damaged").to_string()
+    Sae::load(&engine, &in_memory(config, weights)).expect_err("damaged").to_string()
 }
 
 /// A file of these tensors, in the given types, all bytes `fill`.
@@ -148,7 +153,7 @@ fn file_of(tensors: &[(&str, safetensors::Dtype, &[usize])], fill: u8) -> Vec<u8
 #[test]
 fn damaged_weights_are_one_line_errors() {
     use safetensors::Dtype::{F16, F32, I32};
-    let prefix = "dir/sae_weights.safetensors: ";
+    let prefix = "dir/sae_weights.safetensors";
     let swap = |from: &'static str, to: &'static str| {
         move |bytes: &mut Vec<u8>| {
             assert_eq!(from.len(), to.len());
@@ -164,18 +169,18 @@ fn damaged_weights_are_one_line_errors() {
         file_of(&shapes, 0)
     };
     for (error, needle) in [
-        (error_of(Vec::clear), "not a valid safetensors file (header too small)"),
-        (error_of(|b| b.truncate(20)), "not a valid safetensors file (invalid header length)"),
-        (error_of(|b| b.truncate(b.len() - 1)), "(incomplete metadata, file not fully covered)"),
-        (error_of(|b| b.push(0)), "(incomplete metadata, file not fully covered)"),
-        (error_of(|b| b[..8].fill(0xff)), "(header too large)"),
-        (error_of(swap("[2,3]", "[9,9]")), "not a valid safetensors file"),
-        (error_of(swap("\"data_offsets\":[0,", "\"data_offsets\":[4,")), "not a valid safetensors file"),
-        (error_of(swap("W_enc", "X_enc")), "the tensor `W_enc` is missing"),
-        (error_of(swap("[2,3]", "[3,2]")), "the tensor `W_enc` has the shape [3, 2] instead of [2, 3]"),
-        (error_of(|b| *b = with(1, ("b_enc", I32, &[3]))), "`b_enc` holds I32 elements; F32, F16 and BF16"),
-        (error_of(|b| *b = with(1, ("b_enc", F16, &[4]))), "`b_enc` has the shape [4] instead of [3]"),
-        (error_of(|b| *b = file_of(&shapes, 0xff)), "the tensor `W_enc` holds NaN at element 0"),
+        (error_of(Vec::clear), "is not a sound safetensors file: header too small"),
+        (error_of(|b| b.truncate(20)), "is not a sound safetensors file: invalid header length"),
+        (error_of(|b| b.truncate(b.len() - 1)), "incomplete metadata, file not fully covered"),
+        (error_of(|b| b.push(0)), "incomplete metadata, file not fully covered"),
+        (error_of(|b| b[..8].fill(0xff)), "header too large"),
+        (error_of(swap("[2,3]", "[9,9]")), "is not a sound safetensors file"),
+        (error_of(swap("\"data_offsets\":[0,", "\"data_offsets\":[4,")), "is not a sound safetensors file"),
+        (error_of(swap("W_enc", "X_enc")), "has no tensor W_enc"),
+        (error_of(swap("[2,3]", "[3,2]")), "tensor W_enc has shape [3, 2], but the config asks for [2, 3]"),
+        (error_of(|b| *b = with(1, ("b_enc", I32, &[3]))), "tensor b_enc is I32; F32, F16 or BF16 can be read"),
+        (error_of(|b| *b = with(1, ("b_enc", F16, &[4]))), "tensor b_enc has shape [4], but the config asks for [3]"),
+        (error_of(|b| *b = file_of(&shapes, 0xff)), "tensor W_enc holds NaN at element 0"),
         (
             error_of(|b| {
                 let end = b.len();
@@ -191,8 +196,8 @@ fn damaged_weights_are_one_line_errors() {
 
 #[test]
 fn missing_files_are_named() {
-    let error = Sae::load(&Engine::cpu(), Path::new("no/such/dir")).expect_err("missing").to_string();
-    assert!(error.starts_with("no/such/dir/cfg.json: "), "{error}");
+    let error = Sae::load(&Engine::cpu(), &Files::dir("no/such/dir")).expect_err("missing").to_string();
+    assert!(error.starts_with("no/such/dir has no cfg.json"), "{error}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use codes::Codes;
 pub use config::{Architecture, SaeConfig};
 pub use encode::{Sae, SaeWeights};
 pub use error::SaeError;
-pub use files::{CONFIG_FILE, SaeFiles, WEIGHTS_FILE};
+pub use files::{CONFIG_FILE, WEIGHTS_FILE};
 pub use health::{Health, HealthAccumulator};
 pub use train::{SaeKind, TrainConfig, TrainStats, Trainer};
 pub use weights::Storage;

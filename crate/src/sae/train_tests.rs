@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::kernels::testing::{self, each_engine};
-use crate::sae::{HealthAccumulator, SaeFiles, Storage};
+use crate::checkpoint::Files;
+use crate::sae::{HealthAccumulator, Storage};
 
 const D: usize = 3;
 const F: usize = 5;
@@ -313,9 +314,9 @@ fn a_saved_sae_encodes_what_was_trained() {
     for kind in KINDS {
         each_engine(|engine| {
             let (x, want, sae) = features_and_sae(engine, kind);
-            let (config, weights) = pollster::block_on(sae.to_files(Storage::F32)).expect("files");
-            let files = SaeFiles { name: "dir", config: &config, weights: &weights };
-            let sae = Sae::from_files(engine, &files).expect("load");
+            let folder = tempfile::tempdir().expect("temporary folder");
+            pollster::block_on(sae.save(folder.path(), Storage::F32)).expect("save");
+            let sae = Sae::load(engine, &Files::dir(folder.path())).expect("load");
             let want: Vec<f64> = want.iter().map(|&v| f64::from(v)).collect();
             // The same products; folding the norms rounds each weight once more. A TopK whose k-th and next
             // value are closer than that would show; none is.

@@ -204,7 +204,7 @@ impl Session {
 
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
-        let sae = Sae::load(&self.engine, &args.sae_dir).map_err(text)?;
+        let sae = Sae::load(&self.engine, &Files::dir(&args.sae_dir)).map_err(text)?;
         let file = SafeFile::open(&args.acts).map_err(text)?;
         let shape = file
             .shape(&args.key)
