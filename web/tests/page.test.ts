@@ -48,7 +48,7 @@ describe('the finished result', () => {
     const page = await visit();
     await shown(page);
     expect(await page.getByRole('heading', { level: 2 }).allTextContents()).toContain('A finished result');
-    expect(await row(page, 'filtered')).toEqual(['4,000', '0.680', '0.690', '88.3%']);
+    expect(await row(page, 'filtered')).toEqual(['4,000', '0.680', '0.690', '88.4%']);
     expect(await row(page, 'null')).toEqual(['4,000', '0.060', '0.070', '0.0%']);
   });
 

@@ -141,6 +141,9 @@ fn wasm(chromedriver: &Path) -> Result<()> {
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
             .env("CHROMEDRIVER", chromedriver)
             .env("WASM_BINDGEN_TEST_ONLY_WEB", "1")
+            // Seconds, for a browser that starts on a busy machine and compiles shaders on its processor.
+            .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60")
+            .env("WASM_BINDGEN_TEST_TIMEOUT", "300")
             .env("WASM_BINDGEN_TEST_WEBDRIVER_JSON", root().join("webdriver.json")),
     )
 }
