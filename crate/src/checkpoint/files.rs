@@ -63,10 +63,7 @@ impl Files {
     /// # Errors
     /// [`CheckpointError::Missing`] and [`CheckpointError::Io`].
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, CheckpointError> {
-        let missing = || CheckpointError::Missing {
-            place: self.place(),
-            name: name.to_owned(),
-        };
+        let missing = || CheckpointError::Missing { place: self.place(), name: name.to_owned() };
         match self {
             Self::Dir(path) => match std::fs::read(path.join(name)) {
                 Ok(bytes) => Ok(Cow::Owned(bytes)),

@@ -42,9 +42,9 @@ mod selective_scan;
 mod softmax;
 mod sparse_correlation;
 mod sparsify;
-mod topk;
 #[cfg(test)]
 pub(crate) mod testing;
+mod topk;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
@@ -53,6 +53,7 @@ pub use attention::attention;
 pub use attention_mix::attention_mix;
 pub use attention_scores::attention_scores;
 pub use best::Best;
+pub(crate) use best::Running;
 pub use center::{Centered, center};
 pub use column_sums::column_sums;
 pub use columns::{columns, paste};
@@ -78,7 +79,6 @@ pub use sae_input::{Normalize, sae_input};
 pub use sae_output::sae_output;
 pub use selective_scan::{Scan, ScanInput, selective_scan};
 pub use softmax::softmax;
+pub(crate) use sparse_correlation::{Lined, sparse_correlation};
 pub use sparsify::{SparseRows, sparsify};
 pub use topk::topk;
-pub(crate) use best::Running;
-pub(crate) use sparse_correlation::{Lined, sparse_correlation};

@@ -60,7 +60,8 @@ fn agrees_with_saelens() {
 #[test]
 fn refuses_other_architectures_by_name() {
     for (name, architecture) in [("saelens-gated", "gated"), ("saelens-jumprelu", "jumprelu")] {
-        let error = Sae::load(&Engine::cpu(), &Files::dir(golden(name))).expect_err("not supported").to_string();
+        let error =
+            Sae::load(&Engine::cpu(), &Files::dir(golden(name))).expect_err("not supported").to_string();
         assert!(error.contains("cfg.json: `architecture`") && error.contains(architecture), "{error}");
     }
 }
@@ -178,8 +179,14 @@ fn damaged_weights_are_one_line_errors() {
         (error_of(swap("\"data_offsets\":[0,", "\"data_offsets\":[4,")), "is not a sound safetensors file"),
         (error_of(swap("W_enc", "X_enc")), "has no tensor W_enc"),
         (error_of(swap("[2,3]", "[3,2]")), "tensor W_enc has shape [3, 2], but the config asks for [2, 3]"),
-        (error_of(|b| *b = with(1, ("b_enc", I32, &[3]))), "tensor b_enc is I32; F32, F16 or BF16 can be read"),
-        (error_of(|b| *b = with(1, ("b_enc", F16, &[4]))), "tensor b_enc has shape [4], but the config asks for [3]"),
+        (
+            error_of(|b| *b = with(1, ("b_enc", I32, &[3]))),
+            "tensor b_enc is I32; F32, F16 or BF16 can be read",
+        ),
+        (
+            error_of(|b| *b = with(1, ("b_enc", F16, &[4]))),
+            "tensor b_enc has shape [4], but the config asks for [3]",
+        ),
         (error_of(|b| *b = file_of(&shapes, 0xff)), "tensor W_enc holds NaN at element 0"),
         (
             error_of(|b| {

@@ -1,8 +1,8 @@
 //! Gradients against central differences, and training on data whose features are known.
 
 use super::*;
-use crate::kernels::testing::{self, each_engine};
 use crate::checkpoint::Files;
+use crate::kernels::testing::{self, each_engine};
 use crate::sae::{HealthAccumulator, Storage};
 
 const D: usize = 3;

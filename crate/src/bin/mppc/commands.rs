@@ -410,6 +410,9 @@ fn read_side(path: &Path) -> Outcome<Side> {
         Some(shape) => {
             Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
         }
+        None if file.shape("indptr").is_none() => Err(format!(
+            "{label} has neither acts nor indptr; give dense activations `acts` [T, F], or codes as `mppc sae encode` saves them"
+        )),
         None => Ok(Side::Sparse(Codes::from_safetensors(&label, &bytes).map_err(text)?)),
     }
 }
