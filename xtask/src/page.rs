@@ -54,7 +54,12 @@ fn package() -> Result<()> {
     let wasm = pkg.join("mppc_bg.wasm");
     if newer(&built, &wasm)? {
         let raw = pkg.join("raw");
-        Bindgen::new().input_path(&built).web(true)?.typescript(true).generate(&raw)?;
+        Bindgen::new()
+            .input_path(&built)
+            .web(true)?
+            .omit_default_module_path(false)
+            .typescript(true)
+            .generate(&raw)?;
         optimise(&raw.join("mppc_bg.wasm"))?;
         // The wasm goes last: its date says that the package is whole.
         for name in ["mppc.js", "mppc.d.ts", "mppc_bg.wasm.d.ts", "mppc_bg.wasm"] {

@@ -50,7 +50,7 @@ export function heatMap(direction: Direction, from: string, to: string, width: n
         ? Plot.text(known, {
             ...place,
             text: (cell: Cell) => (cell.mean as number).toFixed(2),
-            fill: (cell: Cell) => ((cell.mean as number) > 0.55 * largest ? 'var(--on-high)' : 'var(--ink)'),
+            fill: (cell: Cell) => ((cell.mean as number) > theme.flip * largest ? 'var(--on-high)' : 'var(--ink)'),
             fontWeight: 500,
           })
         : null,

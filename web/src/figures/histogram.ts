@@ -41,7 +41,7 @@ export function histogram(direction: Direction, width: number) {
     x: { domain: [0, 1], label: 'MPPC', labelAnchor: 'center', labelArrow: 'none', ticks: 6 },
     y: { label: 'share of values', labelArrow: 'none', grid: true, tickFormat: '.0%', ticks: 5, nice: true },
     marks: [
-      Plot.areaY(outline('filtered'), { x: 'x', y: 'share', fill: 'var(--filtered)', fillOpacity: 0.25 }),
+      Plot.areaY(outline('filtered'), { x: 'x', y1: 0, y2: 'share', fill: 'var(--filtered)', fillOpacity: 0.25 }),
       line('null', { strokeDasharray: '4 3' }),
       line('neurons', {}),
       line('all', { strokeDasharray: '1 3', strokeLinecap: 'round' }),

@@ -1,14 +1,15 @@
 /** The page's colours as values, for figures that mix them. */
 export interface Theme {
   paper: string;
-  ink: string;
   accent: string;
+  /** Share of the way from paper to accent above which text is better read in the colour for the accent. */
+  flip: number;
 }
 
 export function theme(): Theme {
   const style = getComputedStyle(document.documentElement);
-  const colour = (name: string) => style.getPropertyValue(name).trim();
-  return { paper: colour('--low'), ink: colour('--ink'), accent: colour('--high') };
+  const value = (name: string) => style.getPropertyValue(name).trim();
+  return { paper: value('--low'), accent: value('--high'), flip: Number(value('--flip')) };
 }
 
 /** Calls back when the system turns light or dark; returns how to stop. */
