@@ -1,0 +1,154 @@
+"""The two stages of training: repeated random blocks alone, then the mix of texts and repeats."""
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from . import data
+from .models import MODELS, VOCABULARY
+
+WEIGHT_DECAY = 0.1  # on matrices; vectors, norms, A_log and D have none
+BETAS = (0.9, 0.95)
+CLIP = 1.0
+SAVE_EVERY = 200
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of the optimizer. `shares` are rows of English, generator text and repeats in a batch."""
+
+    steps: int
+    rows: int
+    length: int
+    peak_rate: float
+    last_rate: float
+    warm_up: int
+    shares: tuple[int, int, int]
+    blocks: tuple[int, int]
+
+    def rate(self, step):
+        """Linear warm-up, then a cosine from peak_rate to last_rate."""
+        if step < self.warm_up:
+            return self.peak_rate * (step + 1) / self.warm_up
+        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.last_rate + (self.peak_rate - self.last_rate) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+RECIPES = {
+    "tiny-neox": {
+        "repeats": Stage(1000, 48, 128, 2e-3, 2e-3, 50, (0, 0, 48), (4, 42)),
+        "mix": Stage(6000, 20, 256, 2e-3, 2e-5, 100, (11, 5, 4), (4, 85)),
+    },
+    "tiny-mamba": {
+        "repeats": Stage(3000, 48, 64, 2e-3, 2e-3, 50, (0, 0, 48), (2, 21)),
+        "mix": Stage(3000, 20, 256, 2e-3, 2e-5, 100, (11, 5, 4), (4, 85)),
+    },
+}
+
+
+def batch(generator, stage, streams):
+    english, generated, repeated = stage.shares
+    parts = []
+    if english:
+        parts.append(data.windows(generator, streams.english_train, english, stage.length + 1))
+    if generated:
+        parts.append(data.windows(generator, streams.generator_train, generated, stage.length + 1))
+    if repeated:
+        parts.append(data.repeats(generator, repeated, stage.length + 1, *stage.blocks))
+    return data.as_batch(np.concatenate(parts))
+
+
+def losses(model, ids, low_precision=False):
+    """Loss in nats of every predicted token: [rows, length - 1] for ids [rows, length]."""
+    ids = torch.as_tensor(ids)
+    inputs, targets = ids[:, :-1], ids[:, 1:]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low_precision):
+        logits = model(inputs)
+    flat = F.cross_entropy(logits.float().reshape(-1, VOCABULARY), targets.reshape(-1), reduction="none")
+    return flat.view(targets.shape)
+
+
+def repeat_losses(model, period, rows=16, seed=7):
+    """Mean loss on the first and on the second occurrence of random blocks of `period` tokens."""
+    ids = data.repeats(np.random.default_rng(seed), rows, 2 * period, period, period)
+    with torch.no_grad():
+        each = losses(model, ids)
+    return each[:, : period - 1].mean().item(), each[:, period:].mean().item()
+
+
+def make_optimizer(model):
+    matrices = [p for name, p in model.named_parameters() if p.dim() == 2 and "A_log" not in name]
+    rest = [p for name, p in model.named_parameters() if p.dim() != 2 or "A_log" in name]
+    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, betas=BETAS, fused=True)
+
+
+def save(path, **content):
+    """Replaces a checkpoint only once the new one is whole."""
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(path)
+
+
+def train(name, stage_name, folder, streams, start=None, seed=0):
+    """Runs one stage from its beginning, or on from where its own checkpoint stopped.
+
+    `start` is the checkpoint of the stage before; its weights are taken, its optimizer state is not.
+    """
+    stage = RECIPES[name][stage_name]
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{stage_name}.pt"
+    torch.manual_seed(seed)
+    generator = np.random.default_rng([seed, len(stage_name)])
+    model = MODELS[name]()
+    optimizer = make_optimizer(model)
+    first = 0
+    if path.exists():
+        saved = torch.load(path, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        generator.bit_generator.state = json.loads(saved["generator"])
+        first = saved["step"]
+    elif start is not None:
+        model.load_state_dict(torch.load(start, weights_only=True)["model"])
+    log = open(folder / f"{name}.{stage_name}.log", "a", encoding="utf-8")
+    begun = time.monotonic()
+    for step in range(first, stage.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate(step)
+        inputs, targets = batch(generator, stage, streams)
+        each = losses(model, torch.cat([inputs, targets[:, -1:]], 1), low_precision=True)
+        optimizer.zero_grad()
+        each.mean().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        done = step + 1
+        if done % 50 == 0 or done == stage.steps:
+            rows = np.cumsum([0, *stage.shares])
+            by_kind = [each[a:b].mean().item() if b > a else None for a, b in zip(rows, rows[1:])]
+            record = {
+                "step": done,
+                "tokens": done * stage.rows * stage.length,
+                "losses": by_kind,
+                "repeat16": repeat_losses(model, 16),
+                "repeat40": repeat_losses(model, 40),
+                "tokens_per_second": (done - first) * stage.rows * stage.length / (time.monotonic() - begun),
+            }
+            print(json.dumps(record), file=log, flush=True)
+        if done % SAVE_EVERY == 0 or done == stage.steps:
+            save(
+                path,
+                model=model.state_dict(),
+                optimizer=optimizer.state_dict(),
+                generator=json.dumps(generator.bit_generator.state),
+                step=done,
+                recipe=json.dumps(asdict(stage)),
+            )
+    return path
