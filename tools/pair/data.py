@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .models import VOCABULARY
@@ -16,6 +15,7 @@ from .models import VOCABULARY
 BOS = 0  # "<|endoftext|>": also the end of a text and padding
 END = "<|endoftext|>"
 HELD_OUT = 0.05  # the last part of each book, and of the generator's documents
+DOCUMENT = 2000  # characters after which a book is cut into another document
 SUBSET = 128  # half of the repeated blocks use only this many different tokens
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -67,14 +67,24 @@ def read_book(path):
     return re.sub(r"\n{3,}", "\n\n", CREDIT.sub("", text)).strip() + "\n"
 
 
+def cut_book(text):
+    """Documents of at least DOCUMENT characters, each cut at the end of a line."""
+    documents, start = [], 0
+    while start < len(text):
+        end = text.find("\n", start + DOCUMENT) + 1 or len(text)
+        documents.append(text[start:end].strip("\n") + "\n")
+        start = end
+    return documents
+
+
 def read_english(folder):
-    """All .txt files of a folder in the order of their names: (trained on, held out), one text each."""
+    """The documents of all .txt files of a folder, in the order of the names: (trained on, held out)."""
     train, held_out = [], []
     for path in sorted(Path(folder).glob("*.txt")):
         text = read_book(path)
         cut = text.index("\n", int(len(text) * (1 - HELD_OUT))) + 1
-        train.append(text[:cut])
-        held_out.append(text[cut:])
+        train += cut_book(text[:cut])
+        held_out += cut_book(text[cut:])
     if not train:
         raise SystemExit(f"error: no .txt file in {folder}: pass --corpus with a folder of plain English texts")
     return train, held_out
@@ -158,17 +168,9 @@ def encode_all(tokenizer, texts):
 
 
 def windows(generator, stream, rows, length):
-    """Random windows [rows, length] of a stream; half of them have their first token set to BOS.
-
-    In use every text begins with BOS, so the models must have seen BOS before any context.
-    """
-    starts = generator.integers(0, len(stream) - length + 1, rows)
-    out = stream[starts[:, None] + np.arange(length)]
-    out[::2, 0] = BOS
-    return out
-
-
-def as_batch(ids):
-    """(inputs, targets) from ids [rows, length + 1]."""
-    ids = torch.from_numpy(ids)
-    return ids[:, :-1], ids[:, 1:]
+    """Windows [rows, length] of a stream: half begin with a document, half anywhere."""
+    last = len(stream) - length
+    beginnings = np.flatnonzero(stream[: last + 1] == BOS)
+    starts = generator.integers(0, last + 1, rows)
+    starts[::2] = generator.choice(beginnings, len(starts[::2]))
+    return stream[starts[:, None] + np.arange(length)]

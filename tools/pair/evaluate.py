@@ -10,6 +10,7 @@ from .export import load_exported
 from .models import MODELS, VOCABULARY
 
 WINDOW = 256  # held-out text is read in windows of BOS and 256 tokens
+DISCOUNT = 0.75
 PERIODS = (8, 16, 32, 64)
 SEED = 11
 
@@ -18,43 +19,56 @@ SEED = 11
 
 
 def held_out_windows(stream):
-    """[rows, WINDOW + 1]: BOS, then consecutive tokens; BOS inside the stream is left out."""
-    tokens = stream[stream != data.BOS]
-    rows = len(tokens) // WINDOW
-    body = tokens[: rows * WINDOW].reshape(rows, WINDOW)
+    """[rows, WINDOW + 1]: BOS, then WINDOW consecutive tokens of the stream, documents with their own BOS."""
+    rows = len(stream) // WINDOW
+    body = stream[: rows * WINDOW].reshape(rows, WINDOW)
     return np.concatenate([np.full((rows, 1), data.BOS), body], 1)
 
 
 @torch.no_grad()
 def mean_loss(model, ids, rows=32):
-    """Mean loss over every predicted token of ids [rows, length], in nats."""
-    parts = [train.losses(model, ids[i : i + rows]).sum().item() for i in range(0, len(ids), rows)]
-    return sum(parts) / (ids.shape[0] * (ids.shape[1] - 1))
+    """Mean loss in nats over every token of ids [rows, length] but the first of a row and BOS."""
+    total = 0.0
+    for i in range(0, len(ids), rows):
+        block = torch.from_numpy(ids[i : i + rows])
+        total += train.losses(model, block)[block[:, 1:] != data.BOS].sum().item()
+    return total / predicted(ids)
 
 
-def unigram_loss(counted, ids):
-    """Add-one unigram of the trained tokens, on the same predictions as `mean_loss`."""
-    counts = np.bincount(counted[counted != data.BOS], minlength=VOCABULARY) + 1.0
-    counts[data.BOS] = 1.0
-    return float(-np.log(counts / counts.sum())[ids[:, 1:]].mean())
+def predicted(ids):
+    """How many tokens a mean loss is over."""
+    return int((ids[:, 1:] != data.BOS).sum())
 
 
-def bigram_loss(counted, ids):
-    """Interpolated bigram with absolute discounting by 0.75, backing off to the add-one unigram."""
-    discount = 0.75
-    tokens = counted
+def unigram(counted):
+    """Add-one probabilities of the tokens other than BOS."""
+    counts = np.bincount(counted, minlength=VOCABULARY) + 1.0
+    counts[data.BOS] = 0.0
+    return counts / counts.sum()
+
+
+def bigram(counted):
+    """[before, after]: absolute discounting by DISCOUNT, interpolated with the add-one unigram."""
     pairs = np.zeros((VOCABULARY, VOCABULARY))
-    np.add.at(pairs, (tokens[:-1], tokens[1:]), 1)
+    np.add.at(pairs, (counted[:-1], counted[1:]), 1)
     pairs[:, data.BOS] = 0
-    unigram = np.bincount(tokens[tokens != data.BOS], minlength=VOCABULARY) + 1.0
-    unigram /= unigram.sum()
     total = pairs.sum(1, keepdims=True)
     kinds = (pairs > 0).sum(1, keepdims=True)
+    backed_off = np.tile(unigram(counted), (VOCABULARY, 1))
     seen = total[:, 0] > 0
-    probability = np.tile(unigram, (VOCABULARY, 1))
-    kept = np.maximum(pairs - discount, 0) + discount * kinds * unigram
-    probability[seen] = kept[seen] / total[seen]
-    return float(-np.log(probability[ids[:, :-1], ids[:, 1:]]).mean())
+    mixed = np.maximum(pairs - DISCOUNT, 0) + DISCOUNT * kinds * backed_off
+    backed_off[seen] = mixed[seen] / total[seen]
+    return backed_off
+
+
+def baselines(counted, ids):
+    """Mean losses of both, on the same tokens as `mean_loss`."""
+    before, after = ids[:, :-1], ids[:, 1:]
+    kept = after != data.BOS
+    return {
+        "unigram": round(float(-np.log(unigram(counted)[after[kept]]).mean()), 4),
+        "bigram": round(float(-np.log(bigram(counted)[before[kept], after[kept]]).mean()), 4),
+    }
 
 
 # ---- induction -----------------------------------------------------------------------------
@@ -94,19 +108,13 @@ def evaluate(streams, models_folder):
     generated = held_out_windows(streams.generator_held_out)
     figures = {
         "unit": "nats per token",
-        "held_out_tokens": {"english": english[:, 1:].size, "generator": generated[:, 1:].size},
+        "held_out_tokens": {"english": predicted(english), "generator": predicted(generated)},
         "training_tokens": {"english": len(streams.english_train), "generator": len(streams.generator_train)},
         "streams_sha256": streams.fingerprint(),
         "uniform": round(math.log(VOCABULARY), 4),
         "baselines": {
-            "english": {
-                "unigram": round(unigram_loss(streams.english_train, english), 4),
-                "bigram": round(bigram_loss(streams.english_train, english), 4),
-            },
-            "generator": {
-                "unigram": round(unigram_loss(streams.generator_train, generated), 4),
-                "bigram": round(bigram_loss(streams.generator_train, generated), 4),
-            },
+            "english": baselines(streams.english_train, english),
+            "generator": baselines(streams.generator_train, generated),
         },
         "models": {},
     }

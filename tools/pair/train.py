@@ -1,7 +1,6 @@
 """The two stages of training: repeated random blocks alone, then the mix of texts and repeats."""
 
 import json
-import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from .models import MODELS, VOCABULARY
 WEIGHT_DECAY = 0.1  # on matrices; vectors, norms, A_log and D have none
 BETAS = (0.9, 0.95)
 CLIP = 1.0
+WARM_UP = 50
 SAVE_EVERY = 200
 
 
@@ -24,35 +24,34 @@ class Stage:
     """One run of the optimizer. `shares` are rows of English, generator text and repeats in a batch."""
 
     steps: int
+    fall: int  # the last steps, over which the rate falls linearly to almost nothing
     rows: int
     length: int
     peak_rate: float
-    last_rate: float
-    warm_up: int
     shares: tuple[int, int, int]
     blocks: tuple[int, int]
 
     def rate(self, step):
-        """Linear warm-up, then a cosine from peak_rate to last_rate."""
-        if step < self.warm_up:
-            return self.peak_rate * (step + 1) / self.warm_up
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
-        return self.last_rate + (self.peak_rate - self.last_rate) * 0.5 * (1 + math.cos(math.pi * done))
+        """Linear warm-up over WARM_UP steps, constant, then the fall."""
+        rate = self.peak_rate * min(1.0, (step + 1) / WARM_UP)
+        left = self.steps - step
+        return rate if left >= self.fall else rate * left / self.fall
 
 
 RECIPES = {
     "tiny-neox": {
-        "repeats": Stage(1000, 48, 128, 2e-3, 2e-3, 50, (0, 0, 48), (4, 42)),
-        "mix": Stage(6000, 20, 256, 2e-3, 2e-5, 100, (11, 5, 4), (4, 85)),
+        "repeats": Stage(800, 0, 48, 128, 2e-3, (0, 0, 48), (4, 42)),
+        "mix": Stage(3000, 1000, 16, 256, 2e-3, (9, 4, 3), (4, 85)),
     },
     "tiny-mamba": {
-        "repeats": Stage(3000, 48, 64, 2e-3, 2e-3, 50, (0, 0, 48), (2, 21)),
-        "mix": Stage(3000, 20, 256, 2e-3, 2e-5, 100, (11, 5, 4), (4, 85)),
+        "repeats": Stage(800, 0, 48, 64, 2e-3, (0, 0, 48), (2, 21)),
+        "mix": Stage(3000, 1000, 16, 256, 2e-3, (9, 4, 3), (2, 85)),
     },
 }
 
 
 def batch(generator, stage, streams):
+    """ids [rows, length + 1]."""
     english, generated, repeated = stage.shares
     parts = []
     if english:
@@ -61,7 +60,7 @@ def batch(generator, stage, streams):
         parts.append(data.windows(generator, streams.generator_train, generated, stage.length + 1))
     if repeated:
         parts.append(data.repeats(generator, repeated, stage.length + 1, *stage.blocks))
-    return data.as_batch(np.concatenate(parts))
+    return np.concatenate(parts)
 
 
 def losses(model, ids, low_precision=False):
@@ -123,8 +122,7 @@ def train(name, stage_name, folder, streams, start=None, seed=0):
     for step in range(first, stage.steps):
         for group in optimizer.param_groups:
             group["lr"] = stage.rate(step)
-        inputs, targets = batch(generator, stage, streams)
-        each = losses(model, torch.cat([inputs, targets[:, -1:]], 1), low_precision=True)
+        each = losses(model, batch(generator, stage, streams), low_precision=True)
         optimizer.zero_grad()
         each.mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
