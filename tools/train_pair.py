@@ -13,7 +13,6 @@ A stage that was interrupted goes on from its last checkpoint in --out when the 
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
@@ -32,7 +31,7 @@ def parse():
     parser.add_argument("model", nargs="?", choices=list(MODELS), help="for repeats and mix; both without it")
     parser.add_argument("--corpus", help="folder of plain English .txt files")
     parser.add_argument("--generator", help="JSONL dump of the built-in generator; made by the lab without it")
-    parser.add_argument("--documents", type=int, default=6000, help="documents asked from the generator")
+    parser.add_argument("--documents", type=int, default=6900, help="documents asked from the generator")
     parser.add_argument("--generator-seed", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of initial weights and batches")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "target" / "pair", help="checkpoints and logs")
@@ -87,7 +86,7 @@ def export_models(arguments):
 def measure(arguments):
     figures = evaluate.evaluate(read_streams(arguments), arguments.models)
     export.write_json(arguments.models / "training.json", figures)
-    print(json.dumps(figures, indent=2))
+    print(evaluate.tables(figures))
 
 
 def main():

@@ -1,6 +1,7 @@
 """The figures of models/README.md, measured on the exported f16 files with f32 arithmetic."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -74,23 +75,26 @@ def baselines(counted, ids):
 # ---- induction -----------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def prefix_matching(model, period=32, rows=64):
     """Per layer and head: mean attention from t to t - period + 1 over the second occurrence."""
     ids = data.repeats(np.random.default_rng(SEED), rows, 2 * period, period, period)
     patterns = []
-    with torch.no_grad():
-        model(torch.from_numpy(ids), patterns)
-    scores = [p.diagonal(1 - period, -2, -1)[..., 1:].mean((0, 2)).tolist() for p in patterns]
-    return scores
+    model(torch.from_numpy(ids), patterns)
+    return [p.diagonal(1 - period, -2, -1)[..., 1:].mean((0, 2)).tolist() for p in patterns]
 
 
+@torch.no_grad()
 def previous_token(model, period=32, rows=64):
     """Per layer and head: mean attention from t to t - 1 on random tokens."""
     ids = data.repeats(np.random.default_rng(SEED), rows, 2 * period, 2 * period, 2 * period)
     patterns = []
-    with torch.no_grad():
-        model(torch.from_numpy(ids), patterns)
+    model(torch.from_numpy(ids), patterns)
     return [p.diagonal(-1, -2, -1).mean((0, 2)).tolist() for p in patterns]
+
+
+def rounded(scores):
+    return [[round(score, 4) for score in row] for row in scores]
 
 
 def best_head(scores):
@@ -125,6 +129,9 @@ def evaluate(streams, models_folder):
             first, second = train.repeat_losses(model, period, rows=64, seed=SEED)
             repeats[str(period)] = {"first": round(first, 4), "second": round(second, 4)}
         entry = {
+            "recipe": {
+                stage: {**asdict(recipe), "tokens": recipe.tokens} for stage, recipe in train.RECIPES[name].items()
+            },
             "parameters": sum(p.numel() for p in model.parameters()),
             "held_out": {
                 "english": round(mean_loss(model, english), 4),
@@ -133,9 +140,30 @@ def evaluate(streams, models_folder):
             "repeated_blocks": repeats,
         }
         if name == "tiny-neox":
-            matching = prefix_matching(model)
+            matching, previous = prefix_matching(model), previous_token(model)
             entry["best_prefix_matching_head"] = best_head(matching)
-            entry["prefix_matching"] = [[round(s, 4) for s in row] for row in matching]
-            entry["best_previous_token_head"] = best_head(previous_token(model))
+            entry["best_previous_token_head"] = best_head(previous)
+            entry["prefix_matching"] = rounded(matching)
+            entry["previous_token"] = rounded(previous)
         figures["models"][name] = entry
     return figures
+
+
+def tables(figures):
+    """The figures as the Markdown tables of models/README.md."""
+    models, base = figures["models"], figures["baselines"]
+    lines = ["| held-out loss | " + " | ".join(models) + " | bigram | unigram |", "|---" * (len(models) + 3) + "|"]
+    for text, baseline in base.items():
+        row = [f"{m['held_out'][text]:.3f}" for m in models.values()]
+        row += [f"{baseline[key]:.3f}" for key in ("bigram", "unigram")]
+        lines.append(f"| {text} | " + " | ".join(row) + " |")
+    lines += ["", "| loss, first → second time | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    for period in map(str, PERIODS):
+        cells = [m["repeated_blocks"][period] for m in models.values()]
+        row = [f"{cell['first']:.2f} → {cell['second']:.2f}" for cell in cells]
+        lines.append(f"| blocks of {period} | " + " | ".join(row) + " |")
+    lines.append("")
+    for kind in ("prefix_matching", "previous_token"):
+        head = models["tiny-neox"][f"best_{kind}_head"]
+        lines.append(f"Best {kind.replace('_', ' ')} head of tiny-neox: {head['layer']}.{head['head']}, {head['score']:.2f}")
+    return "\n".join(lines)

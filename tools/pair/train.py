@@ -15,7 +15,6 @@ from .models import MODELS, VOCABULARY
 WEIGHT_DECAY = 0.1  # on matrices; vectors, norms, A_log and D have none
 BETAS = (0.9, 0.95)
 CLIP = 1.0
-WARM_UP = 50
 SAVE_EVERY = 200
 
 
@@ -27,25 +26,30 @@ class Stage:
     fall: int  # the last steps, over which the rate falls linearly to almost nothing
     rows: int
     length: int
+    warm_up: int
     peak_rate: float
     shares: tuple[int, int, int]
     blocks: tuple[int, int]
 
+    @property
+    def tokens(self):
+        return self.steps * self.rows * self.length
+
     def rate(self, step):
-        """Linear warm-up over WARM_UP steps, constant, then the fall."""
-        rate = self.peak_rate * min(1.0, (step + 1) / WARM_UP)
+        """Linear warm-up, constant, then the fall."""
+        rate = self.peak_rate * min(1.0, (step + 1) / self.warm_up)
         left = self.steps - step
         return rate if left >= self.fall else rate * left / self.fall
 
 
 RECIPES = {
     "tiny-neox": {
-        "repeats": Stage(800, 0, 48, 128, 2e-3, (0, 0, 48), (4, 42)),
-        "mix": Stage(3000, 1000, 16, 256, 2e-3, (9, 4, 3), (4, 85)),
+        "repeats": Stage(650, 0, 48, 128, 50, 2e-3, (0, 0, 48), (4, 42)),
+        "mix": Stage(3000, 1000, 16, 256, 50, 2e-3, (9, 4, 3), (4, 85)),
     },
     "tiny-mamba": {
-        "repeats": Stage(800, 0, 48, 64, 2e-3, (0, 0, 48), (2, 21)),
-        "mix": Stage(3000, 1000, 16, 256, 2e-3, (9, 4, 3), (2, 85)),
+        "repeats": Stage(1000, 0, 48, 64, 50, 2e-3, (0, 0, 48), (2, 21)),
+        "mix": Stage(6000, 1000, 12, 256, 300, 1.5e-3, (5, 3, 4), (2, 42)),
     },
 }
 
