@@ -4,8 +4,7 @@
     tools/train_pair.py all --corpus FOLDER          everything below in order
     tools/train_pair.py check                        the C++ scan against a float64 loop
     tools/train_pair.py tokenizer --corpus FOLDER
-    tools/train_pair.py repeats MODEL
-    tools/train_pair.py mix MODEL --corpus FOLDER
+    tools/train_pair.py train [MODEL] --corpus FOLDER
     tools/train_pair.py export
     tools/train_pair.py evaluate --corpus FOLDER     models/training.json and its table
 
@@ -26,9 +25,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["all", "check", "tokenizer", "repeats", "mix", "export", "evaluate"]
+    stages = ["all", "check", "tokenizer", "train", "export", "evaluate"]
     parser.add_argument("stage", choices=stages)
-    parser.add_argument("model", nargs="?", choices=list(MODELS), help="for repeats and mix; both without it")
+    parser.add_argument("model", nargs="?", choices=list(MODELS), help="for train; both without it")
     parser.add_argument("--corpus", help="folder of plain English .txt files")
     parser.add_argument("--generator", help="JSONL dump of the built-in generator; made by the lab without it")
     parser.add_argument("--documents", type=int, default=6900, help="documents asked from the generator")
@@ -38,7 +37,7 @@ def parse():
     parser.add_argument("--models", type=Path, default=REPOSITORY / "models", help="where the models go")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    if arguments.stage in ("all", "tokenizer", "mix", "evaluate") and arguments.corpus is None:
+    if arguments.stage in ("all", "tokenizer", "train", "evaluate") and arguments.corpus is None:
         parser.error("this stage reads English: pass --corpus FOLDER")
     return arguments
 
@@ -68,18 +67,18 @@ def make_tokenizer(arguments):
     data.train_tokenizer(data.read_texts(arguments)).save(str(tokenizer_path(arguments)), pretty=False)
 
 
-def train_models(arguments, stage):
-    names = [arguments.model] if arguments.model else list(MODELS)
-    streams = read_streams(arguments) if stage == "mix" else None
-    for name in names:
-        before = arguments.out / f"{name}.repeats.pt" if stage == "mix" else None
-        train.train(name, stage, arguments.out, streams, before, arguments.seed)
+def train_models(arguments):
+    streams = read_streams(arguments)
+    for name in [arguments.model] if arguments.model else MODELS:
+        before = None
+        for stage in train.RECIPES[name]:
+            before = train.train(name, stage, arguments.out, streams, before, arguments.seed)
 
 
 def export_models(arguments):
     tokenizer = Tokenizer.from_file(str(tokenizer_path(arguments)))
     for name in MODELS:
-        checkpoint = arguments.out / f"{name}.mix.pt"
+        checkpoint = arguments.out / f"{name}.{list(train.RECIPES[name])[-1]}.pt"
         export.export(name, checkpoint, tokenizer, data.TOKENIZER_CONFIG, arguments.models / name)
 
 
@@ -95,8 +94,7 @@ def main():
     stages = {
         "check": check,
         "tokenizer": lambda: make_tokenizer(arguments),
-        "repeats": lambda: train_models(arguments, "repeats"),
-        "mix": lambda: train_models(arguments, "mix"),
+        "train": lambda: train_models(arguments),
         "export": lambda: export_models(arguments),
         "evaluate": lambda: measure(arguments),
     }

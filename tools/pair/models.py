@@ -162,6 +162,9 @@ class Neox(nn.Module):
                 block.attention.dense.weight.mul_(depth_scale)
                 block.mlp.dense_4h_to_h.weight.mul_(depth_scale)
 
+    def final_norm(self):
+        return self.gpt_neox.final_layer_norm
+
     def initialise(self, module):
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config["initializer_range"])
@@ -253,6 +256,9 @@ class Mamba(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = MambaTrunk(config)
+
+    def final_norm(self):
+        return self.backbone.norm_f
 
     def forward(self, ids):
         """ids [B, T] -> logits [B, T, V]."""
