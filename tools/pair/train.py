@@ -55,7 +55,7 @@ RECIPES = {
     "tiny-mamba": {
         "repeats": Stage(1000, 0, 48, 64, 50, 2e-3, (0, 0, 48), (2, 21)),
         "mix": Stage(800, 0, 12, 256, 150, 1.5e-3, (6, 3, 3), (2, 42), fresh_block=7, penalty=1e-4),
-        "settle": Stage(2000, 700, 12, 256, 100, 1.5e-3, (5, 2, 5), (2, 42), penalty=1e-4),
+        "settle": Stage(2000, 600, 12, 256, 100, 1.5e-3, (5, 2, 5), (2, 42), penalty=1e-4),
     },
 }
 
