@@ -165,5 +165,6 @@ def tables(figures):
     lines.append("")
     for kind in ("prefix_matching", "previous_token"):
         head = models["tiny-neox"][f"best_{kind}_head"]
-        lines.append(f"Best {kind.replace('_', ' ')} head of tiny-neox: {head['layer']}.{head['head']}, {head['score']:.2f}")
+        label = kind.replace("_", " ")
+        lines.append(f"- Best {label} head of tiny-neox: {head['layer']}.{head['head']}, score {head['score']:.2f}")
     return "\n".join(lines)

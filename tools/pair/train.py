@@ -1,4 +1,4 @@
-"""The two stages of training: repeated random blocks alone, then the mix of texts and repeats."""
+"""Training in stages: repeated random blocks alone, then the mix of texts and repeats."""
 
 import json
 import time
