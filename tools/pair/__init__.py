@@ -1,0 +1,1 @@
+"""Training of the embedded pair of models. The command line is `tools/train_pair.py`."""
