@@ -47,7 +47,7 @@ pub struct EngineReport {
 
 pub(crate) enum Backend {
     Cpu,
-    Gpu(Gpu),
+    Gpu(Box<Gpu>),
 }
 
 struct Inner {
@@ -81,7 +81,8 @@ impl Engine {
     /// [`GpuError::NoAdapter`] and [`GpuError::NoDevice`].
     pub async fn gpu(tier: Tier) -> Result<Self, GpuError> {
         let (adapter, report) = device::preferred().await?;
-        Ok(Self::new(Backend::Gpu(Gpu::open(adapter, report, tier).await?), "asked for".to_owned()))
+        let gpu = Gpu::open(adapter, report, tier).await?;
+        Ok(Self::new(Backend::Gpu(Box::new(gpu)), "asked for".to_owned()))
     }
 
     /// Opens the engine for a choice. `Auto` never fails: it falls back to the processor and says why.
@@ -103,7 +104,7 @@ impl Engine {
                     Ok((adapter, report)) => match Gpu::open(adapter, report, Tier::Full).await {
                         Ok(gpu) => {
                             let why = format!("{} is a GPU", gpu.adapter.name);
-                            Ok(Self::new(Backend::Gpu(gpu), why))
+                            Ok(Self::new(Backend::Gpu(Box::new(gpu)), why))
                         }
                         Err(e) => cpu(e.to_string()),
                     },

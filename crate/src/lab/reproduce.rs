@@ -6,7 +6,7 @@ use super::stages::Stages;
 use super::tokens::token_batches;
 use super::top::Contexts;
 use super::{Direction, Feature, LabError, LabModel, Observer, Pair, Report, SaeSummary, Settings, Subject};
-use crate::corpus::{Corpus, TokenBatch};
+use crate::corpus::{Corpus, TokenBatch, Tokenize};
 use crate::gpu::Engine;
 use crate::sae::Codes;
 use crate::universality::{
@@ -137,7 +137,9 @@ fn tokenize(
 ) -> Result<Vec<TokenBatch>, LabError> {
     let all: Vec<TokenBatch> = token_batches(corpus, &a.tokenizer, settings)?.collect::<Result<_, _>>()?;
     let sample = all.first().map(|batch| a.tokenizer.decode(&batch.ids)).unwrap_or_default();
-    let ids = |m: &LabModel| m.tokenizer.encode(&sample).map(|e| e.0).map_err(LabError::Mismatch);
+    let ids = |m: &LabModel| {
+        m.tokenizer.encode(&sample).map(|e| e.ids).map_err(|e| LabError::Mismatch(e.to_string()))
+    };
     if ids(a)? != ids(b)? {
         return Err(LabError::Mismatch(format!(
             "{} and {} have different tokenizers; features can only be correlated over the same tokens",

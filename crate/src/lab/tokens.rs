@@ -1,25 +1,11 @@
 //! A corpus as token batches (paper section 1).
 
 use super::{LabError, Settings};
-use crate::corpus::{BatchPlan, Batches, Corpus, Encoding, TokenBatch, Tokenize};
+use crate::corpus::{BatchPlan, Batches, Corpus, TokenBatch};
 use crate::model::Tokenizer;
 
 /// BOS, EOS and PAD of the Pythia and Mamba tokenizers.
 const SPECIAL: u32 = 0;
-
-/// A text the tokenizer refuses.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TokenizeError(String);
-
-impl Tokenize for Tokenizer {
-    type Error = TokenizeError;
-
-    fn encode(&self, text: &str) -> Result<Encoding, TokenizeError> {
-        let (ids, offsets) = Tokenizer::encode(self, text).map_err(TokenizeError)?;
-        Ok(Encoding { ids, offsets })
-    }
-}
 
 /// Batches of `batch` documents, cut to `context` tokens with BOS in front, until `tokens` tokens are kept or
 /// the corpus ends.

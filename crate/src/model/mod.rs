@@ -22,7 +22,7 @@ use hooks::Run;
 pub use hooks::{HookError, HookPoint, Plan, Replacement};
 use mamba::{Mamba, MambaConfig};
 use neox::{Neox, NeoxConfig};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{TokenizeError, Tokenizer};
 
 /// A model cannot be loaded or run.
 #[derive(Debug, Error)]

@@ -76,7 +76,7 @@ impl NeoxConfig {
         }
         let head = d_model / heads;
         let rotary_dims = (head as f64 * share) as usize;
-        if !(0.0..=1.0).contains(&share) || rotary_dims % 2 != 0 {
+        if !(0.0..=1.0).contains(&share) || !rotary_dims.is_multiple_of(2) {
             return Err(config.error(format!(
                 "a rotary share of {share} gives {rotary_dims} of {head} dimensions; it must be even and at most {head}"
             )));

@@ -1,6 +1,14 @@
 //! `tokenizer.json`, through the `tokenizers` crate.
 
+use thiserror::Error;
+
 use crate::checkpoint::{CheckpointError, Files};
+use crate::corpus::{Encoding, Tokenize};
+
+/// A text the tokenizer refuses.
+#[derive(Debug, Error)]
+#[error("the text cannot be tokenized: {0}")]
+pub struct TokenizeError(String);
 
 /// Text to token ids and back.
 pub struct Tokenizer(tokenizers::Tokenizer);
@@ -32,16 +40,6 @@ impl Tokenizer {
         self.0.get_vocab_size(true)
     }
 
-    /// Token ids of a text, and the byte range of each token in it. No special tokens are added.
-    ///
-    /// # Errors
-    /// What the tokenizer says.
-    pub fn encode(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>), String> {
-        let encoding =
-            self.0.encode(text, false).map_err(|e| format!("the text cannot be tokenized: {e}"))?;
-        Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
-    }
-
     /// Text of token ids; bytes that are no UTF-8 by themselves become `�`.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.0.decode(ids, false).unwrap_or_default()
@@ -50,5 +48,14 @@ impl Tokenizer {
     /// Id of a special or ordinary token.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.0.token_to_id(token)
+    }
+}
+
+impl Tokenize for Tokenizer {
+    type Error = TokenizeError;
+
+    fn encode(&self, text: &str) -> Result<Encoding, TokenizeError> {
+        let encoding = self.0.encode(text, false).map_err(|e| TokenizeError(e.to_string()))?;
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
     }
 }

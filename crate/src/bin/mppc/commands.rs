@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
-use mppc::corpus::{Corpus, write_jsonl};
+use mppc::corpus::{Corpus, Tokenize, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings, TrainPlan, embedded};
 use mppc::model::{Model, Plan, Prompts, Tokenizer};
@@ -382,7 +382,7 @@ fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
         }
         (None, None, None) => unreachable!("clap asks for one of them"),
     };
-    let (ids, _) = Tokenizer::read(files).map_err(text)?.encode(&words)?;
+    let ids = Tokenizer::read(files).map_err(text)?.encode(&words).map_err(text)?.ids;
     Ok(Prompts { batch: 1, len: ids.len(), ids })
 }
 
