@@ -167,7 +167,7 @@ impl Default for Settings {
             corpus: "builtin".to_owned(),
             seed: 2,
             tokens: 100_000,
-            neuron_tokens: 20_000,
+            neuron_tokens: 100_000,
             context: 256,
             batch: 8,
             center_resid: false,

@@ -183,9 +183,9 @@ pub(crate) struct ReproduceArgs {
     /// Tokens to correlate over.
     #[arg(long, default_value_t = 100_000)]
     pub(crate) tokens: usize,
-    /// Tokens for the neuron baseline; the same tokens, or their beginning.
-    #[arg(long, default_value_t = 20_000)]
-    pub(crate) neuron_tokens: usize,
+    /// Tokens for the neuron baseline, if not all of them: it takes most of the time.
+    #[arg(long, value_name = "N")]
+    pub(crate) neuron_tokens: Option<usize>,
     /// Seed of the built-in corpus and of the shuffle.
     #[arg(long, default_value_t = 2)]
     pub(crate) seed: u64,

@@ -319,7 +319,7 @@ impl Session {
             corpus: args.corpus.clone(),
             seed: args.seed,
             tokens: args.tokens,
-            neuron_tokens: args.neuron_tokens,
+            neuron_tokens: args.neuron_tokens.unwrap_or(args.tokens),
             context: args.context,
             center_resid: args.center_resid,
             ..Settings::default()

@@ -1,4 +1,7 @@
-//! The command line of the MPPC lab.
+//! The command line of the MPPC lab. (Cargo builds binaries for the tests in the browser, too: there it is empty.)
+
+#![cfg_attr(target_arch = "wasm32", no_main)]
+#![cfg(not(target_arch = "wasm32"))]
 
 mod args;
 mod commands;
@@ -11,6 +14,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // Mesa's device chooser looks for a desktop session, and complains on standard error where there is none.
+    // We choose the device ourselves.
+    // SAFETY: nothing else runs yet.
+    #[cfg(target_os = "linux")]
+    unsafe {
+        std::env::set_var("NODEVICE_SELECT", "1");
+    }
     let args = args::Args::parse(); // a usage error exits with 2
     match pollster::block_on(commands::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
