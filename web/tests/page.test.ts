@@ -1,4 +1,9 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
+import type { Report } from 'mppc';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { open } from './browser.mjs';
@@ -43,6 +48,31 @@ async function row(page: Page, key: string): Promise<string[]> {
   return page.getByTestId('summary').locator(`[data-row=${key}]`).first().locator('td').allTextContents();
 }
 
+/** The report on the page, as its download button gives it. */
+async function download(page: Page): Promise<Report> {
+  const [file] = await Promise.all([
+    page.waitForEvent('download'),
+    page.getByRole('button', { name: 'Download report.json' }).click(),
+  ]);
+  expect(file.suggestedFilename()).toBe('report.json');
+  let text = '';
+  for await (const chunk of await file.createReadStream()) text += chunk;
+  return JSON.parse(text);
+}
+
+/** The command line's report on the same tokens, by the CPU engine. */
+function commandLine(tokens: number): Report {
+  const mppc = process.env.MPPC;
+  if (!mppc) throw new Error('set MPPC to the command line mppc; `cargo xtask test` does');
+  const save = mkdtempSync(join(tmpdir(), 'mppc-'));
+  const all = ['reproduce', '--tokens', `${tokens}`, '--engine', 'cpu', '--json', '--save', join(save, 'report')];
+  try {
+    return JSON.parse(execFileSync(mppc, all, { encoding: 'utf8', maxBuffer: 1 << 26 }));
+  } finally {
+    rmSync(save, { recursive: true });
+  }
+}
+
 describe('the finished result', () => {
   it('is shown first, in numbers', async () => {
     const page = await visit();
@@ -83,14 +113,7 @@ describe('the finished result', () => {
   it('can be taken away', async () => {
     const page = await visit();
     await shown(page);
-    const [download] = await Promise.all([
-      page.waitForEvent('download'),
-      page.getByRole('button', { name: 'Download report.json' }).click(),
-    ]);
-    expect(download.suggestedFilename()).toBe('report.json');
-    let text = '';
-    for await (const chunk of await download.createReadStream()) text += chunk;
-    expect(JSON.parse(text)).toEqual(fixture);
+    expect(await download(page)).toEqual(fixture);
   });
 
   it.each([
@@ -138,6 +161,31 @@ describe('a run', () => {
     const mean = async (key: string) => Number((await row(page, key))[1]);
     expect(await mean('filtered')).toBeGreaterThan(await mean('null'));
   });
+
+  // Both engines in the browser against the CPU engine of the command line. All compute in f32, in other orders:
+  // a feature at its threshold may fire on one side alone, which moves a mean over thousands by far less.
+  it.each(['cpu', 'gpu'] as const)(
+    'on the %s engine gives the figures of the command line to 1e-4',
+    async (engine) => {
+      const tokens = 600;
+      const want = commandLine(tokens);
+      const page = await visit();
+      await page.getByLabel('Engine').selectOption(engine);
+      await page.getByLabel('Tokens').fill(`${tokens}`);
+      await page.getByRole('button', { name: 'Run' }).click();
+      await page.getByRole('heading', { name: 'Your result' }).waitFor({ timeout: 400_000 });
+      const got = await download(page);
+      expect(got.engine).toBe(engine);
+      expect(got.settings.tokens).toBe(want.settings.tokens);
+      for (const direction of ['a_to_b', 'b_to_a'] as const) {
+        for (const kind of ['all', 'filtered', 'neurons', 'null'] as const) {
+          const [g, w] = [got[direction][kind].mean, want[direction][kind].mean];
+          expect(Math.abs(g! - w!), `${direction} ${kind}: ${g} on the page, ${w} on the command line`).toBeLessThan(1e-4);
+        }
+      }
+    },
+    420_000,
+  );
 
   it('is cancelled at once, and another can follow', async () => {
     const page = await visit();

@@ -106,7 +106,9 @@ pub(crate) fn run(full: bool) -> Result<()> {
     steps.step_with("wasm tests", browser, "Chromium or its WebDriver", |(_, driver)| wasm(&driver));
     steps.step("page types", || shell::run(&mut npm(["run", "--silent", "check"])));
     steps.step_with("page tests", chromium, "Chromium", |chromium| {
-        shell::run(npm(["run", "--silent", "test"]).env("CHROMIUM", chromium))
+        // The page's figures are held against those of the command line, which the native tests have built.
+        let mppc = shell::target().join("debug/mppc").with_extension(std::env::consts::EXE_EXTENSION);
+        shell::run(npm(["run", "--silent", "test"]).env("CHROMIUM", chromium).env("MPPC", mppc))
     });
     match setup::cargo_deny(full) {
         Ok(None) => println!("\nlicences and sources are checked where cargo-deny is, and with --full"),
@@ -122,13 +124,17 @@ pub(crate) fn run(full: bool) -> Result<()> {
 /// Tests on the CPU engine and on a Vulkan driver that computes on the processor, so that they give the same
 /// answers everywhere.
 fn native(vulkan: std::path::PathBuf) -> Result<()> {
-    let mut tests = cargo(["test", "--workspace"]);
-    if vulkan.is_file() {
-        tests.env("VK_DRIVER_FILES", vulkan);
-        // Mesa warns on every device without one.
-        tests.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    // One after the other: together they would share features, and build what both use a second time.
+    for package in ["mppc", "xtask"] {
+        let mut tests = cargo(["test", "-p", package]);
+        if vulkan.is_file() {
+            tests.env("VK_DRIVER_FILES", &vulkan);
+            // Mesa warns on every device without one.
+            tests.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+        }
+        shell::run(&mut tests)?;
     }
-    shell::run(&mut tests)
+    Ok(())
 }
 
 /// The engine in a browser: in a dedicated worker, as on the page, and with the page's own build settings, so
