@@ -89,8 +89,7 @@ async fn devices(args: &Args, out: Output) -> Outcome {
         text += "no adapter found\n";
     }
     text += &format!("engine: {} ({}), because {}", used.engine, used.name, used.why);
-    out.say(&text, &json!({ "adapters": all, "engine": used }));
-    Ok(())
+    out.say(&text, &json!({ "adapters": all, "engine": used }))
 }
 
 fn yes(flag: bool) -> &'static str {
@@ -150,8 +149,7 @@ impl Session {
         self.out.say(
             &format!("{}\nsaved to {}", lines.join("\n"), args.save.display()),
             &json!({ "saved": args.save, "tensors": map, "engine": self.engine.report() }),
-        );
-        Ok(())
+        )
     }
 
     async fn train(&self, args: &TrainArgs) -> Outcome {
@@ -198,8 +196,7 @@ impl Session {
                 )
             })
             .collect();
-        self.out.say(&format!("{}\nsaved to {}", lines.join("\n"), args.save.display()), &json!(rows));
-        Ok(())
+        self.out.say(&format!("{}\nsaved to {}", lines.join("\n"), args.save.display()), &json!(rows))
     }
 
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
@@ -238,8 +235,7 @@ impl Session {
                 args.save.display()
             ),
             &json!({ "saved": args.save, "tokens": codes.tokens(), "features": codes.n_features, "l0": l0 }),
-        );
-        Ok(())
+        )
     }
 
     async fn health(&self, args: &HealthArgs) -> Outcome {
@@ -267,8 +263,7 @@ impl Session {
             ));
         }
         let rows: Vec<_> = all.iter().map(|(hook, h)| json!({ "hook": hook, "health": h })).collect();
-        self.out.say(&lines.join("\n"), &json!(rows));
-        Ok(())
+        self.out.say(&lines.join("\n"), &json!(rows))
     }
 
     async fn correlate(&self, args: &CorrelateArgs) -> Outcome {
@@ -303,8 +298,7 @@ impl Session {
         self.out.say(
             &format!("a → b: {}\nb → a: {}\nsaved to {}", ab.0, ba.0, args.save.display()),
             &json!({ "saved": args.save, "a_to_b": ab.1, "b_to_a": ba.1 }),
-        );
-        Ok(())
+        )
     }
 
     async fn reproduce(&self, args: &ReproduceArgs) -> Outcome {
@@ -355,8 +349,7 @@ impl Session {
             }
         }
         lines.push(format!("report: {}", args.save.join("report.html").display()));
-        self.out.say(&lines.join("\n"), &json!(report));
-        Ok(())
+        self.out.say(&lines.join("\n"), &json!(report))
     }
 }
 
