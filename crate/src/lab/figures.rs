@@ -1,4 +1,4 @@
-//! The figures of a report, as SVG.
+//! The figures of `report.html`, as SVG. (The page draws its own, which can be pointed at.)
 
 use plotters::coord::Shift;
 use plotters::element::{Rectangle, Text};
@@ -26,7 +26,7 @@ fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
 }
 
 /// The distribution of MPPC over features, with its two baselines, as shares per bin of 0.02.
-pub fn histogram(direction: &Direction, from: &str, to: &str) -> String {
+pub(super) fn histogram(direction: &Direction, from: &str, to: &str) -> String {
     let series = [
         (&direction.filtered, FEATURES, "SAE features"),
         (&direction.neurons, NEURONS, "neurons (baseline)"),
@@ -78,7 +78,7 @@ pub fn histogram(direction: &Direction, from: &str, to: &str) -> String {
 }
 
 /// Mean best correlation of the features of each layer of A with the features of each layer of B.
-pub fn heat_map(direction: &Direction, from: &str, to: &str) -> String {
+pub(super) fn heat_map(direction: &Direction, from: &str, to: &str) -> String {
     let rows = direction.layer_mean.len();
     let cols = direction.layer_mean.first().map_or(0, Vec::len);
     let cell = 52;

@@ -3,6 +3,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod embedded;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
 mod figures;
 #[cfg(not(target_arch = "wasm32"))]
 mod html;
@@ -20,7 +21,6 @@ mod train;
 #[cfg(not(target_arch = "wasm32"))]
 pub use embedded::embedded;
 pub use error::LabError;
-pub use figures::{heat_map, histogram};
 pub use progress::{Observer, Progress, Silent};
 pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Timing};
 pub use reproduce::{FeatureRow, Reproduction, reproduce};
