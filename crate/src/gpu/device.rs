@@ -50,7 +50,7 @@ impl AdapterReport {
         let info = adapter.get_info();
         let limits = adapter.limits();
         let features = adapter.features();
-        let name = if info.name.is_empty() { "unnamed adapter".to_owned() } else { info.name.clone() };
+        let name = if info.name.is_empty() { "the browser's adapter".to_owned() } else { info.name.clone() };
         let told = format!("{name} {} {}", info.driver, info.driver_info).to_lowercase();
         Self {
             name,
