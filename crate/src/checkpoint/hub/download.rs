@@ -29,6 +29,8 @@ struct Partial {
     file: File,
     hasher: Hasher,
     done: u64,
+    /// Bytes that came over the network.
+    received: u64,
 }
 
 /// How a transfer ended that did not fail for good.
@@ -38,8 +40,8 @@ enum Ended {
 }
 
 impl Download<'_> {
-    /// Gets the file, unless it is there. `watch` is told how far it is.
-    pub(super) fn run(&self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), HubError> {
+    /// Gets the file, unless it is there, and returns how many bytes came. `watch` is told how far it is.
+    pub(super) fn run(&self, watch: &mut dyn FnMut(Event<'_>)) -> Result<u64, HubError> {
         let blob = self.place.blob(&self.remote.hash);
         let lock = self.place.lock(&self.remote.hash);
         for folder in [blob.parent(), lock.parent()].into_iter().flatten() {
@@ -52,25 +54,30 @@ impl Download<'_> {
             watch(Event::Note(&format!("waiting for another process that downloads {}", self.remote.path)));
             guard.lock().map_err(|source| HubError::Io { file: lock.clone(), source })?;
         }
-        if !is_whole(&blob, self.remote.size) {
-            self.transfer(&blob, watch)?;
-        }
+        let received = match is_whole(&blob, self.remote.size) {
+            true => 0,
+            false => self.transfer(&blob, watch)?,
+        };
         self.place
             .link(self.commit, &self.remote.path, &self.remote.hash)
-            .map_err(|e| self.failed(&self.place.snapshot(self.commit).join(&self.remote.path), e))
+            .map_err(|e| self.failed(&self.place.snapshot(self.commit).join(&self.remote.path), e))?;
+        Ok(received)
     }
 
     /// Two tries to get the bytes whose hash is right.
-    fn transfer(&self, blob: &Path, watch: &mut dyn FnMut(Event<'_>)) -> Result<(), HubError> {
+    fn transfer(&self, blob: &Path, watch: &mut dyn FnMut(Event<'_>)) -> Result<u64, HubError> {
         let path = incomplete(blob);
         let expected = self.remote.hash.hex();
+        let mut received = 0;
         for again in [false, true] {
             let partial = self.fill(&path, watch)?;
+            received += partial.received;
             let found = partial.hasher.finish();
             if found == expected {
                 partial.file.sync_all().map_err(|e| self.failed(&path, e))?;
                 drop(partial.file);
-                return fs::rename(&path, blob).map_err(|e| self.failed(blob, e));
+                fs::rename(&path, blob).map_err(|e| self.failed(blob, e))?;
+                return Ok(received);
             }
             drop(partial.file);
             fs::remove_file(&path).map_err(|source| HubError::Io { file: path.clone(), source })?;
@@ -148,7 +155,7 @@ impl Download<'_> {
             hasher.update(&buffer[..n]);
             left -= n as u64;
         }
-        Ok(Partial { path: path.to_owned(), file, hasher, done })
+        Ok(Partial { path: path.to_owned(), file, hasher, done, received: 0 })
     }
 
     /// One connection's worth of bytes.
@@ -187,6 +194,7 @@ impl Download<'_> {
             partial.file.write_all(&buffer[..n]).map_err(|e| self.failed(&partial.path, e))?;
             partial.hasher.update(&buffer[..n]);
             partial.done += n as u64;
+            partial.received += n as u64;
             watch(Event::Bytes { file: &self.remote.path, done: partial.done, total: self.remote.size });
         }
     }

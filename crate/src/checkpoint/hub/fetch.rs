@@ -107,7 +107,7 @@ impl Hub {
             let offline = || HubError::Offline { repo: name.to_string(), cache };
             return self.in_cache(name, want, false).ok_or_else(offline);
         }
-        match self.from_hub(name, want, watch) {
+        match self.ask(name, want, watch) {
             Err(e @ HubError::Unreachable { .. }) => match self.in_cache(name, want, false) {
                 Some(found) => {
                     watch(Event::Note(&format!("{e}. The copy in the cache is used")));
@@ -125,7 +125,8 @@ impl Hub {
         Some(Fetched { path, commit: place.commit()?, downloaded: 0 })
     }
 
-    fn from_hub(
+    /// Brings the cache to the state of the hub.
+    fn ask(
         &self,
         name: &RepoName,
         want: &Want,
@@ -206,11 +207,12 @@ impl Job<'_> {
             let to = self.place.snapshot(&self.listing.commit);
             watch(Event::Start { files: files.len(), bytes: needed, to: &to });
         }
+        let mut received = 0;
         for remote in files {
             let (client, name, place) = (self.client, self.name, self.place);
-            Download { client, name, place, commit: &self.listing.commit, remote }.run(watch)?;
+            received += Download { client, name, place, commit: &self.listing.commit, remote }.run(watch)?;
         }
-        Ok(needed)
+        Ok(received)
     }
 
     /// The shards that a downloaded index names.
