@@ -1,4 +1,4 @@
-//! Where bytes come from: the Hugging Face hub and its cache, directories or files in memory, safetensors, sharded
+//! Where bytes come from: the Hugging Face hub and its cache, directories or loose files, safetensors, sharded
 //! checkpoints.
 //!
 //! Everything a file can get wrong is found here and named: a truncated file, a header that lies about its
@@ -6,6 +6,7 @@
 //!
 //! Not supported: pickled checkpoints (`pytorch_model.bin`), which can run code when they are opened.
 
+mod bytes;
 mod error;
 mod files;
 #[cfg(not(target_arch = "wasm32"))]
@@ -14,8 +15,9 @@ mod known;
 mod safetensors;
 mod weights;
 
+pub use bytes::{Bytes, ReadAt};
 pub use error::CheckpointError;
 pub use files::Files;
 pub use known::{Known, known};
-pub use safetensors::SafeFile;
+pub use safetensors::{SafeFile, Stored};
 pub use weights::Weights;
