@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod models;
 mod output;
 mod progress;
 mod tensors;
