@@ -1,22 +1,22 @@
-//! A set of named files: a directory, or bytes in memory (the page, the embedded pair).
+//! A set of named files: a directory, or files that have no place in one (the page's, the embedded pair's).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::CheckpointError;
+use super::{Bytes, CheckpointError};
 
 /// A set of files by relative name (`config.json`, `saes/…/cfg.json`).
 #[derive(Clone)]
 pub enum Files {
     /// A directory.
     Dir(PathBuf),
-    /// Bytes in memory, under a name for messages.
-    Memory {
+    /// Files by themselves, under a name for messages.
+    Loose {
         /// What messages call the set.
         name: String,
         /// Content by relative name.
-        files: BTreeMap<String, Cow<'static, [u8]>>,
+        files: BTreeMap<String, Bytes>,
     },
 }
 
@@ -26,19 +26,16 @@ impl Files {
         Self::Dir(path.into())
     }
 
-    /// Files in memory; `name` is what messages call the set.
-    pub fn memory(
-        name: impl Into<String>,
-        files: impl IntoIterator<Item = (String, Cow<'static, [u8]>)>,
-    ) -> Self {
-        Self::Memory { name: name.into(), files: files.into_iter().collect() }
+    /// Files in memory or elsewhere; `name` is what messages call the set.
+    pub fn loose(name: impl Into<String>, files: impl IntoIterator<Item = (String, Bytes)>) -> Self {
+        Self::Loose { name: name.into(), files: files.into_iter().collect() }
     }
 
     /// What messages call the set.
     pub fn place(&self) -> String {
         match self {
             Self::Dir(path) => path.display().to_string(),
-            Self::Memory { name, .. } => name.clone(),
+            Self::Loose { name, .. } => name.clone(),
         }
     }
 
@@ -46,7 +43,7 @@ impl Files {
     pub fn label(&self, name: &str) -> String {
         match self {
             Self::Dir(path) => path.join(name).display().to_string(),
-            Self::Memory { name: place, .. } => format!("{place}/{name}"),
+            Self::Loose { name: place, .. } => format!("{place}/{name}"),
         }
     }
 
@@ -54,23 +51,40 @@ impl Files {
     pub fn has(&self, name: &str) -> bool {
         match self {
             Self::Dir(path) => path.join(name).is_file(),
-            Self::Memory { files, .. } => files.contains_key(name),
+            Self::Loose { files, .. } => files.contains_key(name),
         }
     }
 
-    /// The content of a file.
+    /// The bytes of a file, which are not read before they are looked at.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Missing`] and [`CheckpointError::Io`].
+    pub fn open(&self, name: &str) -> Result<Bytes, CheckpointError> {
+        let missing = || CheckpointError::Missing { place: self.place(), name: name.to_owned() };
+        match self {
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Dir(path) => match Bytes::map(&path.join(name)) {
+                Ok(bytes) => Ok(bytes),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+                Err(source) => Err(CheckpointError::Io { file: self.label(name), source }),
+            },
+            #[cfg(target_arch = "wasm32")]
+            Self::Dir(_) => Err(missing()),
+            Self::Loose { files, .. } => files.get(name).cloned().ok_or_else(missing),
+        }
+    }
+
+    /// The whole content of a file.
     ///
     /// # Errors
     /// [`CheckpointError::Missing`] and [`CheckpointError::Io`].
     pub fn read(&self, name: &str) -> Result<Cow<'static, [u8]>, CheckpointError> {
-        let missing = || CheckpointError::Missing { place: self.place(), name: name.to_owned() };
-        match self {
-            Self::Dir(path) => match std::fs::read(path.join(name)) {
-                Ok(bytes) => Ok(Cow::Owned(bytes)),
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+        match self.open(name)? {
+            Bytes::Memory(bytes) => Ok(bytes),
+            bytes => match bytes.slice(0..bytes.size()) {
+                Ok(content) => Ok(Cow::Owned(content.into_owned())),
                 Err(source) => Err(CheckpointError::Io { file: self.label(name), source }),
             },
-            Self::Memory { files, .. } => files.get(name).cloned().ok_or_else(missing),
         }
     }
 
@@ -95,7 +109,7 @@ impl Files {
                 .filter(|entry| entry.path().is_dir())
                 .filter_map(|entry| entry.file_name().into_string().ok())
                 .collect(),
-            Self::Memory { files, .. } => {
+            Self::Loose { files, .. } => {
                 files.keys().filter_map(|k| Some(k.split_once('/')?.0.to_owned())).collect()
             }
         };
@@ -108,9 +122,9 @@ impl Files {
     pub fn folder(&self, folder: &str) -> Self {
         match self {
             Self::Dir(path) => Self::Dir(path.join(folder)),
-            Self::Memory { name, files } => {
+            Self::Loose { name, files } => {
                 let prefix = format!("{folder}/");
-                Self::Memory {
+                Self::Loose {
                     name: format!("{name}/{folder}"),
                     files: files
                         .iter()

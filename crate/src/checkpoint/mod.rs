@@ -1,16 +1,18 @@
-//! Where bytes come from: directories or files in memory, safetensors, sharded checkpoints.
+//! Where bytes come from: directories or loose files, safetensors, sharded checkpoints.
 //!
 //! Everything a file can get wrong is found here and named: a truncated file, a header that lies about its
 //! offsets, a missing or misshapen tensor, weights that are not finite.
 //!
 //! Not supported: pickled checkpoints (`pytorch_model.bin`), which can run code when they are opened.
 
+mod bytes;
 mod error;
 mod files;
 mod safetensors;
 mod weights;
 
+pub use bytes::{Bytes, ReadAt};
 pub use error::CheckpointError;
 pub use files::Files;
-pub use safetensors::SafeFile;
+pub use safetensors::{SafeFile, Stored};
 pub use weights::Weights;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::{CheckpointError, Files, SafeFile};
+use super::{CheckpointError, Files, SafeFile, Stored};
 
 /// All tensors of a checkpoint by name. A shard is opened when one of its tensors is first asked for.
 pub struct Weights {
@@ -46,7 +46,7 @@ impl Weights {
                     return Err(CheckpointError::Pickle { place: files.place(), name: name.to_owned() });
                 }
             }
-            files.read(SINGLE)?; // says what is missing
+            files.open(SINGLE)?; // says what is missing
         }
         Ok(weights)
     }
@@ -55,7 +55,7 @@ impl Weights {
         if let Some(file) = self.open.borrow().get(name) {
             return Ok(file.clone());
         }
-        let file = Rc::new(SafeFile::parse(self.files.label(name), self.files.read(name)?)?);
+        let file = Rc::new(SafeFile::parse(self.files.label(name), self.files.open(name)?)?);
         self.open.borrow_mut().insert(name.to_owned(), file.clone());
         Ok(file)
     }
@@ -65,14 +65,41 @@ impl Weights {
         self.place.contains_key(name)
     }
 
+    /// The file that holds a tensor.
+    fn holding(&self, name: &str) -> Result<Rc<SafeFile>, CheckpointError> {
+        match self.place.get(name) {
+            Some(file) => self.file(file),
+            None => Err(CheckpointError::NoTensor { file: self.files.place(), name: name.to_owned() }),
+        }
+    }
+
     /// A tensor of this shape as f32.
     ///
     /// # Errors
     /// As [`SafeFile::tensor`], and those of opening its shard.
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
-        match self.place.get(name) {
-            Some(file) => self.file(file)?.tensor(name, shape),
-            None => Err(CheckpointError::NoTensor { file: self.files.place(), name: name.to_owned() }),
-        }
+        self.holding(name)?.tensor(name, shape)
+    }
+
+    /// How the elements of a tensor are stored.
+    ///
+    /// # Errors
+    /// As [`SafeFile::stored`], and those of opening its shard.
+    pub fn stored(&self, name: &str) -> Result<Stored, CheckpointError> {
+        self.holding(name)?.stored(name)
+    }
+
+    /// Hands the rows of a tensor of this shape to `take` as they are stored, a few megabytes at a time, after
+    /// the number of the first of them.
+    ///
+    /// # Errors
+    /// As [`SafeFile::rows`], and those of opening its shard.
+    pub fn rows(
+        &self,
+        name: &str,
+        shape: &[usize],
+        take: impl FnMut(usize, &[u8]) -> Result<(), CheckpointError>,
+    ) -> Result<(), CheckpointError> {
+        self.holding(name)?.rows(name, shape, take)
     }
 }

@@ -1,20 +1,19 @@
 //! The built-in pair of models.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use include_dir::{Dir, include_dir};
 
-use crate::checkpoint::Files;
+use crate::checkpoint::{Bytes, Files};
 
 static NEOX: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../models/tiny-neox");
 static MAMBA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../models/tiny-mamba");
 
 /// Files of `tiny-neox` or `tiny-mamba`, or nothing for any other name.
 pub fn embedded(name: &str) -> Option<Files> {
-    fn collect(dir: &'static Dir<'static>, files: &mut BTreeMap<String, Cow<'static, [u8]>>) {
+    fn collect(dir: &'static Dir<'static>, files: &mut BTreeMap<String, Bytes>) {
         for file in dir.files() {
-            files.insert(file.path().to_string_lossy().replace('\\', "/"), Cow::Borrowed(file.contents()));
+            files.insert(file.path().to_string_lossy().replace('\\', "/"), file.contents().into());
         }
         dir.dirs().for_each(|d| collect(d, files));
     }
@@ -25,5 +24,5 @@ pub fn embedded(name: &str) -> Option<Files> {
     };
     let mut files = BTreeMap::new();
     collect(dir, &mut files);
-    Some(Files::Memory { name: name.to_owned(), files })
+    Some(Files::loose(name, files))
 }

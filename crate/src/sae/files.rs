@@ -18,7 +18,7 @@ impl Sae {
     /// implemented; the error names the file and the key or tensor.
     pub fn load(engine: &Engine, files: &Files) -> Result<Self, SaeError> {
         let config = SaeConfig::from_json(&files.label(CONFIG_FILE), &files.read(CONFIG_FILE)?)?;
-        let file = SafeFile::parse(files.label(WEIGHTS_FILE), files.read(WEIGHTS_FILE)?)?;
+        let file = SafeFile::parse(files.label(WEIGHTS_FILE), files.open(WEIGHTS_FILE)?)?;
         let (d, f) = (config.d_in, config.d_sae);
         let scale = "scaling_factor";
         if file.shape(scale).is_some() && file.tensor(scale, &[f])?.iter().any(|&s| s != 1.0) {

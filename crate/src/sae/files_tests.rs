@@ -128,7 +128,7 @@ fn a_failed_save_leaves_the_old_sae() {
 /// The two files of a SAE, in memory.
 fn in_memory(config: Vec<u8>, weights: Vec<u8>) -> Files {
     let files = [(CONFIG_FILE, config), (WEIGHTS_FILE, weights)];
-    Files::memory("dir", files.map(|(name, bytes)| (name.to_owned(), bytes.into())))
+    Files::loose("dir", files.map(|(name, bytes)| (name.to_owned(), bytes.into())))
 }
 
 /// The small SAE's files after a change of the weights' bytes, and the error they give.

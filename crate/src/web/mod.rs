@@ -14,7 +14,7 @@ use js_sys::{Map, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::checkpoint::Files;
+use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
 use crate::gpu::{Engine, EngineChoice};
 use crate::lab::{self, LabModel, Report, Settings};
@@ -91,13 +91,13 @@ impl Lab {
         name: String,
         #[wasm_bindgen(unchecked_param_type = "Map<string, Uint8Array>")] files: &Map,
     ) -> Result<(), Failure> {
-        let mut contents = BTreeMap::new();
+        let mut contents: Vec<(String, Bytes)> = Vec::new();
         files.for_each(&mut |bytes, path| {
             if let (Some(path), Ok(bytes)) = (path.as_string(), bytes.dyn_into::<Uint8Array>()) {
-                contents.insert(path, bytes.to_vec().into());
+                contents.push((path, bytes.to_vec().into()));
             }
         });
-        let files = Files::Memory { name: name.clone(), files: contents };
+        let files = Files::loose(name.clone(), contents);
         let model = LabModel::load(&self.engine, &name, &files, None)?;
         self.models.borrow_mut().insert(name, Rc::new(model));
         Ok(())
