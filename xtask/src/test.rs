@@ -125,7 +125,7 @@ pub(crate) fn run(full: bool) -> Result<()> {
 /// answers everywhere.
 fn native(vulkan: std::path::PathBuf) -> Result<()> {
     // One after the other: together they would share features, and build what both use a second time.
-    for package in ["mppc", "xtask"] {
+    for package in ["mppc", "standin", "xtask"] {
         let mut tests = cargo(["test", "-p", package]);
         if vulkan.is_file() {
             tests.env("VK_DRIVER_FILES", &vulkan);

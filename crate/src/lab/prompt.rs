@@ -136,7 +136,7 @@ mod tests {
         tokenizer["added_tokens"].as_array_mut().unwrap().retain(|t| t["id"].as_u64().unwrap() < 300);
         let bytes = serde_json::to_vec(&tokenizer).unwrap();
         let read = |name: &str| (name.to_owned(), files.read(name).unwrap().into_owned().into());
-        let own = Files::memory(
+        let own = Files::loose(
             "cut",
             [read("config.json"), read("model.safetensors"), ("tokenizer.json".to_owned(), bytes.into())],
         );
