@@ -1,13 +1,17 @@
-// Rows of a table by their index: y[t, c] = table[ids[t], c]. One invocation an element.
+// Rows of a table by their index: y[t, c] = table[ids[t], c]. One invocation an element. The table may be a part
+// of a longer one, its rows first to first + rows − 1; what belongs to another part is left alone. Followed by
+// weight.wgsl.
 
 struct Params {
     len: u32, // elements of y
     cols: u32,
+    first: u32,
+    rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> table: array<f32>;   // [rows, cols]
-@group(0) @binding(2) var<storage, read> ids: array<u32>;     // [len / cols], each below rows
+@group(0) @binding(1) var<storage, read> table: array<u32>;   // [rows, cols], f32, f16 or bf16
+@group(0) @binding(2) var<storage, read> ids: array<u32>;     // [len / cols]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [len / cols, cols]
 
 @compute @workgroup_size(64)
@@ -20,5 +24,10 @@ fn main(
     if i >= p.len {
         return;
     }
-    y[i] = table[ids[i / p.cols] * p.cols + i % p.cols];
+    let id = ids[i / p.cols];
+    if id < p.first || id - p.first >= p.rows {
+        return;
+    }
+    let at = (id - p.first) * p.cols + i % p.cols;
+    y[i] = weight_of(table[word_of(at)], at);
 }

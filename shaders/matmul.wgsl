@@ -1,6 +1,6 @@
 // out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides. No workgroup memory: each
 // invocation keeps 8 × 8 results in registers, the fastest form where barriers are slow (software adapters).
-// Followed by activation.wgsl.
+// Followed by activation.wgsl and weight.wgsl.
 
 struct Params {
     m: u32,
@@ -13,17 +13,23 @@ struct Params {
     activation: u32,
     has_bias: u32,
     has_residual: u32,
+    out_cols: u32,  // columns of a row of the result, of which this product gives
+    out_first: u32, // n from here on
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [n], or anything without has_bias
-@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, n], or anything without has_residual
-@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, n]
+@group(0) @binding(2) var<storage, read> b: array<u32>;         // f32, f16 or bf16
+@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [out_cols], or anything without has_bias
+@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, out_cols], or anything without has_residual
+@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, out_cols]
 
 const TILE: u32 = 8u;
 const LANES: u32 = 64u;
+
+fn weight(i: u32) -> f32 {
+    return weight_of(b[word_of(i)], i);
+}
 
 fn store(row: u32, col: u32, sum: f32) {
     if row >= p.m || col >= p.n {
@@ -31,10 +37,10 @@ fn store(row: u32, col: u32, sum: f32) {
     }
     var value = sum;
     if p.has_bias != 0u {
-        value += bias[col];
+        value += bias[p.out_first + col];
     }
     value = activate(p.activation, value);
-    let at = row * p.n + col;
+    let at = row * p.out_cols + p.out_first + col;
     if p.has_residual != 0u {
         value += residual[at];
     }
@@ -98,8 +104,8 @@ fn main(
     for (var k = 0u; k < p.k; k++) {
         let at = k * p.a_k;
         let bt = k * p.b_k;
-        let low = vec4(b[b0 + bt], b[b1 + bt], b[b2 + bt], b[b3 + bt]);
-        let high = vec4(b[b4 + bt], b[b5 + bt], b[b6 + bt], b[b7 + bt]);
+        let low = vec4(weight(b0 + bt), weight(b1 + bt), weight(b2 + bt), weight(b3 + bt));
+        let high = vec4(weight(b4 + bt), weight(b5 + bt), weight(b6 + bt), weight(b7 + bt));
         let v0 = a[a0 + at]; l0 += v0 * low; h0 += v0 * high;
         let v1 = a[a1 + at]; l1 += v1 * low; h1 += v1 * high;
         let v2 = a[a2 + at]; l2 += v2 * low; h2 += v2 * high;

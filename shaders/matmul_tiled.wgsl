@@ -1,6 +1,6 @@
 // out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides. One workgroup computes a
 // 64 × 64 tile of the result from 16-deep slices of A and B in workgroup memory; each of its 256 invocations
-// holds 4 × 4 results. The form for GPUs. Followed by activation.wgsl.
+// holds 4 × 4 results. The form for GPUs. Followed by activation.wgsl and weight.wgsl.
 
 struct Params {
     m: u32,
@@ -13,14 +13,16 @@ struct Params {
     activation: u32,
     has_bias: u32,
     has_residual: u32,
+    out_cols: u32,  // columns of a row of the result, of which this product gives
+    out_first: u32, // n from here on
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [n], or anything without has_bias
-@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, n], or anything without has_residual
-@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, n]
+@group(0) @binding(2) var<storage, read> b: array<u32>;         // f32, f16 or bf16
+@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [out_cols], or anything without has_bias
+@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, out_cols], or anything without has_residual
+@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, out_cols]
 
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
@@ -45,10 +47,10 @@ fn store(row: u32, col: u32, sum: f32) {
     }
     var value = sum;
     if p.has_bias != 0u {
-        value += bias[col];
+        value += bias[p.out_first + col];
     }
     value = activate(p.activation, value);
-    let at = row * p.n + col;
+    let at = row * p.out_cols + p.out_first + col;
     if p.has_residual != 0u {
         value += residual[at];
     }
@@ -95,7 +97,8 @@ fn main(
             let eb = slice_element(lane, turn, p.b_k == 1u);
             var vb = 0.0;
             if col0 + eb.x < p.n && k0 + eb.y < p.k {
-                vb = b[(col0 + eb.x) * p.b_col + (k0 + eb.y) * p.b_k];
+                let i = (col0 + eb.x) * p.b_col + (k0 + eb.y) * p.b_k;
+                vb = weight_of(b[word_of(i)], i);
             }
             b_slice[eb.y * PITCH + eb.x] = vb;
         }

@@ -258,7 +258,7 @@ impl SafeFile {
         self.f32s(name)
     }
 
-    fn check_shape(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
+    pub(super) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<(), CheckpointError> {
         match self.shape(name) {
             Some(found) if found != shape => Err(CheckpointError::Shape {
                 file: self.label.clone(),

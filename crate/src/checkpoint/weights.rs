@@ -81,12 +81,14 @@ impl Weights {
         self.holding(name)?.tensor(name, shape)
     }
 
-    /// How the elements of a tensor are stored.
+    /// How the elements of a tensor of this shape are stored.
     ///
     /// # Errors
-    /// As [`SafeFile::stored`], and those of opening its shard.
-    pub fn stored(&self, name: &str) -> Result<Stored, CheckpointError> {
-        self.holding(name)?.stored(name)
+    /// As [`SafeFile::stored`], [`CheckpointError::Shape`], and those of opening its shard.
+    pub fn stored(&self, name: &str, shape: &[usize]) -> Result<Stored, CheckpointError> {
+        let file = self.holding(name)?;
+        file.check_shape(name, shape)?;
+        file.stored(name)
     }
 
     /// Hands the rows of a tensor of this shape to `take` as they are stored, a few megabytes at a time, after

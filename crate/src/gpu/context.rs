@@ -91,7 +91,7 @@ pub(crate) struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     pub(crate) adapter: AdapterReport,
-    max_binding: u64,
+    pub(super) max_binding: u64,
     uniform: wgpu::Buffer,
     state: Mutex<State>,
     pool: Arc<Mutex<Pool>>,
@@ -182,6 +182,24 @@ impl Gpu {
             self.queue.write_buffer(&buffer.buffer, 0, data);
         }
         buffer
+    }
+
+    /// Writes `data` (whole words) into a buffer from `offset` on. The buffer must not be in use by recorded
+    /// work: a write overtakes it.
+    pub(super) fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) {
+        if (offset + data.len()) as u64 <= buffer.buffer.size() {
+            self.queue.write_buffer(&buffer.buffer, offset as u64, data);
+        }
+    }
+
+    /// Waits until what was written has arrived, so that the copies in between are given back. (A browser gives
+    /// them back by itself.)
+    pub(super) fn settle(&self) {
+        self.submit();
+        self.queue.submit(std::iter::empty());
+        if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            lock(&self.error).get_or_insert(GpuError::Lost(e.to_string()));
+        }
     }
 
     fn pipeline(&self, state: &mut State, dispatch: &Dispatch<'_>) -> wgpu::ComputePipeline {

@@ -130,6 +130,17 @@ impl Engine {
         }
     }
 
+    /// Bytes of the largest tensor this engine takes: the device's largest storage binding, but no more than
+    /// 128 MiB, which WebGPU promises everywhere. The processor has no limit; the same bound keeps what is
+    /// computed in stretches (logits) from filling its memory.
+    pub fn largest_tensor(&self) -> usize {
+        const PROMISED: u64 = 128 << 20;
+        match &self.0.backend {
+            Backend::Cpu => PROMISED as usize,
+            Backend::Gpu(gpu) => gpu.max_binding.min(PROMISED) as usize,
+        }
+    }
+
     pub(crate) fn backend(&self) -> &Backend {
         &self.0.backend
     }

@@ -4,13 +4,16 @@
 //! engine. Recording work is synchronous and cannot fail; a device's errors are kept and come out where
 //! results are read back ([`Tensor::read_f32`]), because that is the only place that waits.
 //!
-//! Not supported: several devices at once in one tensor expression, and (yet) tensors larger than one
-//! storage binding.
+//! A [`Tensor`] fits one storage binding ([`Engine::largest_tensor`]); a larger matrix is kept as several, by
+//! rows. Weights may be 16-bit floats, which kernels widen as they read; all arithmetic is in f32.
+//!
+//! Not supported: several devices at once in one tensor expression.
 
 mod context;
 mod device;
 mod engine;
 mod error;
+mod filling;
 mod tensor;
 
 pub(crate) use context::{Dispatch, Gpu, Shader, grid};
@@ -18,4 +21,5 @@ pub use device::{AdapterReport, Tier, adapters};
 pub(crate) use engine::Backend;
 pub use engine::{Engine, EngineChoice, EngineReport};
 pub use error::GpuError;
+pub(crate) use filling::Filling;
 pub use tensor::{Dtype, Tensor};

@@ -13,12 +13,28 @@ pub enum Dtype {
     F32,
     /// 32-bit unsigned integer: token ids, indices.
     U32,
+    /// 16-bit float with 5 bits of exponent. Weights only: products and embeddings widen it as they read.
+    F16,
+    /// 16-bit float with 8 bits of exponent: the upper half of an f32. Weights only.
+    BF16,
+}
+
+impl Dtype {
+    /// Bytes of an element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::BF16 => 2,
+        }
+    }
 }
 
 #[derive(Clone)]
-enum Data {
+pub(super) enum Data {
     F32(Arc<Vec<f32>>),
     U32(Arc<Vec<u32>>),
+    /// Bits of 16-bit floats.
+    Half(Arc<Vec<u16>>),
     Gpu(Arc<Buffer>),
 }
 
@@ -26,10 +42,10 @@ enum Data {
 /// place takes a private copy first ([`Tensor::unshare`]).
 #[derive(Clone)]
 pub struct Tensor {
-    engine: Engine,
-    shape: Vec<usize>,
-    dtype: Dtype,
-    data: Data,
+    pub(super) engine: Engine,
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: Dtype,
+    pub(super) data: Data,
 }
 
 impl std::fmt::Debug for Tensor {
@@ -76,7 +92,7 @@ impl Tensor {
     /// On the CPU engine, whose twins make their outputs themselves.
     pub(crate) fn output(engine: &Engine, shape: &[usize], dtype: Dtype) -> Self {
         let Backend::Gpu(gpu) = engine.backend() else { panic!("outputs are allocated on a GPU only") };
-        let bytes = shape.iter().product::<usize>() * 4;
+        let bytes = shape.iter().product::<usize>() * dtype.size();
         Self { engine: engine.clone(), shape: shape.to_vec(), dtype, data: Data::Gpu(gpu.empty(bytes)) }
     }
 
@@ -122,9 +138,9 @@ impl Tensor {
         Self { shape: shape.to_vec(), ..self.clone() }
     }
 
-    /// Bytes of the content.
+    /// Bytes of the content: whole words, as a shader reads them.
     pub(crate) fn bytes(&self) -> usize {
-        self.len() * 4
+        (self.len() * self.dtype.size()).next_multiple_of(4)
     }
 
     /// The content on the CPU engine.
@@ -149,6 +165,17 @@ impl Tensor {
         }
     }
 
+    /// The bits of 16-bit floats on the CPU engine.
+    ///
+    /// # Panics
+    /// On a GPU, or when the elements are no 16-bit floats.
+    pub(crate) fn halves(&self) -> &[u16] {
+        match &self.data {
+            Data::Half(values) => values,
+            _ => panic!("{self:?} holds no 16-bit floats of the cpu engine"),
+        }
+    }
+
     /// The content on the CPU engine, to change in place; a private copy is taken first if it is shared.
     ///
     /// # Panics
@@ -165,7 +192,8 @@ impl Tensor {
         if let (Data::Gpu(buffer), Backend::Gpu(gpu)) = (&mut self.data, self.engine.backend())
             && Arc::strong_count(buffer) > 1
         {
-            *buffer = gpu.duplicate(buffer, self.shape.iter().product::<usize>() * 4);
+            let bytes = self.shape.iter().product::<usize>() * self.dtype.size();
+            *buffer = gpu.duplicate(buffer, bytes);
         }
     }
 

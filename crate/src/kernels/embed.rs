@@ -2,56 +2,72 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::par;
+use super::{par, weight};
 use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
 
-static SHADER: Shader = Shader { name: "embed", wgsl: include_str!("../../../shaders/embed.wgsl") };
+static SHADER: Shader = Shader {
+    name: "embed",
+    wgsl: concat!(include_str!("../../../shaders/embed.wgsl"), include_str!("../../../shaders/weight.wgsl")),
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {
     len: u32,
     cols: u32,
-    _pad: [u32; 2],
+    first: u32,
+    rows: u32,
 }
 
-/// The rows of `table` [V, D] that `ids` [..] names, as [.., D].
+/// The rows of a table [V, D] that `ids` [..] names, as f32 [.., D]. The table, f32, f16 or bf16, comes in `parts`
+/// by rows, since one as large as a vocabulary may be more than a device can bind at once.
 ///
 /// # Panics
-/// When `table` is no matrix, or (on the CPU engine; a GPU returns other rows) when an id is not below V.
-pub fn embed(table: &Tensor, ids: &Tensor) -> Tensor {
-    let &[_, cols] = table.shape() else { panic!("embed table {table:?}") };
+/// When a part is no matrix or of another width, or (on the CPU engine; a GPU returns anything) when an id is not
+/// below V.
+pub fn embed(parts: &[Tensor], ids: &Tensor) -> Tensor {
+    let cols = weight::width(parts);
     let shape = [ids.shape(), &[cols]].concat();
-    match table.engine().backend() {
-        Backend::Cpu => {
-            let y = twin(table.f32s(), ids.u32s(), cols);
-            Tensor::from_f32(table.engine(), &shape, y)
-        }
+    let engine = ids.engine();
+    match engine.backend() {
+        Backend::Cpu => Tensor::from_f32(engine, &shape, twin(parts, ids.u32s(), cols)),
         Backend::Gpu(gpu) => {
             assert_eq!(ids.dtype(), Dtype::U32, "embed ids");
-            let y = Tensor::output(table.engine(), &shape, Dtype::F32);
-            if !y.is_empty() {
+            let y = Tensor::output(engine, &shape, Dtype::F32);
+            let mut first = 0;
+            for part in parts.iter().filter(|_| !y.is_empty()) {
+                let rows = part.shape()[0];
                 gpu.dispatch(&Dispatch {
                     shader: &SHADER,
-                    constants: &[],
+                    constants: &[weight::format(part)],
                     params: bytemuck::bytes_of(&Params {
                         len: y.len() as u32,
                         cols: cols as u32,
-                        _pad: [0; 2],
+                        first: first as u32,
+                        rows: rows as u32,
                     }),
-                    inputs: &[table, ids],
+                    inputs: &[part, ids],
                     outputs: &[&y],
                     groups: grid(y.len().div_ceil(64)),
                 });
+                first += rows;
             }
             y
         }
     }
 }
 
-fn twin(table: &[f32], ids: &[u32], cols: usize) -> Vec<f32> {
+fn twin(parts: &[Tensor], ids: &[u32], cols: usize) -> Vec<f32> {
     let mut y = vec![0.0; ids.len() * cols];
-    par::rows(&mut y, cols, |t, y| y.copy_from_slice(&table[ids[t] as usize * cols..][..cols]));
+    par::rows(&mut y, cols, |t, y| {
+        let mut row = ids[t] as usize;
+        let part = parts.iter().find(|part| {
+            let here = row < part.shape()[0];
+            row -= if here { 0 } else { part.shape()[0] };
+            here
+        });
+        weight::row(part.expect("an id below the number of rows"), row, y);
+    });
     y
 }
 
@@ -77,10 +93,30 @@ mod tests {
             each_engine(|engine| {
                 let table = Tensor::from_f32(engine, &[rows, cols], table.clone());
                 let ids = Tensor::from_u32(engine, &shape, ids.clone());
-                let y = embed(&table, &ids);
+                let y = embed(&[table], &ids);
                 assert_eq!(y.shape(), [&shape[..], &[cols]].concat());
                 // Copies are exact.
                 close(engine, &y, &want, 0.0);
+            });
+        }
+    }
+
+    #[test]
+    fn parts_and_16_bit_tables_are_read_alike() {
+        let (rows, cols) = (9, 5);
+        let ids: Vec<u32> = vec![8, 0, 3, 4, 2, 7, 6, 3];
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+            let (bytes, values) = testing::stored(dtype, &testing::normal(1, rows * cols));
+            let want: Vec<f64> = ids
+                .iter()
+                .flat_map(|&id| values[id as usize * cols..][..cols].iter().map(|&v| f64::from(v)))
+                .collect();
+            each_engine(|engine| {
+                for cuts in [vec![9], vec![4, 5], vec![1, 7, 1]] {
+                    let parts = testing::parts(engine, dtype, &bytes, &cuts, cols);
+                    let ids = Tensor::from_u32(engine, &[2, 4], ids.clone());
+                    close(engine, &embed(&parts, &ids), &want, 0.0);
+                }
             });
         }
     }

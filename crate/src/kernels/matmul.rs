@@ -3,14 +3,15 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::activation::Activation;
-use super::par;
+use super::{par, weight};
 use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
 
 static REGISTERS: Shader = Shader {
     name: "matmul",
     wgsl: concat!(
         include_str!("../../../shaders/matmul.wgsl"),
-        include_str!("../../../shaders/activation.wgsl")
+        include_str!("../../../shaders/activation.wgsl"),
+        include_str!("../../../shaders/weight.wgsl")
     ),
 };
 
@@ -18,7 +19,8 @@ static TILED: Shader = Shader {
     name: "matmul_tiled",
     wgsl: concat!(
         include_str!("../../../shaders/matmul_tiled.wgsl"),
-        include_str!("../../../shaders/activation.wgsl")
+        include_str!("../../../shaders/activation.wgsl"),
+        include_str!("../../../shaders/weight.wgsl")
     ),
 };
 
@@ -128,51 +130,85 @@ struct Params {
     activation: u32,
     has_bias: u32,
     has_residual: u32,
-    _pad: [u32; 2],
+    out_cols: u32,
+    out_first: u32,
 }
 
-/// act(a·b + bias) + residual, as `product` says; sums are of f32 in f32.
+/// act(a·b + bias) + residual, as `product` says; sums are of f32 in f32. In [`Layout::Nt`] `b` may be stored as
+/// f16 or bf16.
 ///
 /// The result has a's leading axes and N columns ([`Layout::Tn`]: [M, N]). An empty sum (K = 0) is zero.
 ///
 /// # Panics
 /// When the shapes do not fit.
 pub fn matmul(a: &Tensor, b: &Tensor, product: &Product<'_>) -> Tensor {
-    let dims = Dims::new(a, b, product.layout);
-    let shape = match (product.layout, a.shape()) {
-        (Layout::Tn, _) | (_, []) => vec![dims.m, dims.n],
-        (_, [leading @ .., _]) => [leading, &[dims.n]].concat(),
+    matmul_parts(a, std::slice::from_ref(b), product)
+}
+
+/// As [`matmul`] in [`Layout::Nt`], with b [N, K] given in `parts` by rows: a matrix as tall as a vocabulary may be
+/// more than a device can bind at once.
+///
+/// # Panics
+/// As [`matmul`], and when several parts come in another layout.
+pub fn matmul_parts(a: &Tensor, parts: &[Tensor], product: &Product<'_>) -> Tensor {
+    let layout = product.layout;
+    let plain = layout == Layout::Nt || matches!(parts, [b] if b.dtype() == Dtype::F32);
+    assert!(plain, "matmul {layout:?} of {a:?} and {parts:?}");
+    let all: Vec<Dims> = parts.iter().map(|b| Dims::new(a, b, layout)).collect();
+    let first = all.first().expect("a matrix has a part");
+    let cols = all.iter().map(|d| d.n).sum();
+    let shape = match (layout, a.shape()) {
+        (Layout::Tn, _) | (_, []) => vec![first.m, cols],
+        (_, [leading @ .., _]) => [leading, &[cols]].concat(),
     };
     if let Some(bias) = product.bias {
-        assert_eq!(bias.shape(), [dims.n], "matmul bias");
+        assert_eq!(bias.shape(), [cols], "matmul bias");
     }
     if let Some(residual) = product.residual {
         assert_eq!(residual.shape(), shape, "matmul residual");
     }
+    let starts = all.iter().scan(0, |at, d| Some(std::mem::replace(at, *at + d.n)));
+    let pieces = parts.iter().zip(&all).zip(starts);
     match a.engine().backend() {
         Backend::Cpu => {
-            let mut y = twin(a.f32s(), b.f32s(), &dims);
-            finish(&mut y, dims.n, product);
+            let mut y = vec![0.0; first.m * cols];
+            for ((b, dims), start) in pieces {
+                if dims.m * dims.n * dims.k > 0 {
+                    twin(a.f32s(), b, dims, &mut Columns { y: &mut y, cols, start });
+                }
+            }
+            finish(&mut y, cols, product);
             Tensor::from_f32(a.engine(), &shape, y)
         }
         Backend::Gpu(gpu) => {
             let y = Tensor::output(a.engine(), &shape, Dtype::F32);
-            if !y.is_empty() {
-                let plan = Plan::new(dims.m, dims.n, gpu.adapter.software);
-                record(gpu, plan, &dims, product, [a, b, &y]);
+            for ((b, dims), start) in pieces {
+                if dims.m * dims.n > 0 {
+                    let plan = Plan::new(dims.m, dims.n, gpu.adapter.software);
+                    record(gpu, plan, &Piece { dims, product, cols, start }, [a, b, &y]);
+                }
             }
             y
         }
     }
 }
 
-fn record(gpu: &Gpu, plan: Plan, dims: &Dims, product: &Product<'_>, [a, b, y]: [&Tensor; 3]) {
+/// The columns from `start` on of a result of `cols` columns.
+struct Piece<'a> {
+    dims: &'a Dims,
+    product: &'a Product<'a>,
+    cols: usize,
+    start: usize,
+}
+
+fn record(gpu: &Gpu, plan: Plan, piece: &Piece<'_>, [a, b, y]: [&Tensor; 3]) {
+    let Piece { dims, product, cols, start } = piece;
     gpu.dispatch(&Dispatch {
         shader: match plan.variant {
             Variant::Registers => &REGISTERS,
             Variant::Tiled => &TILED,
         },
-        constants: &[],
+        constants: &[weight::format(b)],
         params: bytemuck::bytes_of(&Params {
             m: dims.m as u32,
             n: dims.n as u32,
@@ -184,7 +220,8 @@ fn record(gpu: &Gpu, plan: Plan, dims: &Dims, product: &Product<'_>, [a, b, y]: 
             activation: product.activation.code(),
             has_bias: product.bias.is_some().into(),
             has_residual: product.residual.is_some().into(),
-            _pad: [0; 2],
+            out_cols: *cols as u32,
+            out_first: *start as u32,
         }),
         // What is absent is never read, but every binding needs a buffer.
         inputs: &[a, b, product.bias.unwrap_or(a), product.residual.unwrap_or(a)],
@@ -193,27 +230,59 @@ fn record(gpu: &Gpu, plan: Plan, dims: &Dims, product: &Product<'_>, [a, b, y]: 
     });
 }
 
-fn twin(a: &[f32], b: &[f32], dims: &Dims) -> Vec<f32> {
-    let &Dims { m, n, k, .. } = dims;
-    let mut y = vec![0.0; m * n];
-    if y.is_empty() || k == 0 {
-        return y;
+/// Where the twin writes: the columns from `start` on of rows of `cols`.
+struct Columns<'a> {
+    y: &'a mut [f32],
+    cols: usize,
+    start: usize,
+}
+
+fn twin(a: &[f32], b: &Tensor, dims: &Dims, to: &mut Columns<'_>) {
+    if b.dtype() == Dtype::F32 {
+        #[cfg(not(target_arch = "wasm32"))]
+        let parallelism = gemm::Parallelism::Rayon(0);
+        #[cfg(target_arch = "wasm32")]
+        let parallelism = gemm::Parallelism::None;
+        return product(a, b.f32s(), dims, to, parallelism);
     }
-    #[cfg(not(target_arch = "wasm32"))]
-    let parallelism = gemm::Parallelism::Rayon(0);
-    #[cfg(target_arch = "wasm32")]
-    let parallelism = gemm::Parallelism::None;
+    // A panel of b's rows at a time is widened, just before it is used and while it is near.
+    let panels = dims.n.div_ceil(PANEL);
+    let parts = par::map(panels, |panel| {
+        let first = panel * PANEL;
+        let dims = Dims { n: PANEL.min(dims.n - first), ..*dims };
+        let mut wide = vec![0.0; dims.n * dims.k];
+        weight::widen(b.dtype(), &b.halves()[first * dims.k..][..wide.len()], &mut wide);
+        let mut y = vec![0.0; dims.m * dims.n];
+        let mut all = Columns { y: &mut y, cols: dims.n, start: 0 };
+        product(a, &wide, &dims, &mut all, gemm::Parallelism::None);
+        y
+    });
+    let Columns { y, cols, start } = to;
+    par::rows(y, *cols, |row, y| {
+        for (part, y) in parts.iter().zip(y[*start..][..dims.n].chunks_mut(PANEL)) {
+            y.copy_from_slice(&part[row * y.len()..][..y.len()]);
+        }
+    });
+}
+
+/// Rows of a 16-bit b that are widened at once: 128 × 3,072 of them still fit a second cache of 2 MB, and are
+/// enough for a product to run at full speed.
+const PANEL: usize = 128;
+
+fn product(a: &[f32], b: &[f32], dims: &Dims, to: &mut Columns<'_>, parallelism: gemm::Parallelism) {
+    let &Dims { m, n, k, .. } = dims;
+    assert!(to.start + n <= to.cols && m * to.cols <= to.y.len(), "the result has room");
     // SAFETY: `Dims::new` made the strides from the shapes of the tensors, whose slices are as long as their
-    // shapes say, so every element that m, n, k and the strides reach lies inside; y has m·n elements and
-    // is borrowed by nobody else.
+    // shapes say, so every element that m, n, k and the strides reach lies inside; so do m rows of n columns
+    // from `start` on, by the assertion, and y is borrowed by nobody else.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            y.as_mut_ptr(),
+            to.y.as_mut_ptr().add(to.start),
             1,
-            n as isize,
+            to.cols as isize,
             false,
             a.as_ptr(),
             dims.a_k as isize,
@@ -229,7 +298,6 @@ fn twin(a: &[f32], b: &[f32], dims: &Dims) -> Vec<f32> {
             parallelism,
         );
     }
-    y
 }
 
 /// Bias, activation and residual, after the product `y` of rows of `n`.
@@ -306,7 +374,8 @@ mod tests {
         let mut plan = Plan::of(variant, dims.m, dims.n);
         // Workgroups in two dimensions, as for large results, some of them superfluous.
         plan.groups = [plan.groups[0].div_ceil(2), 3, 1];
-        record(gpu, plan, &dims, product, [a, b, &y]);
+        let piece = Piece { dims: &dims, product, cols: dims.n, start: 0 };
+        record(gpu, plan, &piece, [a, b, &y]);
         y
     }
 
@@ -393,6 +462,43 @@ mod tests {
                     if matches!(engine.backend(), Backend::Gpu(_)) {
                         for variant in VARIANTS {
                             close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn weights_in_parts_and_16_bits_agree_with_float64() {
+        // Rows of odd length: their halves lie across words.
+        for [m, n, k] in [[3, 9, 5], [17, 300, 64], [66, 130, 33]] {
+            let a = testing::normal(1, m * k);
+            let bias = testing::normal(3, n);
+            let residual = testing::normal(4, m * n);
+            for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+                let (bytes, b) = testing::stored(dtype, &testing::normal(2, n * k));
+                let mut want = reference(Layout::Nt, [m, n, k], &a, &b);
+                for (i, y) in want.iter_mut().enumerate() {
+                    *y = (*y + f64::from(bias[i % n])).max(0.0) + f64::from(residual[i]);
+                }
+                each_engine(|engine| {
+                    let a = tensor(engine, &[m, k], &a);
+                    let (bias, residual) = (tensor(engine, &[n], &bias), tensor(engine, &[m, n], &residual));
+                    let product = Product {
+                        bias: Some(&bias),
+                        activation: Activation::Relu,
+                        residual: Some(&residual),
+                        ..Product::default()
+                    };
+                    for cuts in [vec![n], vec![4, n - 4], vec![2, n - 3, 1]] {
+                        let parts = testing::parts(engine, dtype, &bytes, &cuts, k);
+                        close(engine, &matmul_parts(&a, &parts, &product), &want, tolerance(k));
+                    }
+                    if matches!(engine.backend(), Backend::Gpu(_)) {
+                        let parts = testing::parts(engine, dtype, &bytes, &[n], k);
+                        for variant in VARIANTS {
+                            close(engine, &forced(variant, &a, &parts[0], &product), &want, tolerance(k));
                         }
                     }
                 });

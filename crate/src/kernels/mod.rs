@@ -45,6 +45,7 @@ mod sparsify;
 #[cfg(test)]
 pub(crate) mod testing;
 mod topk;
+mod weight;
 
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
@@ -67,7 +68,7 @@ pub use elementwise::{Binary, Unary, map, zip};
 pub use embed::embed;
 pub use layer_norm::layer_norm;
 pub use linear_scan::{LinearScanInput, linear_scan};
-pub use matmul::{Layout, Product, matmul};
+pub use matmul::{Layout, Product, matmul, matmul_parts};
 pub use only_dead::only_dead;
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-use crate::gpu::{Engine, Tensor, Tier};
+use crate::gpu::{Dtype, Engine, Filling, Tensor, Tier};
 
 /// The processor, the machine's adapter, and the adapter with a browser's default limits.
 pub(crate) fn engines() -> &'static [Engine] {
@@ -33,6 +33,31 @@ pub(crate) fn uniform(seed: u64, n: usize) -> Vec<f32> {
 /// `n` values of mean 0 and variance 1 (a sum of twelve uniforms: no tails beyond 6).
 pub(crate) fn normal(seed: u64, n: usize) -> Vec<f32> {
     uniform(seed, 12 * n).chunks(12).map(|u| u.iter().sum::<f32>() - 6.0).collect()
+}
+
+/// `values` rounded to a type, as little-endian bytes and as the f32 that these stand for.
+pub(crate) fn stored(dtype: Dtype, values: &[f32]) -> (Vec<u8>, Vec<f32>) {
+    use half::{bf16, f16};
+    let round = |&v: &f32| match dtype {
+        Dtype::F16 => (f16::from_f32(v).to_le_bytes().to_vec(), f16::from_f32(v).to_f32()),
+        Dtype::BF16 => (bf16::from_f32(v).to_le_bytes().to_vec(), bf16::from_f32(v).to_f32()),
+        _ => (v.to_le_bytes().to_vec(), v),
+    };
+    let (bytes, rounded): (Vec<Vec<u8>>, Vec<f32>) = values.iter().map(round).unzip();
+    (bytes.concat(), rounded)
+}
+
+/// A matrix of `cols` columns from its stored bytes, cut into parts of so many rows.
+pub(crate) fn parts(engine: &Engine, dtype: Dtype, bytes: &[u8], cuts: &[usize], cols: usize) -> Vec<Tensor> {
+    let mut bytes = bytes;
+    let part = |&rows: &usize| {
+        let (these, others) = bytes.split_at(rows * cols * dtype.size());
+        bytes = others;
+        let mut filling = Filling::new(engine, &[rows, cols], dtype);
+        filling.push(these);
+        filling.finish()
+    };
+    cuts.iter().map(part).collect()
 }
 
 /// Asserts that `got` is within `tolerance` × (the largest |want|, at least 1) of `want` everywhere.

@@ -61,7 +61,7 @@ impl LabModel {
         let take = |hook: &String| {
             let values = output.hooks.remove(hook).expect("a hook that was asked for");
             let width = *values.shape().last().expect("hooks have axes");
-            embed(&values.reshape(&[values.len() / width.max(1), width]), &rows)
+            embed(&[values.reshape(&[values.len() / width.max(1), width])], &rows)
         };
         Ok(order.iter().map(take).collect())
     }

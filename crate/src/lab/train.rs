@@ -212,10 +212,14 @@ impl<'a> Losses<'a> {
         let plan = Plan { replace: replacement.into_iter().collect(), logits: true, ..Plan::default() };
         let logits = model.run(&prompts, plan)?.logits.expect("logits were asked for"); // [B, T, V]
         // The last position of a row predicts nothing; any target does there.
-        let targets = ids.iter().skip(1).chain([&0]).copied().collect();
-        let targets = Tensor::from_u32(model.engine(), &[*batch, *len], targets);
+        let targets: Vec<u32> = ids.iter().skip(1).chain([&0]).copied().collect();
         let vocab = self.subject.tokenizer.len().min(model.vocab());
-        let losses = cross_entropy(&logits, &targets, vocab).read_f32().await?; // [B, T]
+        let mut losses = Vec::with_capacity(ids.len()); // [B, T]
+        for positions in logits.stretches() {
+            let next = targets[positions.clone()].to_vec();
+            let next = Tensor::from_u32(model.engine(), &[next.len()], next);
+            losses.extend(cross_entropy(&logits.at(positions), &next, vocab).read_f32().await?);
+        }
         Ok(self.counted().map(|i| f64::from(losses[i])).sum())
     }
 

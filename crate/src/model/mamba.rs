@@ -18,6 +18,7 @@
 use super::config::Config;
 use super::hooks::{HookPoint, Linear, Run};
 use super::load::Loader;
+use super::logits::Logits;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
@@ -140,10 +141,10 @@ struct Block {
 /// The network with its weights.
 pub(super) struct Mamba {
     pub(super) config: MambaConfig,
-    embed: Tensor, // [V, D]
+    embed: Vec<Tensor>, // [V, D], in parts by rows
     blocks: Vec<Block>,
-    norm_final: Tensor, // [D]
-    unembed: Linear,    // [V, D]
+    norm_final: Tensor,   // [D]
+    unembed: Vec<Tensor>, // [V, D], likewise
 }
 
 impl Mamba {
@@ -160,17 +161,17 @@ impl Mamba {
         // Hugging Face says embeddings, the original layout embedding.
         let original = weights.has("backbone.embedding.weight");
         let embed_name = if original { "backbone.embedding.weight" } else { "backbone.embeddings.weight" };
-        let embed = load.tensor(embed_name, &[v, d])?;
+        let embed = load.table(embed_name, [v, d])?;
         let unembed = match !config.tied || weights.has("lm_head.weight") {
-            true => load.tensor("lm_head.weight", &[v, d])?,
+            true => load.table("lm_head.weight", [v, d])?,
             false => embed.clone(),
         };
         let norm_final = load.tensor("backbone.norm_f.weight", &[d])?;
-        Ok(Self { config, embed, blocks, norm_final, unembed: Linear { weight: unembed, bias: None } })
+        Ok(Self { config, embed, blocks, norm_final, unembed })
     }
 
     /// Runs the network on token ids `tokens` [B, T]; returns logits [B, T, V] if the run wants them.
-    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Tensor> {
+    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Logits> {
         let mut x = run.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
         for l in 0..self.blocks.len() {
             if run.finished() {
@@ -182,7 +183,7 @@ impl Mamba {
             return None;
         }
         let normalized = run.at("hook_norm", rms_norm(&x, &self.norm_final, self.config.eps)); // [B, T, D]
-        run.logits.then(|| self.unembed.apply(&normalized)) // [B, T, V]
+        run.logits.then(|| Logits::new(normalized, self.unembed.clone())) // [B, T, V]
     }
 
     fn block(&self, l: usize, x: Tensor, run: &mut Run) -> Tensor {
@@ -308,34 +309,32 @@ impl Block {
         let p = format!("{name}.mixer");
         let upload = |shape: &[usize], values: &[f32]| Tensor::from_f32(load.engine, shape, values.to_vec());
 
-        let in_proj = load.weights.tensor(&format!("{p}.in_proj.weight"), &[2 * e, d])?;
         let bias = c.bias.unwrap_or_else(|| load.weights.has(&format!("{p}.in_proj.bias")));
         let in_bias = match bias {
             true => Some(load.weights.tensor(&format!("{p}.in_proj.bias"), &[2 * e])?),
             false => None,
         };
-        let half = |i: usize| Linear {
-            weight: upload(&[e, d], &in_proj[i * e * d..(i + 1) * e * d]),
-            bias: in_bias.as_ref().map(|b| upload(&[e], &b[i * e..(i + 1) * e])),
-        };
-        let x_proj = load.weights.tensor(&format!("{p}.x_proj.weight"), &[r + 2 * n, e])?;
-        let part = |from: usize, rows: usize| Linear {
-            weight: upload(&[rows, e], &x_proj[from * e..(from + rows) * e]),
-            bias: None,
-        };
+        let in_bias = |i: usize| in_bias.as_ref().map(|b| upload(&[e], &b[i * e..(i + 1) * e]));
+        let mut in_proj = load.deal(&format!("{p}.in_proj.weight"), [2 * e, d], &[e, e])?.into_iter();
+        let mut half = |i| Linear { weight: in_proj.next().expect("two halves"), bias: in_bias(i) };
+        let (in_proj, gate_proj) = (half(0), half(1));
+        let x_proj = load.deal(&format!("{p}.x_proj.weight"), [r + 2 * n, e], &[r, n, n])?;
+        let mut x_proj = x_proj.into_iter().map(|weight| Linear { weight, bias: None });
+        let mut part = || x_proj.next().expect("three parts");
+        let (delta_1, b_proj, c_proj) = (part(), part(), part());
         let conv = load.weights.tensor(&format!("{p}.conv1d.weight"), &[e, 1, k])?;
         let a_log = load.weights.tensor(&format!("{p}.A_log"), &[e, n])?;
         let a: Vec<f32> = a_log.iter().map(|v| -v.exp()).collect();
         Ok(Self {
             norm: load.tensor(&format!("{name}.norm.weight"), &[d])?,
-            in_proj: half(0),
-            gate_proj: half(1),
+            in_proj,
+            gate_proj,
             conv: upload(&[e, k], &conv),
             conv_bias: c.conv_bias.then(|| load.tensor(&format!("{p}.conv1d.bias"), &[e])).transpose()?,
-            delta_1: part(0, r),
+            delta_1,
             delta_2: load.linear(&format!("{p}.dt_proj"), e, r, true)?,
-            b_proj: part(r, n),
-            c_proj: part(r + n, n),
+            b_proj,
+            c_proj,
             a: upload(&[e, n], &a),
             skip_weight: load.tensor(&format!("{p}.D"), &[e])?,
             out_proj: load.linear(&format!("{p}.out_proj"), d, e, bias)?,

@@ -5,6 +5,7 @@
 mod config;
 mod hooks;
 mod load;
+mod logits;
 mod mamba;
 mod neox;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::gpu::{Engine, Tensor};
 use config::Config;
 use hooks::Run;
 pub use hooks::{HookError, HookPoint, Plan, Replacement};
+pub use logits::Logits;
 use mamba::{Mamba, MambaConfig};
 use neox::{Neox, NeoxConfig};
 pub use tokenizer::{TokenizeError, Tokenizer};
@@ -69,7 +71,7 @@ pub struct Output {
     /// The hook points asked for, by name.
     pub hooks: BTreeMap<String, Tensor>,
     /// Logits [B, T, rows of the vocabulary], if asked for.
-    pub logits: Option<Tensor>,
+    pub logits: Option<Logits>,
 }
 
 enum Network {

@@ -17,6 +17,7 @@
 use super::config::Config;
 use super::hooks::{HookPoint, Linear, Run};
 use super::load::Loader;
+use super::logits::Logits;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
@@ -131,10 +132,10 @@ struct Block {
 /// The network with its weights.
 pub(super) struct Neox {
     pub(super) config: NeoxConfig,
-    embed: Tensor, // [V, D]
+    embed: Vec<Tensor>, // [V, D], in parts by rows
     blocks: Vec<Block>,
     ln_final: Norm,
-    unembed: Linear, // [V, D]
+    unembed: Vec<Tensor>, // [V, D], likewise
 }
 
 impl Neox {
@@ -167,39 +168,38 @@ impl Neox {
                 w_out: load.linear(&format!("{p}.mlp.dense_4h_to_h"), d, m, true)?,
             });
         }
-        let embed = load.tensor("gpt_neox.embed_in.weight", &[v, d])?;
+        let embed = load.table("gpt_neox.embed_in.weight", [v, d])?;
         // transformers 5 calls the head lm_head; published checkpoints call it embed_out.
         let head = ["embed_out.weight", "lm_head.weight"].into_iter().find(|n| weights.has(n));
         let unembed = match head {
             _ if config.tied => embed.clone(),
-            Some(name) => load.tensor(name, &[v, d])?,
-            None => load.tensor("embed_out.weight", &[v, d])?,
+            Some(name) => load.table(name, [v, d])?,
+            None => load.table("embed_out.weight", [v, d])?,
         };
         let ln_final = norm("gpt_neox.final_layer_norm")?;
-        Ok(Self { config, embed, blocks, ln_final, unembed: Linear { weight: unembed, bias: None } })
+        Ok(Self { config, embed, blocks, ln_final, unembed })
     }
 
     /// Takes the fused projection apart: its rows are [H, 3, d], q, k and v interleaved by head.
     fn qkv(load: &Loader<'_>, config: &NeoxConfig, name: &str) -> Result<[Linear; 3], CheckpointError> {
         let (d, heads) = (config.d_model, config.heads);
-        let weight = load.weights.tensor(&format!("{name}.weight"), &[3 * d, d])?;
+        let head = d / heads;
+        let weights = load.deal(&format!("{name}.weight"), [3 * d, d], &[head; 3])?;
         let bias = match config.attention_bias {
             true => Some(load.weights.tensor(&format!("{name}.bias"), &[3 * d])?),
             false => None,
         };
-        let head = d / heads;
-        let part = |values: &[f32], width: usize, which: usize| -> Vec<f32> {
-            let head_rows = |h: usize| (3 * h + which) * head * width..(3 * h + which + 1) * head * width;
-            (0..heads).flat_map(|h| values[head_rows(h)].iter().copied()).collect()
+        let part = |bias: &[f32], which: usize| -> Tensor {
+            let heads = bias.chunks(head).skip(which).step_by(3);
+            Tensor::from_f32(load.engine, &[d], heads.flatten().copied().collect())
         };
-        Ok([0, 1, 2].map(|which| Linear {
-            weight: Tensor::from_f32(load.engine, &[d, d], part(&weight, d, which)),
-            bias: bias.as_ref().map(|b| Tensor::from_f32(load.engine, &[d], part(b, 1, which))),
-        }))
+        let linear = |(which, weight)| Linear { weight, bias: bias.as_ref().map(|b| part(b, which)) };
+        let linears: Vec<Linear> = weights.into_iter().enumerate().map(linear).collect();
+        Ok(linears.try_into().unwrap_or_else(|_| unreachable!("three parts were asked for")))
     }
 
     /// Runs the network on token ids `tokens` [B, T]; returns logits [B, T, V] if the run wants them.
-    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Tensor> {
+    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Logits> {
         let mut x = run.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
         for l in 0..self.blocks.len() {
             if run.finished() {
@@ -211,7 +211,7 @@ impl Neox {
             return None;
         }
         let normalized = self.ln_final.apply("ln_final.hook_normalized", &x, run); // [B, T, D]
-        run.logits.then(|| self.unembed.apply(&normalized)) // [B, T, V]
+        run.logits.then(|| Logits::new(normalized, self.unembed.clone())) // [B, T, V]
     }
 
     fn block(&self, l: usize, x: Tensor, run: &mut Run) -> Tensor {

@@ -170,11 +170,11 @@ fn damaged_weights_are_one_line_errors() {
         file_of(&shapes, 0)
     };
     for (error, needle) in [
-        (error_of(Vec::clear), "is not a sound safetensors file: header too small"),
-        (error_of(|b| b.truncate(20)), "is not a sound safetensors file: invalid header length"),
-        (error_of(|b| b.truncate(b.len() - 1)), "incomplete metadata, file not fully covered"),
-        (error_of(|b| b.push(0)), "incomplete metadata, file not fully covered"),
-        (error_of(|b| b[..8].fill(0xff)), "header too large"),
+        (error_of(Vec::clear), "is not a sound safetensors file: it has only 0 bytes"),
+        (error_of(|b| b.truncate(20)), "is not a sound safetensors file: its header claims"),
+        (error_of(|b| b.truncate(b.len() - 1)), "its header promises"),
+        (error_of(|b| b.push(0)), "its header promises"),
+        (error_of(|b| b[..8].fill(0xff)), "its header claims 18446744073709551615 bytes"),
         (error_of(swap("[2,3]", "[9,9]")), "is not a sound safetensors file"),
         (error_of(swap("\"data_offsets\":[0,", "\"data_offsets\":[4,")), "is not a sound safetensors file"),
         (error_of(swap("W_enc", "X_enc")), "has no tensor W_enc"),

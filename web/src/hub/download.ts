@@ -6,7 +6,7 @@ import { hashStored, sha256 } from './hash';
 import { bytesReached, Journal, MANIFEST, parseManifest, writeManifest } from './journal';
 import { bytesOf, keyOf, type HubFile, type Plan } from './plan';
 import { checkRoom, noRoom } from './quota';
-import { readAll, writeAll, type Folder, type Store, type StoredFile } from './store';
+import { readAll, reserve, writeAll, type Folder, type Store, type StoredFile } from './store';
 
 export interface Options {
   /** Bytes of a part. */
@@ -100,7 +100,7 @@ class Job {
       const stored = await this.folder.open(file.path);
       this.#files.push(stored);
       // Takes the room now, so that a full storage is known before hours of downloading.
-      if (stored.getSize() !== file.bytes) stored.truncate(file.bytes);
+      reserve(stored, file.bytes);
     }
     await this.#fetch(this.#missing());
     await this.#check();

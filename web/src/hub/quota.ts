@@ -10,15 +10,18 @@ interface Room {
   quota: number;
 }
 
-/** Refuses what will not fit. A browser that does not say is believed: the files take their room before any download. */
+/** Refuses what will not fit by what the browser says. Some say more than is true, so the files take their room next. */
 export function checkRoom(repo: string, room: Room, bytes: number): void {
   if (room.quota > 0 && room.quota - room.used < bytes + BESIDE) throw noRoom(repo, room, bytes);
 }
 
 export function noRoom(repo: string, { used, quota }: Room, bytes: number): HubError {
   const free = Math.max(0, quota - used);
-  const missing = Math.max(0, bytes + BESIDE - free);
-  const message = `${repo} needs ${megabytes(bytes)}, but this page may store only ${megabytes(free)} more`;
-  const what = missing > 0 ? `${megabytes(missing)} more` : 'space';
-  return new HubError('quota', message, `delete a stored model or free ${what} on the disk; nothing was kept of this one`);
+  const missing = bytes + BESIDE - free;
+  const [room, more] =
+    missing > 0
+      ? [`may store only ${megabytes(free)} more`, `${megabytes(missing)} more`]
+      : ['finds no room for it', 'as much'];
+  const hint = `delete a stored model or free ${more} on the disk; nothing was kept of this one`;
+  return new HubError('quota', `${repo} needs ${megabytes(bytes)}, but this page ${room}`, hint);
 }

@@ -31,11 +31,23 @@ export interface StoredFile {
   close(): void;
 }
 
+const full = () => new DOMException('the storage takes no more', 'QuotaExceededError');
+
+/**
+ * Makes a file this long. In private windows of Chromium a storage that is full says nothing: `truncate` does
+ * nothing then, and `write` returns a number that is none.
+ */
+export function reserve(file: StoredFile, bytes: number): void {
+  if (file.getSize() === bytes) return;
+  file.truncate(bytes);
+  if (file.getSize() !== bytes) throw full();
+}
+
 /** Writes all of it: a handle may write less than it is given. */
 export function writeAll(file: StoredFile, bytes: Uint8Array, at: number): void {
   for (let done = 0; done < bytes.length; ) {
     const written = file.write(bytes.subarray(done), { at: at + done });
-    if (written <= 0) throw new DOMException('the storage takes no more', 'QuotaExceededError');
+    if (!(written > 0 && written <= bytes.length - done)) throw full();
     done += written;
   }
 }

@@ -295,17 +295,20 @@ describe('a download', () => {
     await expectNothing();
   });
 
-  it('that the storage turns out to have no room for leaves nothing', async () => {
+  it.each([false, true])('that finds less room than was said leaves nothing (silently: %s)', async (silent) => {
     const what = await plan();
     await hub.reset();
     store = new MemoryStore(1_500_000, 1e9);
-    expect((await failure(get(what))).code).toBe('quota');
+    store.silent = silent;
+    const error = await failure(get(what));
+    expect([error.code, error.message]).toEqual(['quota', expect.stringContaining('finds no room')]);
     expect(await hub.weights()).toEqual([]);
     await expectNothing();
   });
 
-  it('that runs out of storage on its way leaves nothing', async () => {
+  it.each([false, true])('that runs out of storage on its way leaves nothing (silently: %s)', async (silent) => {
     const what = await plan();
+    store.silent = silent;
     const running = get(what, options(), {
       push: ({ done }: Progress) => {
         if (done > 5 * PART) store.quota = store.used;

@@ -9,7 +9,7 @@ class MemoryFile implements StoredFile {
 
   getSize = () => this.content.length;
   truncate(bytes: number) {
-    this.store.charge(bytes - this.content.length);
+    if (!this.store.charge(bytes - this.content.length)) return;
     const content = new Uint8Array(bytes);
     content.set(this.content.subarray(0, bytes));
     this.content = content;
@@ -23,6 +23,7 @@ class MemoryFile implements StoredFile {
     // A handle may take less than it is given.
     const some = bytes.subarray(0, 1 << 20);
     if (at + some.length > this.content.length) this.truncate(at + some.length);
+    if (at + some.length > this.content.length) return 2 ** 32 - 8;
     this.content.set(some, at);
     return some.length;
   }
@@ -36,6 +37,8 @@ export class MemoryStore implements Store {
   readonly content = new Map<string, Map<string, MemoryFile>>();
   readonly #locks = new Set<string>();
   used = 0;
+  /** Whether it is silent when it is full, as Chromium's private windows are. */
+  silent = false;
 
   /** `says` is what the estimate gives as quota, when it does not tell the truth. */
   constructor(
@@ -43,9 +46,13 @@ export class MemoryStore implements Store {
     public says?: number,
   ) {}
 
-  charge(bytes: number) {
-    if (this.used + bytes > this.quota) throw new DOMException('full', 'QuotaExceededError');
+  charge(bytes: number): boolean {
+    if (this.used + bytes > this.quota) {
+      if (this.silent) return false;
+      throw new DOMException('full', 'QuotaExceededError');
+    }
     this.used += bytes;
+    return true;
   }
 
   file(folder: string, name: string): Uint8Array | undefined {

@@ -1,19 +1,16 @@
 /** Models from the local hub in a browser: its storage, its quota, its tabs. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { open } from '../browser.mjs';
+import { ask, begin as beginAt, card, expectSame, logits, look, stored as storedAt } from './page';
 import { MODELS, Server } from './server';
 
 const REPO = 'test/tiny-neox';
 const WEIGHTS = 'model.safetensors';
 const PART = 128 << 10;
-const PROMPT = 'In the beginning there was a';
 
 let browser: Browser;
 let url: string;
@@ -54,20 +51,10 @@ async function visit(context?: BrowserContext): Promise<Page> {
   return page;
 }
 
-const card = (page: Page) => page.getByTestId('models');
+/** Looks a model up and begins, or resumes, its download. */
+const begin = (page: Page, repo = REPO) => beginAt(page, repo);
+const stored = (page: Page, repo = REPO) => storedAt(page, repo);
 const row = (page: Page, repo: string) => page.getByTestId('stored').getByRole('row', { name: repo });
-
-async function look(page: Page, name: string): Promise<void> {
-  await card(page).getByLabel('Model', { exact: true }).fill(name);
-  await card(page).getByRole('button', { name: 'Look it up' }).click();
-}
-
-async function begin(page: Page, name = REPO): Promise<void> {
-  await look(page, name);
-  await card(page).getByRole('button', { name: /^(Download \d|Resume the download)/ }).click();
-}
-
-const stored = (page: Page, repo = REPO) => card(page).getByText(`${repo} is stored`).waitFor();
 
 async function failure(page: Page, code: string): Promise<string> {
   const alert = card(page).getByRole('alert');
@@ -96,55 +83,6 @@ async function arrived(page: Page, part: number): Promise<void> {
     const bar = document.querySelector<HTMLProgressElement>('[data-testid=download] progress[value]');
     return bar && bar.value / bar.max > least;
   }, part);
-}
-
-interface Next {
-  id: number;
-  logit: number;
-}
-
-async function ask(page: Page, model: string | RegExp, engine: 'cpu' | 'gpu', text = PROMPT): Promise<Next[]> {
-  const prompt = page.getByTestId('prompt');
-  const choice = prompt.getByLabel('Model to ask');
-  const option = choice.locator('option').filter({ hasText: model });
-  await choice.selectOption((await option.getAttribute('value')) ?? '');
-  await prompt.getByLabel('Where to compute').selectOption(engine);
-  await prompt.getByLabel('Prompt').fill(text);
-  await prompt.getByRole('button', { name: 'Predict what comes next' }).click();
-  await prompt.getByTestId('answer').waitFor();
-  return prompt.locator('tr[data-id]').evaluateAll((rows) =>
-    rows.map((r) => ({ id: Number((r as HTMLElement).dataset.id), logit: Number((r as HTMLElement).dataset.logit) })),
-  );
-}
-
-/** The command line's logits after the prompt. */
-function logits(model: string, text = PROMPT): Float32Array {
-  const mppc = process.env.MPPC;
-  if (!mppc) throw new Error('set MPPC to the command line mppc; `cargo xtask test` does');
-  const folder = mkdtempSync(join(tmpdir(), 'mppc-'));
-  try {
-    const out = join(folder, 'out.safetensors');
-    execFileSync(mppc, ['run', model, '--text', text, '--hook', 'logits', '--save', out, '--engine', 'cpu']);
-    const file = readFileSync(out);
-    const start = 8 + Number(file.readBigUInt64LE());
-    const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, { shape: number[]; data_offsets: number[] }>;
-    const { shape, data_offsets } = header.logits!;
-    const rows = shape.at(-1)!;
-    const end = start + data_offsets[1]!;
-    return new Float32Array(Uint8Array.from(file.subarray(end - 4 * rows, end)).buffer);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
-
-/** The same tokens, likeliest first, with the same logits. Two tokens closer than that may change places. */
-function expectSame(got: Next[], want: Float32Array, tolerance = 1e-3): void {
-  expect(got.length).toBe(10);
-  const order = [...want].sort((a, b) => b - a);
-  for (const [place, { id, logit }] of got.entries()) {
-    expect(Math.abs(logit - want[id]!), `token ${id}: ${logit} on the page, ${want[id]} there`).toBeLessThan(tolerance);
-    expect(Math.abs(logit - order[place]!), `place ${place + 1}`).toBeLessThan(tolerance);
-  }
 }
 
 describe('a model from a hub', () => {
@@ -251,28 +189,13 @@ describe('a model from a hub', () => {
     const { origin } = new URL(url);
     await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1_500_000 });
     await begin(page);
-    expect(await failure(page, 'quota')).toMatch(/needs 2\.\d MB, but this page may store only 1\.\d MB more; .*free \d\.\d MB/);
+    // Chromium's estimate says nothing of it; the files take their room before anything is fetched.
+    expect(await failure(page, 'quota')).toMatch(/needs 2\.\d MB, but this page finds no room for it; delete a stored/);
     expect(await hub.weights()).toEqual([]);
     expect(await files(page)).toEqual({});
     await session.send('Storage.overrideQuotaForOrigin', { origin });
     await begin(page);
     await stored(page);
-  });
-
-  it('that does not fit although the browser said so leaves nothing', async () => {
-    const page = await visit();
-    const session = await page.context().newCDPSession(page);
-    // The quota shrinks while the hub is slow to send what the page asked for.
-    await look(page, REPO);
-    await hub.faults({ rate: 100_000 });
-    await card(page).getByRole('button', { name: /^Download/ }).click();
-    await arrived(page, 0.3);
-    await session.send('Storage.overrideQuotaForOrigin', { origin: new URL(url).origin, quotaSize: 1 });
-    await hub.reset();
-    // The room was taken before the first byte, so the download may still end well; half of it may not stay.
-    await Promise.race([stored(page), failure(page, 'quota')]);
-    const left = Object.keys(await files(page));
-    expect(left.length === 0 || left.some((name) => name.endsWith('manifest.json'))).toBe(true);
   });
 
   it('is deleted when asked twice', async () => {
@@ -326,15 +249,15 @@ describe('a prompt', () => {
     expectSame(await ask(page, 'tiny-mamba', 'cpu'), want);
     expectSame(await ask(page, 'tiny-mamba', 'gpu'), want);
     const answer = page.getByTestId('answer');
-    expect(await answer.textContent()).toMatch(/On the GPU, .*WebAssembly has taken \d+(\.\d)? MB/);
+    expect(await answer.textContent()).toMatch(/On the GPU, [^]*WebAssembly has taken \d+(\.\d)? MB/);
   });
 
   it('that is too long is refused in one line', async () => {
     const page = await visit();
     const prompt = page.getByTestId('prompt');
-    await prompt.getByLabel('Prompt').fill('never '.repeat(400));
+    await prompt.getByLabel('Prompt').fill('never '.repeat(1100));
     await prompt.getByRole('button', { name: 'Predict' }).click();
-    expect(await prompt.getByRole('alert').textContent()).toContain('give at most 256');
+    expect(await prompt.getByRole('alert').textContent()).toContain('give at most 1024');
   });
 });
 

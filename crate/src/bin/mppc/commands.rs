@@ -134,14 +134,11 @@ impl Session {
         let plan = Plan { keep, logits: !logits.is_empty(), ..Plan::default() };
         let output = model.run(&prompts, plan).map_err(text)?;
         let mut named = Vec::new();
-        for (name, tensor) in output
-            .hooks
-            .iter()
-            .map(|(n, t)| (n.as_str(), t))
-            .chain(output.logits.as_ref().map(|t| ("logits", t)))
-        {
-            let values = tensor.read_f32().await.map_err(text)?;
-            named.push(Named::f32(name, tensor.shape(), &values));
+        for (name, tensor) in &output.hooks {
+            named.push(Named::f32(name, tensor.shape(), &tensor.read_f32().await.map_err(text)?));
+        }
+        if let Some(logits) = &output.logits {
+            named.push(Named::f32("logits", &logits.shape(), &logits.read().await.map_err(text)?));
         }
         tensors::save(&args.save, &named, &[("model", &args.model)])?;
         let lines: Vec<String> = named.iter().map(|n| format!("{} {:?}", n.name, n.shape)).collect();
