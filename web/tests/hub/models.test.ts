@@ -102,7 +102,7 @@ describe('a model from a hub', () => {
     const ranges = (await hub.weights()).map((e) => e.range);
     expect(ranges.length).toBe(Math.ceil(size / PART));
     expect(await row(page, REPO).textContent()).toContain('MB');
-    const want = logits('tiny-neox');
+    const want = logits(join(MODELS, 'tiny-neox'));
     expectSame(await ask(page, REPO, 'cpu'), want);
     await page.close();
 
@@ -120,8 +120,8 @@ describe('a model from a hub', () => {
     await begin(page, `${REPO}@old`);
     await stored(page);
     expect(await row(page, `${REPO}@old`).count()).toBe(1);
-    expectSame(await ask(page, 'test/shards', 'cpu'), logits('tiny-neox'));
-    expectSame(await ask(page, REPO, 'cpu'), logits('tiny-mamba'));
+    expectSame(await ask(page, 'test/shards', 'cpu'), logits(join(MODELS, 'tiny-neox')));
+    expectSame(await ask(page, REPO, 'cpu'), logits(join(MODELS, 'tiny-mamba')));
   });
 
   it('survives three cuts', async () => {
@@ -131,7 +131,7 @@ describe('a model from a hub', () => {
     await stored(page);
     const ranges = (await hub.weights()).map((e) => e.range);
     expect(ranges.length).toBe(Math.ceil(size / PART) + 3);
-    expectSame(await ask(page, REPO, 'cpu'), logits('tiny-neox'));
+    expectSame(await ask(page, REPO, 'cpu'), logits(join(MODELS, 'tiny-neox')));
   });
 
   it('goes on after its tab was closed', async () => {
@@ -150,7 +150,7 @@ describe('a model from a hub', () => {
     const fetched = (await hub.weights()).reduce((sum, e) => sum + e.bytes, 0);
     expect(fetched).toBeGreaterThan(0);
     expect(fetched).toBeLessThan(0.75 * size);
-    expectSame(await ask(again, REPO, 'cpu'), logits('tiny-neox'));
+    expectSame(await ask(again, REPO, 'cpu'), logits(join(MODELS, 'tiny-neox')));
   });
 
   it('is cancelled at once, and resumed', async () => {
@@ -171,7 +171,7 @@ describe('a model from a hub', () => {
     await hub.faults({ corrupt: [{ path: WEIGHTS, offset: 5 * PART + 1, times: 1 }] });
     await begin(page);
     await stored(page);
-    expectSame(await ask(page, REPO, 'cpu'), logits('tiny-neox'));
+    expectSame(await ask(page, REPO, 'cpu'), logits(join(MODELS, 'tiny-neox')));
   });
 
   it('that is wrong every time fails clearly, and nothing is left', async () => {
@@ -245,7 +245,7 @@ describe('a model from a hub', () => {
 describe('a prompt', () => {
   it('on a model that comes with the page gives what the command line gives', async () => {
     const page = await visit();
-    const want = logits('tiny-mamba');
+    const want = logits(join(MODELS, 'tiny-mamba'));
     expectSame(await ask(page, 'tiny-mamba', 'cpu'), want);
     expectSame(await ask(page, 'tiny-mamba', 'gpu'), want);
     const answer = page.getByTestId('answer');

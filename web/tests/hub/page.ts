@@ -42,7 +42,7 @@ export async function ask(page: Page, model: string | RegExp, engine: 'cpu' | 'g
   );
 }
 
-/** The command line's logits after the prompt. */
+/** The command line's logits after the prompt, of the entries of the model's tokenizer; the other rows are padding. */
 export function logits(model: string): Float32Array {
   const mppc = process.env.MPPC;
   if (!mppc) throw new Error('set MPPC to the command line mppc; `cargo xtask test` does');
@@ -56,10 +56,19 @@ export function logits(model: string): Float32Array {
     const { shape, data_offsets } = header.logits!;
     const rows = shape.at(-1)!;
     const end = start + data_offsets[1]!;
-    return new Float32Array(Uint8Array.from(file.subarray(end - 4 * rows, end)).buffer);
+    const all = new Float32Array(Uint8Array.from(file.subarray(end - 4 * rows, end)).buffer);
+    return all.subarray(0, entries(model));
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function entries(model: string): number {
+  const { model: bpe, added_tokens } = JSON.parse(readFileSync(join(model, 'tokenizer.json'), 'utf8')) as {
+    model: { vocab: Record<string, number> };
+    added_tokens: { content: string }[];
+  };
+  return new Set([...Object.keys(bpe.vocab), ...added_tokens.map(({ content }) => content)]).size;
 }
 
 /** The same tokens, likeliest first, with the same logits. Two tokens closer than that may change places. */
