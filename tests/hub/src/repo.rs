@@ -85,7 +85,7 @@ impl Repos {
     }
 
     /// All revisions of a repository that have a name.
-    fn revisions(&self, repo: &str) -> Vec<String> {
+    pub(crate) fn revisions(&self, repo: &str) -> Vec<String> {
         let mut names = vec!["main".to_owned()];
         let Some((owner, name)) = repo.split_once('/') else { return names };
         for entry in std::fs::read_dir(self.root.join(owner)).into_iter().flatten().flatten() {
@@ -94,6 +94,7 @@ impl Repos {
                 names.push(revision.replace("%2F", "/"));
             }
         }
+        names[1..].sort();
         names
     }
 

@@ -172,6 +172,9 @@ fn served(state: &State, request: &Request, parts: &[&str]) -> io::Result<Answer
         ["api", "models", owner, name] => {
             on(state, request, (owner, name, "main"), |s, repo| info(request, s, repo))
         }
+        ["api", "models", owner, name, "refs"] => {
+            on(state, request, (owner, name, "main"), |_, repo| refs(state, repo))
+        }
         ["api", "models", owner, name, "revision", revision] => {
             on(state, request, (owner, name, revision), |s, repo| info(request, s, repo))
         }
@@ -241,6 +244,17 @@ fn info(request: &Request, snapshot: &Snapshot, repo: &str) -> Answer {
             "private": false, "gated": false, "disabled": false, "tags": [], "siblings": siblings,
         }),
     )
+}
+
+/// `/api/models/owner/name/refs`.
+fn refs(state: &State, repo: &str) -> Answer {
+    let branches: Vec<Value> = state
+        .repos
+        .revisions(repo)
+        .into_iter()
+        .map(|name| json!({ "name": name, "ref": format!("refs/heads/{name}") }))
+        .collect();
+    json_answer(200, &json!({ "branches": branches, "tags": [], "converts": [] }))
 }
 
 /// `/api/models/owner/name/tree/revision`.

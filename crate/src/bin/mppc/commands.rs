@@ -7,7 +7,7 @@ use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
 use mppc::corpus::{Corpus, Tokenize, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
-use mppc::lab::{self, LabModel, Settings, TrainPlan, embedded};
+use mppc::lab::{self, LabModel, Settings, TrainPlan};
 use mppc::model::{Model, Plan, Prompts, Tokenizer};
 use mppc::sae::{Codes, Sae, SaeKind, Storage};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
@@ -17,6 +17,7 @@ use crate::args::{
     Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, HealthArgs, ReproduceArgs, RunArgs, SaeCommand,
     TrainArgs,
 };
+use crate::models;
 use crate::output::{Output, number};
 use crate::progress::Bars;
 use crate::tensors::{self, Named};
@@ -35,8 +36,10 @@ struct Session {
 pub(crate) async fn run(args: Args) -> Outcome {
     let out = Output { json: args.json };
     match &args.command {
-        // Neither needs an engine.
+        // These need no engine before they begin.
         Command::Corpus(a) => return corpus(a),
+        Command::Models => return models::list(out),
+        Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
         _ => {}
     }
@@ -49,7 +52,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
         Command::Correlate(a) => session.correlate(&a).await,
         Command::Reproduce(a) => session.reproduce(&a).await,
-        Command::Corpus(_) | Command::Devices => unreachable!("answered above"),
+        Command::Corpus(_) | Command::Devices | Command::Models | Command::Fetch(_) => {
+            unreachable!("answered above")
+        }
     }
 }
 
@@ -96,17 +101,6 @@ fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-/// Files of a model: one of the built-in pair, or a directory.
-fn model_files(name: &str) -> Outcome<Files> {
-    if let Some(files) = embedded(name) {
-        return Ok(files);
-    }
-    if Path::new(name).is_dir() {
-        return Ok(Files::dir(name));
-    }
-    Err(format!("{name} is no directory and none of the built-in models (tiny-neox, tiny-mamba)"))
-}
-
 fn text<E: std::fmt::Display>(e: E) -> String {
     e.to_string()
 }
@@ -127,7 +121,7 @@ fn writable(path: &Path) -> Outcome {
 impl Session {
     async fn run(&self, args: &RunArgs) -> Outcome {
         writable(&args.save)?;
-        let files = model_files(&args.model)?;
+        let files = models::files(&args.model, self.out.json)?;
         let prompts = prompts(args, &files)?;
         let model = Model::load(&self.engine, &args.model, &files).map_err(text)?;
         let (logits, keep): (Vec<_>, Vec<_>) = args.hook.iter().cloned().partition(|h| h == "logits");
@@ -151,7 +145,7 @@ impl Session {
 
     async fn train(&self, args: &TrainArgs) -> Outcome {
         writable(&args.save)?;
-        let files = model_files(&args.model)?;
+        let files = models::files(&args.model, self.out.json)?;
         let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
         let kind = match (args.topk, args.l1) {
@@ -236,7 +230,7 @@ impl Session {
     }
 
     async fn health(&self, args: &HealthArgs) -> Outcome {
-        let files = model_files(&args.model)?;
+        let files = models::files(&args.model, self.out.json)?;
         let saes = args.saes.as_ref().map(Files::dir);
         let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
@@ -301,7 +295,7 @@ impl Session {
     async fn reproduce(&self, args: &ReproduceArgs) -> Outcome {
         writable(&args.save)?;
         let load = |name: &String, saes: &Option<std::path::PathBuf>| {
-            let files = model_files(name)?;
+            let files = models::files(name, self.out.json)?;
             LabModel::load(&self.engine, name, &files, saes.as_ref().map(Files::dir).as_ref()).map_err(text)
         };
         let (a, b) = (load(&args.a, &args.a_saes)?, load(&args.b, &args.b_saes)?);
