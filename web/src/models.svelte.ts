@@ -4,8 +4,10 @@ import { isFailure } from './engine/messages';
 import { Hub } from './hub/client';
 import type { Progress } from './hub/download';
 import { expand } from './hub/known';
+import type { LocalFiles } from './hub/local';
+import type { Ask } from './hub/messages';
 import { Meter } from './hub/meter';
-import { keyOf, type Plan } from './hub/plan';
+import { keyOf, LOCAL, type Plan } from './hub/plan';
 import type { Listing, StoredModel } from './hub/stored';
 
 export interface Download {
@@ -39,6 +41,8 @@ export class Models {
 
   readonly #hub = new Hub();
   #stop: AbortController | undefined;
+  /** Of the folder that was looked at. */
+  #files: LocalFiles = new Map();
 
   constructor(
     public hub: string,
@@ -66,7 +70,18 @@ export class Models {
     this.planning = false;
   }
 
-  /** Fetches what is missing of a model. */
+  /** Looks at a folder of this computer. */
+  async lookAtFolder(name: string, files: LocalFiles): Promise<void> {
+    this.#clear();
+    this.planning = true;
+    this.#stop = new AbortController();
+    const ask = { kind: 'planFolder', name, files } as const;
+    this.plan = await this.#said(this.#hub.ask(ask, { signal: this.#stop.signal }));
+    this.#files = files;
+    this.planning = false;
+  }
+
+  /** Fetches what is missing of a model, or copies it. */
   async fetch(plan: Plan): Promise<void> {
     this.#clear();
     // The browser may ask the user, or refuse; the download goes on either way.
@@ -78,7 +93,12 @@ export class Models {
     this.download = { plan, seconds: 0 };
     const progress = (progress: Progress) =>
       (this.download = { plan, progress, pace: meter.at(progress, seconds()), seconds: seconds() });
-    const ask = { kind: 'download', plan, token: this.token, part: this.part } as const;
+    // A token is for the hub it was typed for.
+    const token = plan.hub === this.hub ? this.token : '';
+    const ask: Ask =
+      plan.hub === LOCAL
+        ? { kind: 'copyFolder', plan, files: this.#files }
+        : { kind: 'download', plan, token, part: this.part };
     const { signal } = this.#stop;
     const done = await this.#said(this.#hub.ask(ask, { signal, progress }));
     const bytes = this.download.progress?.total ?? 0;

@@ -3,6 +3,7 @@ import type { Progress } from './download';
 import type { Answers, Ask, Reply, Request } from './messages';
 
 interface Waiting {
+  kind: Ask['kind'];
   resolve: (value: never) => void;
   reject: (failure: unknown) => void;
   progress?: (progress: Progress) => void;
@@ -22,7 +23,7 @@ export class Hub {
     const id = this.#next++;
     options.signal?.addEventListener('abort', () => worker.postMessage({ cancel: id } satisfies Request));
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject, progress: options.progress });
+      this.#waiting.set(id, { kind: ask.kind, resolve, reject, progress: options.progress });
       worker.postMessage({ id, ask } satisfies Request);
     });
   }
@@ -38,14 +39,20 @@ export class Hub {
       this.#waiting.delete(data.id);
       if ('failure' in data) waiting?.reject(data.failure);
       else waiting?.resolve(data.value as never);
+      // A download leaves buffers behind by the hundred megabytes; they go with the worker.
+      if ((waiting?.kind === 'download' || waiting?.kind === 'copyFolder') && !this.#waiting.size) this.#end();
     };
     worker.onerror = (event) => {
       const message = `the store stopped: ${event.message || 'it could not start'}`;
       for (const { reject } of this.#waiting.values()) reject({ code: 'crash', message, hint: 'reload the page' });
       this.#waiting.clear();
-      worker.terminate();
-      this.#worker = undefined;
+      this.#end();
     };
     return worker;
+  }
+
+  #end(): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
   }
 }

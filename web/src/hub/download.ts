@@ -8,12 +8,36 @@ import { bytesOf, keyOf, type HubFile, type Plan } from './plan';
 import { checkRoom, noRoom } from './quota';
 import { readAll, reserve, writeAll, type Folder, type Store, type StoredFile } from './store';
 
+/** A part of a file, to be filled with the bytes from `from` on. */
+export interface Part {
+  path: string;
+  from: number;
+  /** Of the whole file. */
+  size: number;
+  into: Uint8Array;
+}
+
+/** Where the bytes come from. */
+export interface Source {
+  part(part: Part, net: Net, arrived: (bytes: number) => void): Promise<void>;
+  /** A whole file in its order, where `part` throws `NoRanges`. */
+  inOrder?(path: string, size: number, net: Net, sink: (bytes: Uint8Array, at: number) => Promise<void>): Promise<void>;
+}
+
+/** The hub that the plan is from. */
+const hubOf = (plan: Plan): Source => ({
+  part: ({ path, ...piece }, net, arrived) => fetchPiece({ url: fileUrl(plan, path), ...piece }, net, arrived),
+  inOrder: (path, size, net, sink) => fetchInOrder(fileUrl(plan, path), size, net, sink),
+});
+
 export interface Options {
   /** Bytes of a part. */
   part: number;
   /** Parts on their way at once. */
   atOnce: number;
   net: Net;
+  /** Instead of the hub. */
+  source?: Source;
 }
 
 export const OPTIONS: Options = { part: 8 << 20, atOnce: 4, net: NET };
@@ -79,7 +103,11 @@ interface Wanted {
   part: number;
 }
 
+/** What is done with a part; the buffer is as large as any part and free to use. */
+type Work = (one: Wanted, net: Net, buffer: Uint8Array<ArrayBuffer>) => Promise<void>;
+
 class Job {
+  readonly #source: Source;
   /** Parts stored by this job. */
   stored = 0;
   readonly #files: StoredFile[] = [];
@@ -93,7 +121,9 @@ class Job {
     private readonly journal: Journal,
     private readonly options: Options,
     private readonly tell: (at: Progress) => void,
-  ) {}
+  ) {
+    this.#source = options.source ?? hubOf(plan);
+  }
 
   async run(): Promise<void> {
     for (const file of this.plan.files) {
@@ -133,7 +163,7 @@ class Job {
   async #fetch(wanted: Wanted[]): Promise<void> {
     this.#done = bytesReached(this.journal.reached);
     try {
-      await this.#atOnce(wanted, (one, net) => this.#fetchPart(one, net));
+      await this.#atOnce(wanted, (...it) => this.#fetchPart(...it));
     } catch (error) {
       if (!(error instanceof NoRanges)) throw error;
       this.#done = bytesReached(this.journal.reached);
@@ -142,15 +172,16 @@ class Job {
   }
 
   /** Works through parts, several at once. The first failure stops the others. */
-  async #atOnce(wanted: Wanted[], work: (one: Wanted, net: Net) => Promise<void>): Promise<void> {
+  async #atOnce(wanted: Wanted[], work: Work): Promise<void> {
     const stop = new AbortController();
     const outer = this.options.net.signal;
     const signal = outer ? AbortSignal.any([outer, stop.signal]) : stop.signal;
     const queue = wanted.values();
     const lane = async () => {
+      const buffer = new Uint8Array(this.journal.reached.part);
       for (const one of queue) {
         signal.throwIfAborted();
-        await work(one, { ...this.options.net, signal });
+        await work(one, { ...this.options.net, signal }, buffer);
       }
     };
     const lanes = Array.from({ length: Math.min(this.options.atOnce, wanted.length) }, lane);
@@ -164,16 +195,17 @@ class Job {
     }
   }
 
-  async #fetchPart(one: Wanted, net: Net): Promise<void> {
-    this.#store(one, ...(await this.#arrive(one, net, 'download')));
+  async #fetchPart(...[one, net, buffer]: Parameters<Work>): Promise<void> {
+    const into = buffer.subarray(0, this.#size(one));
+    this.#store(one, into, await this.#arrive(one, net, into, 'download'));
   }
 
-  async #arrive(one: Wanted, net: Net, phase: Progress['phase']): Promise<[Uint8Array, string]> {
-    const file = this.plan.files[one.file]!;
-    const into = new Uint8Array(this.#size(one));
-    const piece = { url: fileUrl(this.plan, file.path), from: one.part * this.journal.reached.part, size: file.bytes, into };
-    await fetchPiece(piece, net, (bytes) => this.#progress(bytes, phase));
-    return [into, await sha256(into)];
+  /** Fills `into` and gives its digest. */
+  async #arrive(one: Wanted, net: Net, into: Uint8Array<ArrayBuffer>, phase: Progress['phase']): Promise<string> {
+    const { path, bytes: size } = this.plan.files[one.file]!;
+    const part = { path, from: one.part * this.journal.reached.part, size, into };
+    await this.#source.part(part, net, (bytes) => this.#progress(bytes, phase));
+    return sha256(into);
   }
 
   #store(one: Wanted, bytes: Uint8Array, digest: string): void {
@@ -190,7 +222,7 @@ class Job {
     for (const [f, file] of this.plan.files.entries()) {
       if (digests[f]!.size === this.#parts(file)) continue;
       let buffer = new Uint8Array(this.#size({ file: f, part: 0 }));
-      await fetchInOrder(fileUrl(this.plan, file.path), file.bytes, this.options.net, async (bytes, at) => {
+      await this.#source.inOrder?.(file.path, file.bytes, this.options.net, async (bytes, at) => {
         for (let used = 0; used < bytes.length; ) {
           const part = Math.floor((at + used) / size);
           const from = at + used - part * size;
@@ -240,8 +272,9 @@ class Job {
       Array.from({ length: this.#parts(this.plan.files[file]!) }, (_, part) => ({ file, part })),
     );
     const damaged: Wanted[] = [];
+    const buffer = new Uint8Array(this.journal.reached.part);
     for (const one of parts) {
-      const bytes = new Uint8Array(this.#size(one));
+      const bytes = buffer.subarray(0, this.#size(one));
       readAll(this.#files[one.file]!, bytes, one.part * this.journal.reached.part);
       if ((await sha256(bytes)) !== this.#digest(one)) damaged.push(one);
     }
@@ -250,11 +283,12 @@ class Job {
     this.#done = 0;
     this.#mending = total;
     let changed = damaged.length > 0;
-    const refetch = async (one: Wanted, net: Net) => {
-      const [bytes, digest] = await this.#arrive(one, net, 'mend');
+    const refetch: Work = async (one, net, buffer) => {
+      const into = buffer.subarray(0, this.#size(one));
+      const digest = await this.#arrive(one, net, into, 'mend');
       if (!damaged.length && digest === this.#digest(one)) return;
       changed = true;
-      this.#store(one, bytes, digest);
+      this.#store(one, into, digest);
     };
     try {
       await this.#atOnce(again, refetch);

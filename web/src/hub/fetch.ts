@@ -95,7 +95,7 @@ export async function fetchSmall(url: string, limit: number, net: Net): Promise<
       const parts: Uint8Array<ArrayBuffer>[] = [];
       let bytes = 0;
       for await (const chunk of chunks(response, alive)) {
-        parts.push(chunk);
+        parts.push(chunk.slice());
         bytes += chunk.length;
         progressed();
         if (bytes > limit) throw new HubError('hub', `${url} is larger than ${limit} bytes`, 'this is no file of a model');
@@ -188,14 +188,32 @@ function wrongSize({ url, size }: { url: string; size: number }, found?: string)
   return new HubError('size', `${url} has ${what} the ${size} the hub states`, 'try again later');
 }
 
+/** Taken from a connection at a time. */
+const CHUNK = 256 << 10;
+
+/** What arrives, in a buffer that is used again: look at a chunk before asking for the next. */
 async function* chunks(response: Response, alive: () => void): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   if (!response.body) return;
-  const reader = response.body.getReader();
+  const reader = readerOf(response.body);
+  // Thousands of chunks in buffers of their own would wait for the garbage collector by the hundred megabytes.
+  let buffer = new ArrayBuffer(CHUNK);
   for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    if (done || !value) return;
     alive();
     yield value;
+    buffer = value.buffer.byteLength === CHUNK ? value.buffer : new ArrayBuffer(CHUNK);
+  }
+}
+
+type Reader = Pick<ReadableStreamBYOBReader, 'read'>;
+
+function readerOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): Reader {
+  try {
+    return body.getReader({ mode: 'byob' });
+  } catch {
+    // A browser without readers of this kind brings its own buffers.
+    return body.getReader() as unknown as Reader;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Failure } from 'mppc';
 import type { Progress } from './download';
+import type { LocalFiles } from './local';
 import type { Plan } from './plan';
 import type { Listing } from './stored';
 
@@ -8,12 +9,16 @@ export type Ask =
   | { kind: 'list' }
   | { kind: 'remove'; key: string }
   | { kind: 'plan'; hub: string; text: string; token: string }
+  | { kind: 'planFolder'; name: string; files: LocalFiles }
+  | { kind: 'copyFolder'; plan: Plan; files: LocalFiles }
   | { kind: 'download'; plan: Plan; token: string; part?: number };
 
 export interface Answers {
   list: Listing;
   remove: null;
   plan: Plan;
+  planFolder: Plan;
+  copyFolder: null;
   download: null;
 }
 

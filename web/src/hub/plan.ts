@@ -8,6 +8,9 @@ export interface HubFile {
   hash: { kind: 'sha256' | 'git-sha1'; hex: string };
 }
 
+/** What plans of a folder of this computer have instead of a hub. */
+export const LOCAL = '';
+
 export interface Plan {
   hub: string;
   repo: string;

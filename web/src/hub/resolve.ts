@@ -27,17 +27,31 @@ export async function resolve(at: Address, net: Net): Promise<Plan> {
     throw new HubError('hub', `${at.hub} does not say which commit ${at.repo} is at`, 'check the address of the hub');
   }
   const files = new Map((revision.siblings ?? []).map((sibling) => [sibling.rfilename, stated(sibling)]));
-  const small = async (path: string) => smallJson({ ...at, commit }, needed(files, at, path), net);
-  const config = needed(files, at, 'config.json');
-  checkArchitecture(at.repo, await small('config.json'));
-  let weights: HubFile[];
-  if (files.has(SINGLE)) weights = [needed(files, at, SINGLE)];
-  else if (files.has(INDEX)) {
-    const shards = shardsOf(at.repo, await small(INDEX));
-    weights = [INDEX, ...shards].map((path) => needed(files, at, path));
-  } else throw noWeights(at, [...files.keys()]);
-  const tokenizer = needed(files, at, 'tokenizer.json');
-  return { ...at, commit, license: licenseOf(revision), files: [config, tokenizer, ...weights] };
+  const sound = (path: string) => checked(files.get(path) as HubFile, at);
+  const json = (path: string) => smallJson({ ...at, commit }, sound(path), net);
+  const paths = await choose(at, [...files.keys()], json);
+  return { ...at, commit, license: licenseOf(revision), files: paths.map(sound) };
+}
+
+/**
+ * What is needed of the files of a model; `json` reads one of them. Refuses what the page cannot run.
+ */
+export async function choose(
+  at: Pick<Address, 'repo' | 'revision'>,
+  names: string[],
+  json: (path: string) => Promise<unknown>,
+): Promise<string[]> {
+  const need = (path: string) => {
+    if (names.includes(path)) return path;
+    const what = path === 'tokenizer.json' ? 'a repository that brings its tokenizer' : 'a model';
+    throw new HubError('model', `${at.repo} has no ${path}`, `take ${what} in Hugging Face format`);
+  };
+  checkArchitecture(at.repo, await json(need('config.json')));
+  let weights: string[];
+  if (names.includes(SINGLE)) weights = [SINGLE];
+  else if (names.includes(INDEX)) weights = [INDEX, ...shardsOf(at.repo, await json(INDEX)).map(need)];
+  else throw noWeights(at, names);
+  return ['config.json', need('tokenizer.json'), ...weights];
 }
 
 async function revisionOf(at: Address, net: Net): Promise<Revision> {
@@ -68,13 +82,8 @@ function stated(sibling: NonNullable<Revision['siblings']>[number]): HubFile {
     : { path, bytes: size ?? -1, hash: { kind: 'git-sha1', hex: blobId ?? '' } };
 }
 
-function needed(files: Map<string, HubFile>, { hub, repo }: Address, path: string): HubFile {
-  const file = files.get(path);
-  if (!file) {
-    const hint = path === 'tokenizer.json' ? 'take a repository in Hugging Face format that brings its tokenizer' : 'take a model in Hugging Face format';
-    throw new HubError('model', `${repo} has no ${path}`, hint);
-  }
-  const { bytes, hash } = file;
+function checked(file: HubFile, { hub, repo }: Address): HubFile {
+  const { path, bytes, hash } = file;
   if (!Number.isSafeInteger(bytes) || bytes < 0 || !/^[0-9a-f]{40}([0-9a-f]{24})?$/.test(hash.hex)) {
     throw new HubError('hub', `${hub} states no size or no hash for ${path} of ${repo}`, 'take another hub');
   }
@@ -99,14 +108,14 @@ function parse(bytes: Uint8Array): unknown {
 }
 
 function checkArchitecture(repo: string, config: unknown): void {
-  const { model_type: kind, d_model, n_layer } = config as Record<string, unknown>;
+  const { model_type: kind, d_model, n_layer } = (config ?? {}) as Record<string, unknown>;
   if (ARCHITECTURES.includes(kind as string) || (kind === undefined && d_model && n_layer)) return;
   const found = kind === undefined ? 'names no model_type' : `is a ${kind}`;
   throw new HubError('model', `${repo} ${found}`, 'GPT-NeoX and Mamba can be run here: take one of those');
 }
 
 function shardsOf(repo: string, index: unknown): string[] {
-  const map = (index as { weight_map?: Record<string, unknown> }).weight_map ?? {};
+  const map = (index as { weight_map?: Record<string, unknown> } | null)?.weight_map ?? {};
   const shards = [...new Set(Object.values(map))].sort();
   const good = (name: unknown) => typeof name === 'string' && /^[\w-][\w.-]*\.safetensors$/.test(name);
   if (!shards.length || !shards.every(good)) {
@@ -115,12 +124,21 @@ function shardsOf(repo: string, index: unknown): string[] {
   return shards as string[];
 }
 
-function noWeights({ repo }: Address, names: string[]): HubError {
+function noWeights({ repo, revision }: Pick<Address, 'repo' | 'revision'>, names: string[]): HubError {
   const pickle = names.find((name) => /^pytorch_model.*\.bin(\.index\.json)?$/.test(name));
-  if (!pickle) return new HubError('model', `${repo} has no ${SINGLE}`, 'take a model in safetensors format');
-  const command =
-    `python -c "from transformers import AutoModelForCausalLM as M; ` +
-    `M.from_pretrained('${repo}').save_pretrained('${repo.split('/')[1]}')"`;
-  const hint = `convert it with \`${command}\` and put the result on a hub`;
+  if (!pickle) {
+    const hint = 'the weights may be on another branch: take owner/name@branch';
+    return new HubError('model', `${repo} has no ${SINGLE}`, hint);
+  }
+  const from = revision === 'main' ? repo : `${repo} --revision ${revision}`;
+  const hint =
+    `use a repository with ${SINGLE}, or download it with \`hf download ${from} --local-dir DIR\`, ` +
+    `convert it with \`${CONVERT}\` and add the folder here`;
   return new HubError('pickle', `${repo} has only ${pickle}, a pickle, which can run code when opened`, hint);
 }
+
+/** What the command line says, too (`crate/src/checkpoint/error.rs`); nothing in the pickle is run by it. */
+const CONVERT =
+  'python -c "import glob, torch, safetensors.torch as s; s.save_file({k: v.clone().contiguous() ' +
+  "for f in glob.glob('DIR/pytorch_model*.bin') " +
+  "for k, v in torch.load(f, map_location='cpu', weights_only=True).items()}, 'DIR/model.safetensors')\"";

@@ -3,6 +3,7 @@ import { parseAddress, parseHub } from './address';
 import { download, OPTIONS, type Progress } from './download';
 import { asFailure } from './failure';
 import { NET, type Net } from './fetch';
+import { copyFolder, planFolder } from './local';
 import type { Answers, Ask, Reply, Request } from './messages';
 import { opfs } from './opfs';
 import { resolve } from './resolve';
@@ -41,6 +42,11 @@ async function answer(id: number, ask: Ask, signal: AbortSignal): Promise<Answer
       return null;
     case 'plan':
       return resolve(parseAddress(parseHub(ask.hub), ask.text), net(ask.token));
+    case 'planFolder':
+      return planFolder(ask.name, ask.files, signal);
+    case 'copyFolder':
+      await copyFolder(ask.plan, ask.files, opfs, paced(id), signal);
+      return null;
     case 'download':
       await download(ask.plan, opfs, { ...OPTIONS, part: ask.part ?? OPTIONS.part, net: net(ask.token) }, paced(id));
       return null;

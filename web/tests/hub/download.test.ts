@@ -95,7 +95,7 @@ describe('a plan', () => {
   });
 
   it.each([
-    ['test/pickle', 'pickle', /only pytorch_model.bin/, /AutoModelForCausalLM.*from_pretrained\('test\/pickle'\)/],
+    ['test/pickle', 'pickle', /only pytorch_model.bin/, /hf download test\/pickle --local-dir DIR.*weights_only=True/],
     ['test/llama', 'model', /model_type llama|is a llama/, /GPT-NeoX and Mamba/],
     ['test/no-tokenizer', 'model', /no tokenizer\.json/, /Hugging Face format/],
     ['test/outside', 'model', /no usable shards/, /./],

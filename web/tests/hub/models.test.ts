@@ -1,4 +1,5 @@
 /** Models from the local hub in a browser: its storage, its quota, its tabs. */
+import { spawnSync } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
@@ -211,11 +212,28 @@ describe('a model from a hub', () => {
     expect(await files(page)).toEqual({});
   });
 
+  it('of a folder of this computer is added and run without any request', async () => {
+    const page = await visit();
+    await card(page).locator('summary').click();
+    await card(page).getByLabel(/A folder/).setInputFiles(join(MODELS, 'tiny-mamba'));
+    await card(page).getByRole('button', { name: /^Add 2\.\d MB/ }).click();
+    await stored(page, 'local/tiny-mamba');
+    expect(await row(page, 'local/tiny-mamba').textContent()).toContain('of this computer');
+    expectSame(await ask(page, 'local/tiny-mamba', 'cpu'), logits(join(MODELS, 'tiny-mamba')));
+    expect(await hub.log()).toEqual([]);
+  });
+
   it('as a pickle is refused with the way to convert it', async () => {
     const page = await visit();
     await look(page, 'test/pickle');
     const said = await failure(page, 'pickle');
-    expect(said).toContain("M.from_pretrained('test/pickle').save_pretrained(");
+    // The same way as the command line's.
+    const { stderr } = spawnSync(process.env.MPPC as string, ['run', 'test/pickle', '--text', 'x', '--hook', '*', '--save', 'x'], {
+      encoding: 'utf8',
+      env: { ...process.env, HF_ENDPOINT: hub.url, HF_HOME: hub.root },
+    });
+    const [command] = /python -c "[^`]+"/.exec(stderr) ?? [`no command in: ${stderr}`];
+    expect(said).toContain(command);
     expect(await hub.weights()).toEqual([]);
   });
 
