@@ -48,7 +48,7 @@ export class Engine {
       };
       // A defect of the engine ends up here; its state is not to be trusted any more.
       worker.onerror = (event) =>
-        fail('crash', `the engine stopped: ${event.message || 'it could not start'}`, 'reload the page and try again');
+        fail('crash', `the engine stopped: ${event.message || 'it could not start'}`, 'try again, or with a smaller model');
       worker.postMessage(request);
     }).finally(() => {
       clearTimeout(deadline);

@@ -9,6 +9,9 @@ import { withStored } from './stored';
 /** How many next tokens a prompt shows. */
 const TOP = 10;
 
+/** Bytes of weights that the processor's engine can hold: WebAssembly addresses 4 GiB. */
+const MOST = 3.6e9;
+
 const tell = (reply: Reply) => postMessage(reply);
 
 let lab: Lab | undefined;
@@ -31,7 +34,13 @@ onmessage = ({ data }: MessageEvent<Request>) => {
   const work = data.kind === 'run' ? run(data.base, data.ask) : prompt(data.base, data.ask);
   work.then(
     (value) => tell({ kind: 'done', value }),
-    (error: unknown) => tell({ kind: 'failed', failure: failure(error) }),
+    (error: unknown) => {
+      // WebAssembly that has trapped is not to be trusted any more: the page hears of it as of a crash.
+      if (error instanceof WebAssembly.RuntimeError) setTimeout(() => {
+          throw error;
+        });
+      else tell({ kind: 'failed', failure: failure(error) });
+    },
   );
 };
 
@@ -92,7 +101,7 @@ async function loadBuiltin(open: Lab, base: string, names: string[]): Promise<vo
 }
 
 /** Straight from the browser's storage to the engine: the weights are never in memory as a whole. */
-async function loadStored(open: Lab, { stored }: ModelRef): Promise<void> {
+async function loadStored(open: Lab, { name, stored }: ModelRef): Promise<void> {
   const key = stored as string;
   if (large) {
     open.removeModel(large);
@@ -100,8 +109,13 @@ async function loadStored(open: Lab, { stored }: ModelRef): Promise<void> {
     large = undefined;
   }
   await withStored(key, (files, total) => {
+    if (open.opened().engine === 'cpu' && total > MOST) {
+      const hint = 'run it on a GPU, or with the command line';
+      throw new HubError('model', `${name} is larger than the memory of WebAssembly, 4 GB`, hint);
+    }
     tell({ kind: 'loading', done: 0, total });
     open.addModel(key, files, (done) => tell({ kind: 'loading', done: Math.min(done, total), total }));
+    tell({ kind: 'loading', done: total, total });
   });
   loaded.add(key);
   large = key;

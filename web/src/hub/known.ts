@@ -16,8 +16,8 @@ interface Listed extends Partial<Known> {
 }
 
 const RUN_HERE = ['gpt_neox', 'mamba'];
-/** WebAssembly addresses 4 GiB; weights take up to twice their file there. */
-const LARGEST = 2e9;
+/** Larger ones are for the command line: WebAssembly addresses 4 GiB. */
+const LARGEST = 3.5e9;
 
 export const known = (list as Listed[]).filter(
   ({ kind, instead, bytes }) => RUN_HERE.includes(kind) && !instead && bytes && bytes <= LARGEST,
