@@ -14,8 +14,7 @@ Usage: cargo xtask COMMAND
 
   lab [--port N] [--open]   Set up what is missing, build the page and serve it on this machine only
                             (port 4173, or the next free one)
-  test [--full]             Set up what is missing and run every test; --full also runs the paper's
-                            shapes in the page (2 GB of disk) and checks licences
+  test [--full]             Set up what is missing and run every test; --full also checks licences
   web                       Build the page into web/dist, a folder of static files
   picture                   Build the page and take the README's picture of it, docs/page.png
   help                      This text

@@ -106,9 +106,7 @@ pub(crate) fn run(full: bool) -> Result<()> {
     steps.step_with("wasm tests", browser, "Chromium or its WebDriver", |(_, driver)| wasm(&driver));
     steps.step("page types", || shell::run(&mut npm(["run", "--silent", "check"])));
     steps.step_with("page tests", chromium.as_ref(), "Chromium", |chromium| page_tests(chromium, None));
-    if full {
-        steps.step_with("page at full size", chromium.as_ref(), "Chromium", |chromium| full_size(chromium));
-    }
+    steps.step_with("page at full size", chromium.as_ref(), "Chromium", |chromium| full_size(chromium));
     match setup::cargo_deny(full) {
         Ok(None) => println!("\nlicences and sources are checked where cargo-deny is, and with --full"),
         deny => steps.step("licences and sources", || {

@@ -58,7 +58,7 @@ async function prompt(base: string, { model, engine: choice, text }: PromptAsk):
   const open = await openLab(choice);
   const opened = open.opened();
   tell({ kind: 'opened', opened });
-  const name = model.stored ?? model.name;
+  const name = nameOf(model);
   let loadSeconds: number | undefined;
   if (!loaded.has(name)) {
     const start = performance.now();
@@ -100,25 +100,29 @@ async function loadBuiltin(open: Lab, base: string, names: string[]): Promise<vo
   }
 }
 
+/** What the engine calls a model; two commits of a repository are two models. */
+const nameOf = ({ name, stored }: ModelRef): string =>
+  stored ? `${name}@${stored.slice(stored.lastIndexOf('@') + 1).slice(0, 12)}` : name;
+
 /** Straight from the browser's storage to the engine: the weights are never in memory as a whole. */
-async function loadStored(open: Lab, { name, stored }: ModelRef): Promise<void> {
-  const key = stored as string;
+async function loadStored(open: Lab, model: ModelRef): Promise<void> {
+  const name = nameOf(model);
   if (large) {
     open.removeModel(large);
     loaded.delete(large);
     large = undefined;
   }
-  await withStored(key, (files, total) => {
+  await withStored(model.stored as string, (files, total) => {
     if (open.opened().engine === 'cpu' && total > MOST) {
       const hint = 'run it on a GPU, or with the command line';
       throw new HubError('model', `${name} is larger than the memory of WebAssembly, 4 GB`, hint);
     }
     tell({ kind: 'loading', done: 0, total });
-    open.addModel(key, files, (done) => tell({ kind: 'loading', done: Math.min(done, total), total }));
+    open.addModel(name, files, (done) => tell({ kind: 'loading', done: Math.min(done, total), total }));
     tell({ kind: 'loading', done: total, total });
   });
-  loaded.add(key);
-  large = key;
+  loaded.add(name);
+  large = name;
 }
 
 function failure(error: unknown): Failure {

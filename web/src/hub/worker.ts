@@ -41,7 +41,8 @@ async function answer(id: number, ask: Ask, signal: AbortSignal): Promise<Answer
       await remove(opfs, ask.key);
       return null;
     case 'plan':
-      return resolve(parseAddress(parseHub(ask.hub), ask.text), net(ask.token));
+      // Somebody waits for this answer: better a quick no.
+      return resolve(parseAddress(parseHub(ask.hub), ask.text), { ...net(ask.token), tries: 3 });
     case 'planFolder':
       return planFolder(ask.name, ask.files, signal);
     case 'copyFolder':
