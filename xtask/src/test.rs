@@ -136,7 +136,10 @@ fn native(vulkan: std::path::PathBuf) -> Result<()> {
 
 /// The page, with a stand-in for the hub. Its figures are held against those of the command line.
 fn page_tests(chromium: &Path, standins: Option<&Path>) -> Result<()> {
-    shell::run(&mut cargo(["build", "--quiet", "-p", "hub", "-p", "mppc", "--bins"]))?;
+    // One after the other, as in the native tests, which have built them by now.
+    for package in ["mppc", "hub"] {
+        shell::run(&mut cargo(["build", "--quiet", "-p", package, "--bins"]))?;
+    }
     let program =
         |name: &str| shell::target().join("debug").join(name).with_extension(std::env::consts::EXE_EXTENSION);
     let mut test = npm(["run", "--silent", "test", "--"]);
@@ -154,6 +157,9 @@ fn full_size(chromium: &Path) -> Result<()> {
     std::fs::create_dir_all(&folder)?;
     for name in ["pythia-160m", "mamba-130m"].into_iter().filter(|name| !folder.join(name).is_dir()) {
         let half = folder.join(format!("{name}.part"));
+        if half.is_dir() {
+            std::fs::remove_dir_all(&half)?;
+        }
         let make = ["run", "--quiet", "--release", "-p", "standin", "--", name];
         shell::run(cargo(make).arg(&half))?;
         std::fs::rename(half, folder.join(name))?;
