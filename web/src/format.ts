@@ -20,5 +20,11 @@ export function duration(seconds: number): string {
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
+/** Bytes, in the unit that storage is sold in. */
+export function megabytes(bytes: number): string {
+  if (bytes >= 999.5e6) return `${(bytes / 1e9).toFixed(2)} GB`;
+  return `${(bytes / 1e6).toFixed(bytes < 99.95e6 ? 1 : 0)} MB`;
+}
+
 /** A piece of text with its white space made visible. */
 export const visible = (text: string): string => text.replaceAll('\n', '⏎').replaceAll('\t', '⇥');

@@ -134,7 +134,7 @@ describe('bad input', () => {
   it('of a file type that cannot be read is said at once', async () => {
     const page = await visit();
     const files = { name: 'picture.png', mimeType: 'image/png', buffer: Buffer.from('x') };
-    await page.locator('input[type=file]').setInputFiles(files);
+    await page.getByLabel(/\.txt, \.jsonl/).setInputFiles(files);
     expect(await page.getByRole('alert').textContent()).toContain('picture.png cannot be read');
     expect(await page.getByRole('button', { name: 'Run' }).isDisabled()).toBe(true);
     await page.getByRole('button', { name: 'Use the built-in text' }).click();
@@ -203,7 +203,7 @@ describe('a run', () => {
   it('on an empty text fails in one line', async () => {
     const page = await visit();
     const files = { name: 'empty.txt', mimeType: 'text/plain', buffer: Buffer.from('') };
-    await page.locator('input[type=file]').setInputFiles(files);
+    await page.getByLabel(/\.txt, \.jsonl/).setInputFiles(files);
     await page.getByRole('button', { name: 'Run' }).click();
     const alert = page.getByRole('alert');
     await alert.waitFor();

@@ -2,7 +2,10 @@ import type { Direction, Summary } from 'mppc';
 import { describe, expect, it } from 'vitest';
 import { cells } from '../src/figures/heatmap';
 import { bins } from '../src/figures/histogram';
-import { count, duration, percent, ratio, visible } from '../src/format';
+import { count, duration, megabytes, percent, ratio, visible } from '../src/format';
+import { parseHub } from '../src/hub/address';
+import { expand, known } from '../src/hub/known';
+import { Meter } from '../src/hub/meter';
 import { Pace } from '../src/pace';
 
 describe('numbers', () => {
@@ -22,6 +25,16 @@ describe('numbers', () => {
 
   it('give time in its own unit', () => {
     expect([2.34, 45.6, 600, 7200].map(duration)).toEqual(['2.3 s', '46 s', '10 min', '2.0 h']);
+  });
+
+  it('give bytes as storage is sold', () => {
+    expect([0, 2_116_640, 99_950_000, 324_662_840, 999_600_000].map(megabytes)).toEqual([
+      '0.0 MB',
+      '2.1 MB',
+      '100 MB',
+      '325 MB',
+      '1.00 GB',
+    ]);
   });
 
   it('show white space', () => {
@@ -45,6 +58,41 @@ describe('time left', () => {
     pace.left(at(1, 90), 9);
     expect(pace.left(at(2, 0), 10)).toBeUndefined();
     expect(pace.left(at(2, 50), 15)).toBeCloseTo(5);
+  });
+});
+
+describe('a download', () => {
+  const at = (done: number, phase: 'download' | 'check' = 'download') => ({ phase, done, total: 100 });
+
+  it('is timed by its last seconds', () => {
+    const meter = new Meter();
+    expect(meter.at(at(50), 0)).toBeUndefined();
+    expect(meter.at(at(52), 1)).toEqual({ rate: 2, left: 24 });
+    for (let second = 2; second <= 10; second++) meter.at(at(52 + 4 * (second - 1)), second);
+    expect(meter.at(at(92), 11)!.rate).toBeCloseTo(4);
+    expect(meter.at(at(0, 'check'), 12)).toBeUndefined();
+  });
+
+  it('that stands still has no end', () => {
+    const meter = new Meter();
+    meter.at(at(10), 0);
+    expect(meter.at(at(10), 5)).toEqual({ rate: 0, left: Infinity });
+  });
+});
+
+describe('names', () => {
+  it('of the list stand for repositories', () => {
+    expect(expand('mamba-130m')).toBe('state-spaces/mamba-130m-hf');
+    expect(expand('some/model@v1')).toBe('some/model@v1');
+    expect(known.map(({ alias }) => alias)).toContain('pythia-160m');
+    expect(known.every(({ repo }) => /^[\w.-]+\/[\w.-]+$/.test(repo))).toBe(true);
+  });
+
+  it('of hubs are whole addresses', () => {
+    expect(parseHub(' https://hub.example/mirror/ ')).toBe('https://hub.example/mirror');
+    for (const wrong of ['', 'hub', 'ftp://hub', 'https://user:word@hub', 'javascript:alert(1)']) {
+      expect(() => parseHub(wrong), wrong).toThrow(/is no address of a hub/);
+    }
   });
 });
 

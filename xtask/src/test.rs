@@ -105,11 +105,8 @@ pub(crate) fn run(full: bool) -> Result<()> {
     let browser = chromium.as_ref().zip(chromedriver);
     steps.step_with("wasm tests", browser, "Chromium or its WebDriver", |(_, driver)| wasm(&driver));
     steps.step("page types", || shell::run(&mut npm(["run", "--silent", "check"])));
-    steps.step_with("page tests", chromium, "Chromium", |chromium| {
-        // The page's figures are held against those of the command line, which the native tests have built.
-        let mppc = shell::target().join("debug/mppc").with_extension(std::env::consts::EXE_EXTENSION);
-        shell::run(npm(["run", "--silent", "test"]).env("CHROMIUM", chromium).env("MPPC", mppc))
-    });
+    steps.step_with("page tests", chromium.as_ref(), "Chromium", |chromium| page_tests(chromium, None));
+    steps.step_with("page at full size", chromium.as_ref(), "Chromium", |chromium| full_size(chromium));
     match setup::cargo_deny(full) {
         Ok(None) => println!("\nlicences and sources are checked where cargo-deny is, and with --full"),
         deny => steps.step("licences and sources", || {
@@ -135,6 +132,39 @@ fn native(vulkan: std::path::PathBuf) -> Result<()> {
         shell::run(&mut tests)?;
     }
     Ok(())
+}
+
+/// The page, with a stand-in for the hub. Its figures are held against those of the command line.
+fn page_tests(chromium: &Path, standins: Option<&Path>) -> Result<()> {
+    // One after the other, as in the native tests, which have built them by now.
+    for package in ["mppc", "hub"] {
+        shell::run(&mut cargo(["build", "--quiet", "-p", package, "--bins"]))?;
+    }
+    let program =
+        |name: &str| shell::target().join("debug").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    let mut test = npm(["run", "--silent", "test", "--"]);
+    test.env("CHROMIUM", chromium).env("MPPC", program("mppc")).env("HUB", program("hub"));
+    if let Some(standins) = standins {
+        test.arg("tests/hub/full.test.ts").env("STANDINS", standins);
+    }
+    shell::run(&mut test)
+}
+
+/// The shapes of the paper's models in the page: 841 MB, made once and kept.
+fn full_size(chromium: &Path) -> Result<()> {
+    let hub = shell::target().join("standins");
+    let folder = hub.join("standin");
+    std::fs::create_dir_all(&folder)?;
+    for name in ["pythia-160m", "mamba-130m"].into_iter().filter(|name| !folder.join(name).is_dir()) {
+        let half = folder.join(format!("{name}.part"));
+        if half.is_dir() {
+            std::fs::remove_dir_all(&half)?;
+        }
+        let make = ["run", "--quiet", "--release", "-p", "standin", "--", name];
+        shell::run(cargo(make).arg(&half))?;
+        std::fs::rename(half, folder.join(name))?;
+    }
+    page_tests(chromium, Some(&hub))
 }
 
 /// The engine in a browser: in a dedicated worker, as on the page, and with the page's own build settings, so

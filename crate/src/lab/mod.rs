@@ -8,6 +8,7 @@ mod figures;
 #[cfg(not(target_arch = "wasm32"))]
 mod html;
 mod progress;
+mod prompt;
 mod report;
 mod reproduce;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,6 +23,7 @@ mod train;
 pub use embedded::embedded;
 pub use error::LabError;
 pub use progress::{Observer, Progress, Silent};
+pub use prompt::{NextToken, PromptToken, Prompted, prompt};
 pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Timing};
 pub use reproduce::{FeatureRow, Reproduction, reproduce};
 #[cfg(not(target_arch = "wasm32"))]

@@ -5,21 +5,23 @@
 
 mod failure;
 mod observer;
+mod stored;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use js_sys::{Map, Uint8Array};
+use js_sys::{Array, Map, Uint8Array, WebAssembly};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
 use crate::gpu::{Engine, EngineChoice};
-use crate::lab::{self, LabModel, Report, Settings};
+use crate::lab::{self, LabModel, Prompted, Report, Settings};
 pub use failure::Failure;
 use observer::PageObserver;
+use stored::{Reading, StoredFile};
 
 #[wasm_bindgen(start)]
 fn start() {
@@ -27,13 +29,17 @@ fn start() {
 }
 
 #[wasm_bindgen(typescript_custom_section)]
-const CALLBACKS: &str = "export type OnProgress = (progress: Progress) => void;";
+const CALLBACKS: &str = "export type OnProgress = (progress: Progress) => void;
+export type OnRead = (bytes: number) => void;";
 
 #[wasm_bindgen]
 extern "C" {
     /// A function of the page that takes a [`Progress`](crate::lab::Progress).
     #[wasm_bindgen(typescript_type = "OnProgress")]
     pub type OnProgress;
+    /// A function of the page that takes a number of bytes.
+    #[wasm_bindgen(typescript_type = "OnRead")]
+    pub type OnRead;
 }
 
 /// Which engine was opened, and why.
@@ -53,6 +59,16 @@ pub struct Opened {
 pub fn default_settings() -> Settings {
     // A first answer in under a minute, also where there is no GPU.
     Settings { tokens: 20_000, neuron_tokens: 5_000, ..Settings::default() }
+}
+
+/// Bytes of memory that WebAssembly has taken. It never gives any back, so this is also the most it has needed.
+#[wasm_bindgen(js_name = wasmBytes)]
+pub fn wasm_bytes() -> f64 {
+    let memory: WebAssembly::Memory = wasm_bindgen::memory().unchecked_into();
+    js_sys::Reflect::get(&memory.buffer(), &"byteLength".into())
+        .ok()
+        .and_then(|n| n.as_f64())
+        .unwrap_or(f64::NAN)
 }
 
 /// An open engine and the models given to it. One run at a time; [`Lab::cancel`] may come while it works.
@@ -81,7 +97,9 @@ impl Lab {
         Opened { engine: report.engine.to_owned(), name: report.name, why: report.why }
     }
 
-    /// Loads a model from its files: relative name to bytes, SAEs in the folder `saes`.
+    /// Loads a model from its files: relative name to bytes, or to a handle of the browser's storage, which is
+    /// read tensor by tensor and may be closed afterwards. SAEs are in the folder `saes`. `on_read` is told now
+    /// and then how many bytes have been read of the handles.
     ///
     /// # Errors
     /// A missing or broken file.
@@ -89,18 +107,45 @@ impl Lab {
     pub fn add_model(
         &self,
         name: String,
-        #[wasm_bindgen(unchecked_param_type = "Map<string, Uint8Array>")] files: &Map,
+        #[wasm_bindgen(unchecked_param_type = "Map<string, Uint8Array | FileSystemSyncAccessHandle>")]
+        files: &Map,
+        on_read: Option<OnRead>,
     ) -> Result<(), Failure> {
+        let reading = Rc::new(Reading::new(on_read.map(JsCast::unchecked_into)));
         let mut contents: Vec<(String, Bytes)> = Vec::new();
-        files.for_each(&mut |bytes, path| {
-            if let (Some(path), Ok(bytes)) = (path.as_string(), bytes.dyn_into::<Uint8Array>()) {
-                contents.push((path, bytes.to_vec().into()));
-            }
-        });
-        let files = Files::loose(name.clone(), contents);
-        let model = LabModel::load(&self.engine, &name, &files, None)?;
+        for entry in files.entries().into_iter().flatten() {
+            let entry: Array = entry.unchecked_into();
+            let path = entry.get(0).as_string().unwrap_or_default();
+            let wrong = |what: &str| Failure::new("model", &format!("{name}/{path} {what}"));
+            let bytes = match entry.get(1).dyn_into::<Uint8Array>() {
+                Ok(bytes) => bytes.to_vec().into(),
+                Err(other) => {
+                    let handle = other.dyn_into().map_err(|_| wrong("is neither bytes nor a handle"))?;
+                    let file = StoredFile::new(handle, reading.clone());
+                    let file = file.map_err(|e| wrong(&format!("cannot be read: {e}")))?;
+                    Bytes::Elsewhere(Rc::new(file))
+                }
+            };
+            contents.push((path, bytes));
+        }
+        let model = LabModel::load(&self.engine, &name, &Files::loose(name.clone(), contents), None)?;
         self.models.borrow_mut().insert(name, Rc::new(model));
         Ok(())
+    }
+
+    /// Lets go of a model and its memory on the engine.
+    #[wasm_bindgen(js_name = removeModel)]
+    pub fn remove_model(&self, name: &str) {
+        self.models.borrow_mut().remove(name);
+    }
+
+    /// Runs one text through a model and returns its tokens and the `top` likeliest next ones.
+    ///
+    /// # Errors
+    /// A model that was not added, a text without a token or with too many, a device that failed.
+    pub async fn prompt(&self, model: String, text: String, top: usize) -> Result<Prompted, Failure> {
+        let model = self.model(&model)?;
+        Ok(lab::prompt(&model, &text, top).await?)
     }
 
     /// Correlates the features of model `a` with those of model `b`. `corpus` is the content of the file that

@@ -1,6 +1,6 @@
 /** The page's side of the engine. */
 import type { Opened, Progress, Report } from 'mppc';
-import type { Ask, Reply, Request } from './messages';
+import type { Ask, PromptAnswer, PromptAsk, Reply, Request } from './messages';
 
 export interface Watcher {
   loading(done: number, total: number): void;
@@ -15,11 +15,21 @@ export class Engine {
   #worker: Worker | undefined;
   #stop: (() => void) | undefined;
 
-  /** Runs once; rejects with a Failure. The worker stays for the next run, with its models loaded. */
+  /** Correlates two models; rejects with a Failure. */
   run(ask: Ask, watcher: Watcher): Promise<Report> {
+    return this.#ask<Report>({ kind: 'run', base: document.baseURI, ask }, watcher);
+  }
+
+  /** Runs one prompt; rejects with a Failure. */
+  prompt(ask: PromptAsk, watcher: Watcher): Promise<PromptAnswer> {
+    return this.#ask<PromptAnswer>({ kind: 'prompt', base: document.baseURI, ask }, watcher);
+  }
+
+  /** One at a time. The worker stays for the next, with its models loaded. */
+  #ask<T>(request: Request, watcher: Watcher): Promise<T> {
     const worker = (this.#worker ??= new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
     let deadline: ReturnType<typeof setTimeout> | undefined;
-    return new Promise<Report>((resolve, reject) => {
+    return new Promise<T>((resolve, reject) => {
       const fail = (code: string, message: string, hint: string) => {
         worker.terminate();
         this.#worker = undefined;
@@ -33,13 +43,13 @@ export class Engine {
         if (data.kind === 'loading') watcher.loading(data.done, data.total);
         else if (data.kind === 'opened') watcher.opened(data.opened);
         else if (data.kind === 'progress') watcher.progress(data.progress);
-        else if (data.kind === 'report') resolve(data.report);
+        else if (data.kind === 'done') resolve(data.value as T);
         else reject(data.failure);
       };
       // A defect of the engine ends up here; its state is not to be trusted any more.
       worker.onerror = (event) =>
-        fail('crash', `the engine stopped: ${event.message || 'it could not start'}`, 'reload the page and try again');
-      worker.postMessage({ kind: 'run', base: document.baseURI, ask } satisfies Request);
+        fail('crash', `the engine stopped: ${event.message || 'it could not start'}`, 'try again, or with a smaller model');
+      worker.postMessage(request);
     }).finally(() => {
       clearTimeout(deadline);
       this.#stop = undefined;

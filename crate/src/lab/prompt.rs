@@ -1,0 +1,151 @@
+//! One prompt: its tokens, and what the model expects next.
+
+use serde::Serialize;
+
+use super::{LabError, LabModel};
+use crate::corpus::Tokenize as _;
+use crate::model::{Plan, Prompts};
+
+/// The longest prompt (tokens). Longer ones take minutes in a browser on the processor.
+const LONGEST: usize = 1024;
+
+/// An entry of the vocabulary.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct PromptToken {
+    /// Its id.
+    pub id: u32,
+    /// Its text.
+    pub text: String,
+}
+
+/// A token that may come next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct NextToken {
+    /// Its id.
+    pub id: u32,
+    /// Its text.
+    pub text: String,
+    /// How likely it is, among all entries of the tokenizer.
+    pub probability: f64,
+    /// Its logit.
+    pub logit: f32,
+}
+
+/// What a model makes of a prompt.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Prompted {
+    /// Name of the model.
+    pub model: String,
+    /// The prompt, token by token.
+    pub tokens: Vec<PromptToken>,
+    /// The likeliest next tokens, likeliest first.
+    pub next: Vec<NextToken>,
+}
+
+/// Runs a text through a model; `top` next tokens are returned. Rows of the vocabulary without an entry of the
+/// tokenizer are padding and never among them.
+///
+/// # Errors
+/// A text of no token or of too many, those of the model, and of the device.
+pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted, LabError> {
+    let tokenizer = &model.tokenizer;
+    let ids = tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
+    if ids.len() > LONGEST {
+        let n = ids.len();
+        return Err(LabError::Mismatch(format!("the prompt has {n} tokens; give at most {LONGEST}")));
+    }
+    let plan = Plan { logits: true, ..Plan::default() };
+    let prompts = Prompts { batch: 1, len: ids.len(), ids: ids.clone() };
+    let logits = model.model.run(&prompts, plan)?.logits.expect("logits were asked for");
+    let mut logits = logits.at(ids.len() - 1..ids.len()).read_f32().await?;
+    logits.truncate(tokenizer.len());
+    let token = |id: u32| PromptToken { id, text: tokenizer.decode(&[id]) };
+    Ok(Prompted {
+        model: model.name().to_owned(),
+        tokens: ids.iter().map(|&id| token(id)).collect(),
+        next: likeliest(&logits, top)
+            .map(|(id, probability)| {
+                let PromptToken { id, text } = token(id);
+                NextToken { id, text, probability, logit: logits[id as usize] }
+            })
+            .collect(),
+    })
+}
+
+/// The ids of the largest logits and their probabilities; of equal ones the smaller id comes first.
+fn likeliest(logits: &[f32], top: usize) -> impl Iterator<Item = (u32, f64)> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = move |logit: f32| f64::from(logit - largest).exp();
+    let sum: f64 = logits.iter().map(|&l| weight(l)).sum();
+    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+    order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]));
+    order.truncate(top);
+    let shares: Vec<f64> = order.iter().map(|&id| weight(logits[id as usize]) / sum).collect();
+    order.into_iter().zip(shares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Files;
+    use crate::gpu::Engine;
+    use crate::lab::embedded;
+
+    fn run(text: &str) -> Result<Prompted, LabError> {
+        let model =
+            LabModel::load(&Engine::cpu(), "tiny-neox", &embedded("tiny-neox").unwrap(), None).unwrap();
+        pollster::block_on(prompt(&model, text, 10))
+    }
+
+    #[test]
+    fn a_prompt_gives_its_tokens_and_what_comes_next() {
+        let got = run("Once upon a time there was a").unwrap();
+        assert_eq!(
+            got.tokens.iter().map(|t| t.text.as_str()).collect::<String>(),
+            "Once upon a time there was a"
+        );
+        assert_eq!(got.next.len(), 10);
+        assert!(got.next.is_sorted_by(|a, b| a.probability >= b.probability));
+        let shown: f64 = got.next.iter().map(|t| t.probability).sum();
+        assert!(shown > 0.1 && shown < 1.0, "{shown}");
+    }
+
+    #[test]
+    fn probabilities_are_shares_of_all_entries() {
+        let got: Vec<_> = likeliest(&[0.0, 3.0_f32.ln(), 0.0], 2).collect();
+        assert_eq!(got.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 0]);
+        assert!((got[0].1 - 0.6).abs() < 1e-7 && (got[1].1 - 0.2).abs() < 1e-7, "{got:?}");
+    }
+
+    #[test]
+    fn padding_is_never_next() {
+        // The same weights with a tokenizer cut to half its entries: the other rows are padding then.
+        let files = embedded("tiny-neox").unwrap();
+        let mut tokenizer = files.json("tokenizer.json").unwrap();
+        let bpe = tokenizer["model"].as_object_mut().unwrap();
+        bpe["vocab"].as_object_mut().unwrap().retain(|_, id| id.as_u64().unwrap() < 300);
+        bpe["merges"] = serde_json::json!([]);
+        tokenizer["added_tokens"].as_array_mut().unwrap().retain(|t| t["id"].as_u64().unwrap() < 300);
+        let bytes = serde_json::to_vec(&tokenizer).unwrap();
+        let read = |name: &str| (name.to_owned(), files.read(name).unwrap().into_owned().into());
+        let own = Files::loose(
+            "cut",
+            [read("config.json"), read("model.safetensors"), ("tokenizer.json".to_owned(), bytes.into())],
+        );
+        let model = LabModel::load(&Engine::cpu(), "cut", &own, None).unwrap();
+        assert!(model.tokenizer.len() < model.model.vocab());
+        let got = pollster::block_on(prompt(&model, "th", 2000)).unwrap();
+        assert_eq!(got.next.len(), model.tokenizer.len());
+        assert!((got.next.iter().map(|t| t.probability).sum::<f64>() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn too_little_and_too_much_is_said() {
+        assert!(run("").unwrap_err().to_string().contains("at least one"));
+        let long = run(&"never ".repeat(1100)).unwrap_err().to_string();
+        assert!(long.contains("give at most 1024"), "{long}");
+    }
+}
