@@ -1,4 +1,5 @@
-// Causal depthwise convolution over time. One lane an output element.
+// Causal depthwise convolution over time, then an activation. One lane an output element. Followed by
+// activation.wgsl.
 
 struct Params {
     rows: u32,     // batch · steps
@@ -6,6 +7,7 @@ struct Params {
     channels: u32,
     taps: u32,
     has_bias: u32, // 0: `bias` is a stand-in
+    activation: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -35,5 +37,5 @@ fn main(
     for (var back = 0u; back < min(p.taps, t + 1u); back++) {
         sum += x[i - back * p.channels] * weight[e * p.taps + p.taps - 1u - back];
     }
-    y[i] = sum;
+    y[i] = activate(p.activation, sum);
 }

@@ -10,6 +10,8 @@ pub mod corpus;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod memory;
 pub mod model;
 pub mod rng;
 pub mod sae;

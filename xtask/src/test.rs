@@ -130,7 +130,7 @@ pub(crate) fn run(full: bool) -> Result<()> {
 /// answers everywhere.
 fn native(vulkan: &Path, full: bool) -> Result<()> {
     // One after the other: together they would share features, and build what both use a second time.
-    for package in ["mppc", "standin", "xtask"] {
+    for package in ["mppc", "hub", "standin", "xtask"] {
         let mut tests = cargo(["test", "-p", package]);
         if full {
             // What takes minutes on a software adapter.

@@ -2,6 +2,15 @@
 
 use thiserror::Error;
 
+/// A command that turns the pickles of a directory into safetensors, whatever their layout.
+pub(super) fn convert(place: &str) -> String {
+    format!(
+        "`python -c \"import glob, torch, safetensors.torch as s; s.save_file({{k: v.clone().contiguous() \
+         for f in glob.glob('{place}/pytorch_model*.bin') \
+         for k, v in torch.load(f, map_location='cpu', weights_only=True).items()}}, '{place}/model.safetensors')\"`"
+    )
+}
+
 /// A file is missing, damaged, or not what its name says.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
@@ -18,8 +27,8 @@ pub enum CheckpointError {
     },
     /// Only a pickle is there.
     #[error(
-        "{place} has only {name}, a pickle, which can run code when opened; convert it with \
-         `python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{place}').save_pretrained('{place}')\"`"
+        "{place} has only {name}, a pickle, which can run code when opened; convert it: {}",
+        convert(place)
     )]
     Pickle {
         /// Directory.

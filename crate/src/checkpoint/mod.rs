@@ -1,4 +1,5 @@
-//! Where bytes come from: directories or loose files, safetensors, sharded checkpoints.
+//! Where bytes come from: the Hugging Face hub and its cache, directories or loose files, safetensors, sharded
+//! checkpoints.
 //!
 //! Everything a file can get wrong is found here and named: a truncated file, a header that lies about its
 //! offsets, a missing or misshapen tensor, weights that are not finite.
@@ -8,11 +9,15 @@
 mod bytes;
 mod error;
 mod files;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod hub;
+mod known;
 mod safetensors;
 mod weights;
 
 pub use bytes::{Bytes, ReadAt};
 pub use error::CheckpointError;
 pub use files::Files;
+pub use known::{Known, known};
 pub use safetensors::{SafeFile, Stored};
 pub use weights::Weights;

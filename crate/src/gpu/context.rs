@@ -143,17 +143,26 @@ impl Gpu {
 
     /// A buffer of at least `bytes`, its content undefined: kernels write every element of their outputs.
     pub(crate) fn empty(&self, bytes: usize) -> Arc<Buffer> {
-        let bytes = bytes as u64;
-        if bytes > self.max_binding {
-            lock(&self.error).get_or_insert(GpuError::TooLarge { bytes, limit: self.max_binding });
-        }
         // Sizes are rounded so that batches of slightly different lengths share buffers.
-        let size = if bytes <= 1 << 20 {
+        self.sized(if bytes <= 1 << 20 {
             bytes.next_power_of_two().max(256)
         } else {
             bytes.next_multiple_of(1 << 20)
+        })
+    }
+
+    /// As [`Gpu::empty`], without room to spare: for weights, which stay as they are.
+    pub(super) fn exact(&self, bytes: usize) -> Arc<Buffer> {
+        self.sized(bytes.next_multiple_of(256))
+    }
+
+    fn sized(&self, bytes: usize) -> Arc<Buffer> {
+        let bytes = bytes as u64;
+        let largest = self.max_binding & !255;
+        if bytes > largest {
+            lock(&self.error).get_or_insert(GpuError::TooLarge { bytes, limit: self.max_binding });
         }
-        .min(self.max_binding & !255);
+        let size = bytes.clamp(256, largest);
         let mut pool = lock(&self.pool);
         let reused = pool.idle.get_mut(&size).and_then(Vec::pop);
         if reused.is_some() {

@@ -110,7 +110,9 @@ pub(super) async fn open(
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("mppc"),
         required_limits: limits,
-        memory_hints: wgpu::MemoryHints::Performance,
+        // Buffers are pooled here (`context.rs`); a second pool of large blocks below would only cost memory: 150 MB
+        // beside the weights of Pythia-160M.
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
     };
     adapter

@@ -8,7 +8,7 @@ use super::tensor::Data;
 use super::{Dtype, Engine, Tensor};
 
 /// Bytes written to a device before the copies in between are given back.
-const SETTLE_EVERY: usize = 32 << 20;
+const SETTLE_EVERY: usize = 8 << 20;
 
 /// A tensor that is being filled from front to back, so that its source never lies in memory as a whole.
 pub(crate) struct Filling {
@@ -46,7 +46,7 @@ impl Filling {
             (Backend::Gpu(gpu), _) => {
                 // A buffer of the pool may still be read by recorded work, which the writes would overtake.
                 gpu.submit();
-                let buffer = gpu.empty((len * dtype.size()).next_multiple_of(4));
+                let buffer = gpu.exact(len * dtype.size());
                 Destination::Gpu { buffer, rest: Vec::new(), unsettled: 0 }
             }
         };

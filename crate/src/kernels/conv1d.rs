@@ -2,10 +2,17 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::activation::Activation;
 use super::par;
 use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
 
-static SHADER: Shader = Shader { name: "conv1d", wgsl: include_str!("../../../shaders/conv1d.wgsl") };
+static SHADER: Shader = Shader {
+    name: "conv1d",
+    wgsl: concat!(
+        include_str!("../../../shaders/conv1d.wgsl"),
+        include_str!("../../../shaders/activation.wgsl")
+    ),
+};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -15,15 +22,16 @@ struct Params {
     channels: u32,
     taps: u32,
     has_bias: u32,
-    _pad: [u32; 3],
+    activation: u32,
+    _pad: [u32; 2],
 }
 
-/// Convolves each channel of `x` [B, T, E] with its own row of `weight` [E, K] and adds `bias` [E]. Tap K − 1
-/// meets the current token; before the first token there are zeros.
+/// Convolves each channel of `x` [B, T, E] with its own row of `weight` [E, K] adds `bias` [E] and applies
+/// `activation`. Tap K − 1 meets the current token; before the first token there are zeros.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Activation) -> Tensor {
     let &[batch, steps, channels] = x.shape() else { panic!("conv1d takes [B, T, E], not {x:?}") };
     let &[rows, taps] = weight.shape() else { panic!("conv1d weight is [E, K], not {weight:?}") };
     assert_eq!(rows, channels, "conv1d weight");
@@ -32,7 +40,8 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
     }
     match x.engine().backend() {
         Backend::Cpu => {
-            let y = twin(x.f32s(), weight.f32s(), bias.map(Tensor::f32s), x.shape());
+            let mut y = twin(x.f32s(), weight.f32s(), bias.map(Tensor::f32s), x.shape());
+            par::rows(&mut y, channels, |_, y| activation.apply(y));
             Tensor::from_f32(x.engine(), x.shape(), y)
         }
         Backend::Gpu(gpu) => {
@@ -47,7 +56,8 @@ pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
                         channels: channels as u32,
                         taps: taps as u32,
                         has_bias: bias.is_some().into(),
-                        _pad: [0; 3],
+                        activation: activation.code(),
+                        _pad: [0; 2],
                     }),
                     inputs: &[x, weight, bias.unwrap_or(weight)],
                     outputs: &[&y],
@@ -88,6 +98,7 @@ fn twin(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &[usize]) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::activation::float64;
     use crate::kernels::testing::{self, close, each_engine};
 
     #[test]
@@ -126,10 +137,15 @@ mod tests {
                     let t = |shape: &[usize], v: &[f32]| Tensor::from_f32(engine, shape, v.to_vec());
                     let bias = with_bias.then(|| t(&[channels], &bias));
                     let x = t(&[batch, steps, channels], &x);
-                    let y = conv1d(&x, &t(&[channels, taps], &weight), bias.as_ref());
+                    let weight = t(&[channels, taps], &weight);
+                    let y = conv1d(&x, &weight, bias.as_ref(), Activation::None);
                     assert_eq!(y.shape(), x.shape());
                     // Five roundings of values up to 20, relative to the largest value.
                     close(engine, &y, &want, 1e-6);
+                    let y = conv1d(&x, &weight, bias.as_ref(), Activation::Silu);
+                    let want: Vec<f64> = want.iter().map(|&v| float64::silu(v)).collect();
+                    // And those of a SiLU.
+                    close(engine, &y, &want, 2e-6);
                 });
             }
         }

@@ -2,8 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::activation::{gelu, relu, silu, softplus};
-use super::par;
+use super::activation::{Activation, silu};
+use super::{par, vectors};
 use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
 
 static MAP: Shader = Shader {
@@ -52,13 +52,13 @@ impl Unary {
         }
     }
 
-    fn apply(self, x: f32) -> f32 {
+    fn apply(self, y: &mut [f32]) {
         match self {
-            Self::Silu => silu(x),
-            Self::Gelu => gelu(x),
-            Self::Relu => relu(x),
-            Self::Softplus => softplus(x),
-            Self::NegExp => -x.exp(),
+            Self::Silu => Activation::Silu.apply(y),
+            Self::Gelu => Activation::Gelu.apply(y),
+            Self::Relu => Activation::Relu.apply(y),
+            Self::Softplus => Activation::Softplus.apply(y),
+            Self::NegExp => y.iter_mut().for_each(|y| *y = -y.exp()),
         }
     }
 }
@@ -87,12 +87,13 @@ impl Binary {
         }
     }
 
-    fn apply(self, a: f32, b: f32) -> f32 {
+    /// a ← a ∘ b.
+    fn apply(self, a: &mut [f32], b: &[f32]) {
         match self {
-            Self::Add => a + b,
-            Self::Sub => a - b,
-            Self::Mul => a * b,
-            Self::MulSilu => a * silu(b),
+            Self::Add => vectors::zip(a, b, |a, b| a + b),
+            Self::Sub => vectors::zip(a, b, |a, b| a - b),
+            Self::Mul => vectors::zip(a, b, |a, b| a * b),
+            Self::MulSilu => vectors::zip(a, b, |a, b| a * silu(b)),
         }
     }
 }
@@ -119,7 +120,7 @@ pub fn map(x: &Tensor, function: Unary) -> Tensor {
     match x.engine().backend() {
         Backend::Cpu => {
             let mut y = x.f32s().to_vec();
-            par::rows(&mut y, CHUNK, |_, y| y.iter_mut().for_each(|y| *y = function.apply(*y)));
+            par::rows(&mut y, CHUNK, |_, y| function.apply(y));
             Tensor::from_f32(x.engine(), x.shape(), y)
         }
         Backend::Gpu(gpu) => {
@@ -154,13 +155,15 @@ pub fn zip(a: &Tensor, b: &Tensor, function: Binary) -> Tensor {
         Backend::Cpu => {
             let b = b.f32s();
             let mut y = a.f32s().to_vec();
-            // Whole copies of b, so that the inner loop has no remainder to take.
-            let period = b.len().max(1);
-            par::rows(&mut y, period.max(CHUNK / period * period), |_, y| {
-                for y in y.chunks_mut(period) {
-                    y.iter_mut().zip(b).for_each(|(y, &b)| *y = function.apply(*y, b));
-                }
-            });
+            if b.len() == y.len() {
+                par::rows(&mut y, CHUNK, |i, y| function.apply(y, &b[i * CHUNK..][..y.len()]));
+            } else {
+                // Whole copies of b, so that the inner loop has no remainder to take.
+                let period = b.len().max(1);
+                par::rows(&mut y, period.max(CHUNK / period * period), |_, y| {
+                    y.chunks_mut(period).for_each(|y| function.apply(y, b));
+                });
+            }
             Tensor::from_f32(a.engine(), a.shape(), y)
         }
         Backend::Gpu(gpu) => {

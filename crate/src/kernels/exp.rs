@@ -3,6 +3,15 @@
 
 use pulp::{Simd, WithSimd};
 
+const LEAST: f32 = -87.0;
+const MOST: f32 = 88.0;
+/// 1.5 · 2²³: adding it rounds to an integer, which then sits in the low bits. 127 is the exponent bias.
+const ROUND: f32 = 12_582_912.0 + 127.0;
+/// ln 2 in two parts; the first has few enough bits for n times it to be exact.
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+/// Coefficients of r⁶ to r⁰.
+const SERIES: [f32; 7] = [0.001_392_618_4, 0.008_363_179, 0.041_666_556, 0.166_665_76, 0.5, 1.0, 1.0];
+
 /// e^x for every lane, to 2e-7 relative. Below −87 the result is 0 (single precision has no normal numbers
 /// left there), above 88 it stays at e^88. NaN stays NaN.
 ///
@@ -10,14 +19,6 @@ use pulp::{Simd, WithSimd};
 /// 1.1e-8) and 2ⁿ is written into the exponent bits.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    const LEAST: f32 = -87.0;
-    const MOST: f32 = 88.0;
-    /// 1.5 · 2²³: adding it rounds to an integer, which then sits in the low bits. 127 is the exponent bias.
-    const ROUND: f32 = 12_582_912.0 + 127.0;
-    /// ln 2 in two parts; the first has few enough bits for n times it to be exact.
-    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    /// Coefficients of r⁶ to r⁰.
-    const SERIES: [f32; 7] = [0.001_392_618_4, 0.008_363_179, 0.041_666_556, 0.166_665_76, 0.5, 1.0, 1.0];
     let splat = |v| simd.splat_f32s(v);
 
     // In this order the hardware's minimum and maximum hand a NaN on.
@@ -33,6 +34,23 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let power = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(23));
     let value = simd.mul_f32s(value, simd.transmute_f32s_u32s(power));
     simd.select_f32s(simd.less_than_f32s(x, splat(LEAST)), splat(0.0), value)
+}
+
+/// As [`exp`], for one value: without a branch or a call, so that a loop over it becomes vectors.
+#[inline(always)]
+pub(super) fn exp_one(x: f32) -> f32 {
+    // Written so that a NaN fails every comparison and passes.
+    let clamped = if x < LEAST { LEAST } else { x };
+    let clamped = if clamped > MOST { MOST } else { clamped };
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
+    let r = clamped - n * LN_2[0] - n * LN_2[1];
+    let mut value = SERIES[0];
+    for coefficient in &SERIES[1..] {
+        value = value * r + coefficient;
+    }
+    let power = f32::from_bits(rounded.to_bits() << 23);
+    if x < LEAST { 0.0 } else { value * power }
 }
 
 /// Replaces every value v by e^(v − `shift`); see [`exp`].
@@ -68,6 +86,8 @@ mod tests {
             let want = f64::from(*x).min(88.0).exp();
             // Rounding of the last steps (2⁻²⁴ each for the sum and the product) and of r.
             assert!((f64::from(*y) - want).abs() <= 2e-7 * want, "e^{x} is {want}, not {y}");
+            let one = exp_one(*x);
+            assert!((f64::from(one) - want).abs() <= 2e-7 * want, "e^{x} is {want}, not {one}");
         }
     }
 
@@ -77,6 +97,9 @@ mod tests {
         exp_slice(&mut y, 0.0);
         assert_eq!(y[..5], [0.0, 0.0, 0.0, 1.0, 1.0]);
         assert!(y[5].is_nan());
+        let one = [f32::NEG_INFINITY, -1e30, -88.0, -0.0, 0.0].map(exp_one);
+        assert_eq!(one, y[..5]);
+        assert!(exp_one(f32::NAN).is_nan());
         let mut y = [3.0; 5];
         exp_slice(&mut y, 3.0);
         assert_eq!(y, [1.0; 5]);

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::par;
+use super::{par, vectors};
 use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
 
 static SHADER: Shader = Shader { name: "layer_norm", wgsl: include_str!("../../../shaders/layer_norm.wgsl") };
@@ -57,8 +57,8 @@ fn twin(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
     let mut y = vec![0.0; x.len()];
     par::rows(&mut y, cols, |r, y| {
         let x = &x[r * cols..][..cols];
-        let mean = x.iter().sum::<f32>() / cols as f32;
-        let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / cols as f32;
+        let mean = vectors::sum(x, |v| v) / cols as f32;
+        let variance = vectors::sum(x, |v| (v - mean) * (v - mean)) / cols as f32;
         let scale = 1.0 / (variance + eps).sqrt();
         for c in 0..cols {
             y[c] = (x[c] - mean) * scale * weight[c] + bias[c];

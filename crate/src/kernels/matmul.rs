@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::activation::Activation;
-use super::{par, weight};
+use super::{par, vectors, weight};
 use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
 
 static REGISTERS: Shader = Shader {
@@ -171,12 +171,19 @@ pub fn matmul_parts(a: &Tensor, parts: &[Tensor], product: &Product<'_>) -> Tens
     let pieces = parts.iter().zip(&all).zip(starts);
     match a.engine().backend() {
         Backend::Cpu => {
-            let mut y = vec![0.0; first.m * cols];
+            let mut y = Vec::with_capacity(first.m * cols);
+            if first.k == 0 {
+                y.resize(first.m * cols, 0.0);
+            }
+            let room = Columns { y: y.as_mut_ptr(), rows: first.m, cols };
             for ((b, dims), start) in pieces {
                 if dims.m * dims.n * dims.k > 0 {
-                    twin(a.f32s(), b, dims, &mut Columns { y: &mut y, cols, start });
+                    twin(a.f32s(), b, dims, &room, start);
                 }
             }
+            // SAFETY: there is room for m rows of `cols`; without a sum (K = 0) they were set to 0 above, and
+            // otherwise the pieces have written every column of every row.
+            unsafe { y.set_len(first.m * cols) };
             finish(&mut y, cols, product);
             Tensor::from_f32(a.engine(), &shape, y)
         }
@@ -230,38 +237,33 @@ fn record(gpu: &Gpu, plan: Plan, piece: &Piece<'_>, [a, b, y]: [&Tensor; 3]) {
     });
 }
 
-/// Where the twin writes: the columns from `start` on of rows of `cols`.
-struct Columns<'a> {
-    y: &'a mut [f32],
+/// Where the twin writes: a matrix that is not initialised yet, since clearing it first would cost as much as a
+/// tenth of a product.
+struct Columns {
+    y: *mut f32,
+    rows: usize,
     cols: usize,
-    start: usize,
 }
 
-fn twin(a: &[f32], b: &Tensor, dims: &Dims, to: &mut Columns<'_>) {
+// SAFETY: threads that share it write columns of their own, and nobody reads before all are done.
+unsafe impl Sync for Columns {}
+
+/// The product into the columns from `start` on.
+fn twin(a: &[f32], b: &Tensor, dims: &Dims, to: &Columns, start: usize) {
     if b.dtype() == Dtype::F32 {
         #[cfg(not(target_arch = "wasm32"))]
         let parallelism = gemm::Parallelism::Rayon(0);
         #[cfg(target_arch = "wasm32")]
         let parallelism = gemm::Parallelism::None;
-        return product(a, b.f32s(), dims, to, parallelism);
+        return product(a, b.f32s(), dims, (to, start), parallelism);
     }
     // A panel of b's rows at a time is widened, just before it is used and while it is near.
-    let panels = dims.n.div_ceil(PANEL);
-    let parts = par::map(panels, |panel| {
+    par::map(dims.n.div_ceil(PANEL), |panel| {
         let first = panel * PANEL;
         let dims = Dims { n: PANEL.min(dims.n - first), ..*dims };
         let mut wide = vec![0.0; dims.n * dims.k];
         weight::widen(b.dtype(), &b.halves()[first * dims.k..][..wide.len()], &mut wide);
-        let mut y = vec![0.0; dims.m * dims.n];
-        let mut all = Columns { y: &mut y, cols: dims.n, start: 0 };
-        product(a, &wide, &dims, &mut all, gemm::Parallelism::None);
-        y
-    });
-    let Columns { y, cols, start } = to;
-    par::rows(y, *cols, |row, y| {
-        for (part, y) in parts.iter().zip(y[*start..][..dims.n].chunks_mut(PANEL)) {
-            y.copy_from_slice(&part[row * y.len()..][..y.len()]);
-        }
+        product(a, &wide, &dims, (to, start + first), gemm::Parallelism::None);
     });
 }
 
@@ -269,18 +271,26 @@ fn twin(a: &[f32], b: &Tensor, dims: &Dims, to: &mut Columns<'_>) {
 /// enough for a product to run at full speed.
 const PANEL: usize = 128;
 
-fn product(a: &[f32], b: &[f32], dims: &Dims, to: &mut Columns<'_>, parallelism: gemm::Parallelism) {
+/// Every element of `dims.n` columns from `start` on.
+fn product(
+    a: &[f32],
+    b: &[f32],
+    dims: &Dims,
+    (to, start): (&Columns, usize),
+    parallelism: gemm::Parallelism,
+) {
     let &Dims { m, n, k, .. } = dims;
-    assert!(to.start + n <= to.cols && m * to.cols <= to.y.len(), "the result has room");
+    assert!(m == to.rows && start + n <= to.cols, "the result has room");
     // SAFETY: `Dims::new` made the strides from the shapes of the tensors, whose slices are as long as their
-    // shapes say, so every element that m, n, k and the strides reach lies inside; so do m rows of n columns
-    // from `start` on, by the assertion, and y is borrowed by nobody else.
+    // shapes say, so every element that m, n, k and the strides reach lies inside; m rows of n columns from
+    // `start` on lie in the result, by the assertion, and are this call's alone. With `read_dst` false they
+    // are written without being read.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            to.y.as_mut_ptr().add(to.start),
+            to.y.add(start),
             1,
             to.cols as isize,
             false,
@@ -310,13 +320,11 @@ fn finish(y: &mut [f32], n: usize, product: &Product<'_>) {
     let residual = residual.map(Tensor::f32s);
     par::rows(y, n, |r, y| {
         if let Some(bias) = bias {
-            y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+            vectors::zip(y, bias, |y, b| y + b);
         }
-        if activation != Activation::None {
-            y.iter_mut().for_each(|y| *y = activation.apply(*y));
-        }
+        activation.apply(y);
         if let Some(residual) = residual {
-            y.iter_mut().zip(&residual[r * n..]).for_each(|(y, x)| *y += x);
+            vectors::zip(y, &residual[r * n..][..n], |y, x| y + x);
         }
     });
 }

@@ -42,9 +42,11 @@ mod selective_scan;
 mod softmax;
 mod sparse_correlation;
 mod sparsify;
+mod ssm_gate;
 #[cfg(test)]
 pub(crate) mod testing;
 mod topk;
+mod vectors;
 mod weight;
 
 pub use activation::Activation;
@@ -82,4 +84,5 @@ pub use selective_scan::{Scan, ScanInput, selective_scan};
 pub use softmax::softmax;
 pub(crate) use sparse_correlation::{Lined, sparse_correlation};
 pub use sparsify::{SparseRows, sparsify};
+pub use ssm_gate::ssm_gate;
 pub use topk::topk;

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::par;
+use super::{par, vectors};
 use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
 
 static SHADER: Shader = Shader { name: "rms_norm", wgsl: include_str!("../../../shaders/rms_norm.wgsl") };
@@ -56,7 +56,7 @@ fn twin(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     let mut y = vec![0.0; x.len()];
     par::rows(&mut y, cols, |r, y| {
         let x = &x[r * cols..][..cols];
-        let squares = x.iter().map(|v| v * v).sum::<f32>() / cols as f32;
+        let squares = vectors::sum(x, |v| v * v) / cols as f32;
         let scale = 1.0 / (squares + eps).sqrt();
         for c in 0..cols {
             y[c] = x[c] * scale * weight[c];

@@ -113,8 +113,9 @@ fn on_gpu(gpu: &Gpu, d: Dims, input: &ScanInput<'_>) -> Scan {
     Scan { y, h }
 }
 
-/// Channels of one task: a few vectors wide, and few enough that a task's states stay in the first cache.
-pub(super) const BLOCK: usize = 32;
+/// Channels of one task: whole cache lines of several steps are on their way at once, and few enough that a task's
+/// states stay in the first cache (64 × 16 of them, and as many of A, are 8 kB).
+pub(super) const BLOCK: usize = 64;
 
 fn twin(d: Dims, input: &ScanInput<'_>) -> (Vec<f32>, Vec<f32>) {
     let blocks = d.channels.div_ceil(BLOCK);
@@ -197,8 +198,8 @@ impl WithSimd for Block<'_> {
             let y = &mut y[t * width..][..width];
             for (v, y) in y.chunks_mut(lanes).enumerate() {
                 let here = v * lanes..v * lanes + y.len();
-                let delta = simd.partial_load_f32s(&delta[here.clone()]);
-                let dx = simd.mul_f32s(delta, simd.partial_load_f32s(&x[here]));
+                let delta = load(simd, &delta[here.clone()]);
+                let dx = simd.mul_f32s(delta, load(simd, &x[here]));
                 let a = &a[v * states..][..states];
                 let h = &mut h[v * states..][..states];
                 let mut sum = simd.splat_f32s(0.0);
@@ -207,7 +208,7 @@ impl WithSimd for Block<'_> {
                     *h = simd.mul_add_e_f32s(decay, *h, simd.mul_f32s(dx, simd.splat_f32s(*b)));
                     sum = simd.mul_add_e_f32s(*h, simd.splat_f32s(*c), sum);
                 }
-                simd.partial_store_f32s(y, sum);
+                store(simd, y, sum);
             }
         }
 
@@ -218,6 +219,25 @@ impl WithSimd for Block<'_> {
             }
         }
         Part { y, h: state }
+    }
+}
+
+/// A vector of values, the last one filled up with zeros. Whole vectors are taken as such: a masked load is a
+/// call.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        (&[whole], []) => whole,
+        _ => simd.partial_load_f32s(values),
+    }
+}
+
+/// As many lanes of a vector as there is room for.
+#[inline(always)]
+fn store<S: Simd>(simd: S, room: &mut [f32], vector: S::f32s) {
+    match S::as_mut_simd_f32s(room) {
+        ([whole], []) => *whole = vector,
+        _ => simd.partial_store_f32s(room, vector),
     }
 }
 

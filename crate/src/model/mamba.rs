@@ -23,7 +23,7 @@ use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
     Activation, Binary, LinearScanInput, Scan, ScanInput, Unary, columns, conv1d, discretize, embed,
-    linear_scan, map, paste, rms_norm, selective_scan, zip,
+    linear_scan, map, paste, rms_norm, selective_scan, ssm_gate, zip,
 };
 
 /// Sizes and switches of a Mamba checkpoint, in either published layout.
@@ -195,14 +195,21 @@ impl Mamba {
         let u = run.at(&hook("hook_normalized_input"), u);
         let x = run.at(&hook("hook_in_proj"), block.in_proj.apply(&u)); // [B, T, E]
         let gate = run.at(&hook("hook_skip"), block.gate_proj.apply(&u)); // [B, T, E]
-        let x = conv1d(&x, &block.conv, block.conv_bias.as_ref()); // [B, T, E]
-        let x = run.at(&hook("hook_conv"), x);
-        let x = run.at(&hook("hook_ssm_input"), map(&x, Unary::Silu)); // [B, T, E]
+        let conv = |activation| conv1d(&x, &block.conv, block.conv_bias.as_ref(), activation);
+        let x = match run.wants(&hook("hook_conv")) {
+            true => map(&run.at(&hook("hook_conv"), conv(Activation::None)), Unary::Silu), // [B, T, E]
+            false => conv(Activation::Silu),                                               // [B, T, E]
+        };
+        let x = run.at(&hook("hook_ssm_input"), x);
         let y = self.ssm(l, &x, run); // [B, T, E]
         let y = run.at(&hook("hook_y"), y);
-        let y = zip(&y, &zip(&x, &block.skip_weight, Binary::Mul), Binary::Add); // [B, T, E]
-        let y = run.at(&hook("hook_ssm_output"), y);
-        let y = run.at(&hook("hook_after_skip"), zip(&y, &gate, Binary::MulSilu)); // [B, T, E]
+        let y = if run.wants(&hook("hook_ssm_output")) {
+            let y = zip(&y, &zip(&x, &block.skip_weight, Binary::Mul), Binary::Add); // [B, T, E]
+            zip(&run.at(&hook("hook_ssm_output"), y), &gate, Binary::MulSilu) // [B, T, E]
+        } else {
+            ssm_gate(&y, &block.skip_weight, &x, &gate) // [B, T, E]
+        };
+        let y = run.at(&hook("hook_after_skip"), y);
         let x = run.added(&hook("hook_out_proj"), &y, &block.out_proj, &resid); // [B, T, D]
         run.at(&hook("hook_resid_post"), x)
     }

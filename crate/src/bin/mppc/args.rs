@@ -8,7 +8,9 @@ use mppc::gpu::EngineChoice;
 /// Do a Transformer and a Mamba learn the same features? Trains SAEs, correlates all their features (MPPC) and
 /// reports, on the GPU or the processor.
 ///
-/// MODEL is a directory in Hugging Face format, or one of the built-in pair: tiny-neox, tiny-mamba.
+/// MODEL is a directory in Hugging Face format, one of the built-in pair (tiny-neox, tiny-mamba), a name that
+/// `mppc models` lists, or owner/name[@revision] of a repository on the Hugging Face hub, which is downloaded unless
+/// it is in the cache. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured.
 /// A corpus is `builtin`, a .txt or a .jsonl file.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -29,6 +31,10 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// List adapters with their limits, and say which engine would be used and why.
     Devices,
+    /// List the models and SAEs that are known, what is in the cache, and how large it is.
+    Models,
+    /// Download a model or SAEs from the hub into the Hugging Face cache, in the state they have there now.
+    Fetch(FetchArgs),
     /// Run a model on text or tokens and save what its hooks see.
     Run(RunArgs),
     /// Train SAEs, encode activations.
@@ -43,9 +49,18 @@ pub(crate) enum Command {
 }
 
 #[derive(Group)]
+pub(crate) struct FetchArgs {
+    /// A name that `mppc models` lists, or owner/name[@revision].
+    pub(crate) model: String,
+    /// Fetch the files that match instead of a model's; `*` stands for anything. For SAEs, say 'layers.3/*'.
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub(crate) include: Vec<String>,
+}
+
+#[derive(Group)]
 #[command(group = ArgGroup::new("input").required(true).args(["text", "text_file", "tokens"]))]
 pub(crate) struct RunArgs {
-    /// Directory in Hugging Face format, tiny-neox or tiny-mamba.
+    /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
     /// Run on this text.
     #[arg(long)]
@@ -80,7 +95,7 @@ pub(crate) enum SaeCommand {
 #[derive(Group)]
 #[command(group = ArgGroup::new("kind").required(true).args(["topk", "l1"]))]
 pub(crate) struct TrainArgs {
-    /// Directory in Hugging Face format, tiny-neox or tiny-mamba.
+    /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
     /// Hook to read; with `*` (say, blocks.*.hook_resid_post) one SAE for each match.
     #[arg(long)]
@@ -136,7 +151,7 @@ pub(crate) struct EncodeArgs {
 
 #[derive(Group)]
 pub(crate) struct HealthArgs {
-    /// Directory in Hugging Face format, tiny-neox or tiny-mamba.
+    /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
     /// SAEs: a directory with one folder each. The built-in pair brings its own.
     #[arg(long, value_name = "DIR")]

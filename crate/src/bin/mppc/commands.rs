@@ -7,7 +7,7 @@ use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
 use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
-use mppc::lab::{self, LabModel, Settings, TrainPlan, embedded};
+use mppc::lab::{self, LabModel, Settings, TrainPlan};
 use mppc::sae::{Codes, Sae, SaeKind, Storage};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::args::{
     Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, HealthArgs, ReproduceArgs, SaeCommand, TrainArgs,
 };
+use crate::models;
 use crate::output::{Output, number};
 use crate::progress::Bars;
 use crate::tensors::{self, Named};
@@ -33,8 +34,10 @@ pub(crate) struct Session {
 pub(crate) async fn run(args: Args) -> Outcome {
     let out = Output { json: args.json };
     match &args.command {
-        // Neither needs an engine.
+        // These need no engine before they begin.
         Command::Corpus(a) => return corpus(a),
+        Command::Models => return models::list(out),
+        Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
         _ => {}
     }
@@ -47,7 +50,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
         Command::Correlate(a) => session.correlate(&a).await,
         Command::Reproduce(a) => session.reproduce(&a).await,
-        Command::Corpus(_) | Command::Devices => unreachable!("answered above"),
+        Command::Corpus(_) | Command::Devices | Command::Models | Command::Fetch(_) => {
+            unreachable!("answered above")
+        }
     }
 }
 
@@ -94,17 +99,6 @@ fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-/// Files of a model: one of the built-in pair, or a directory.
-pub(crate) fn model_files(name: &str) -> Outcome<Files> {
-    if let Some(files) = embedded(name) {
-        return Ok(files);
-    }
-    if Path::new(name).is_dir() {
-        return Ok(Files::dir(name));
-    }
-    Err(format!("{name} is no directory and none of the built-in models (tiny-neox, tiny-mamba)"))
-}
-
 pub(crate) fn text<E: std::fmt::Display>(e: E) -> String {
     e.to_string()
 }
@@ -125,7 +119,7 @@ pub(crate) fn writable(path: &Path) -> Outcome {
 impl Session {
     async fn train(&self, args: &TrainArgs) -> Outcome {
         writable(&args.save)?;
-        let files = model_files(&args.model)?;
+        let files = models::files(&args.model, self.out.json)?;
         let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
         let kind = match (args.topk, args.l1) {
@@ -210,7 +204,7 @@ impl Session {
     }
 
     async fn health(&self, args: &HealthArgs) -> Outcome {
-        let files = model_files(&args.model)?;
+        let files = models::files(&args.model, self.out.json)?;
         let saes = args.saes.as_ref().map(Files::dir);
         let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
@@ -275,7 +269,7 @@ impl Session {
     async fn reproduce(&self, args: &ReproduceArgs) -> Outcome {
         writable(&args.save)?;
         let load = |name: &String, saes: &Option<std::path::PathBuf>| {
-            let files = model_files(name)?;
+            let files = models::files(name, self.out.json)?;
             LabModel::load(&self.engine, name, &files, saes.as_ref().map(Files::dir).as_ref()).map_err(text)
         };
         let (a, b) = (load(&args.a, &args.a_saes)?, load(&args.b, &args.b_saes)?);

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod models;
 mod output;
 mod progress;
 mod run;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     unsafe {
         std::env::set_var("NODEVICE_SELECT", "1");
     }
+    mppc::memory::keep_freed();
     let args = args::Args::parse(); // a usage error exits with 2
     match pollster::block_on(commands::run(args)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,8 @@ use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, Tokenizer, likel
 use serde_json::{Value, json};
 
 use crate::args::RunArgs;
-use crate::commands::{Outcome, Session, model_files, text, writable};
+use crate::commands::{Outcome, Session, text, writable};
+use crate::models;
 use crate::tensors::{self, Named};
 
 impl Session {
@@ -16,7 +17,7 @@ impl Session {
         if let Some(save) = &args.save {
             writable(save)?;
         }
-        let files = model_files(&args.model)?;
+        let files = models::files(&args.model, self.out.json)?;
         let prompts = prompts(args, &files)?;
         // Only a tokenizer knows which rows of the vocabulary are padding.
         let tokenizer = args.top.map(|_| Tokenizer::read(&files)).transpose().map_err(text)?;

@@ -1,0 +1,192 @@
+//! Models by name: the built-in pair, directories, and repositories of the hub.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use mppc::checkpoint::hub::{CachedRepo, Event, Hub, HubError, RepoName, Settings, Want, human};
+use mppc::checkpoint::{Files, Known, known};
+use mppc::lab::embedded;
+use mppc::sae::{CONFIG_FILE, WEIGHTS_FILE};
+use serde_json::json;
+
+use crate::args::FetchArgs;
+use crate::commands::Outcome;
+use crate::output::Output;
+
+/// Files of a model: one of the built-in pair, a directory, a known model, or a repository, which is downloaded
+/// unless it is in the cache.
+pub(crate) fn files(name: &str, quiet: bool) -> Outcome<Files> {
+    if let Some(files) = embedded(name) {
+        return Ok(files);
+    }
+    if Path::new(name).is_dir() {
+        return Ok(Files::dir(name));
+    }
+    let unknown = |_| {
+        format!(
+            "{name} is no directory, no built-in model (tiny-neox, tiny-mamba), no model that `mppc models` lists and no \
+             owner/name of the hub; check the name"
+        )
+    };
+    let (repo, _) = address(name).map_err(unknown)?;
+    let hub = Hub::new(Settings::from_env());
+    let watcher = Watcher::new(repo.to_string(), quiet);
+    let fetched = hub.get(&repo, &Want::Model, &mut |e| watcher.see(&e)).map_err(|e| explained(&repo, &e))?;
+    watcher.finish();
+    Ok(Files::dir(fetched.path))
+}
+
+/// The repository that a name stands for, and what the list of known models says of it.
+fn address(name: &str) -> Result<(RepoName, Option<&'static Known>), HubError> {
+    match known().iter().find(|k| k.alias == name) {
+        Some(found) => Ok((RepoName::parse(&found.address())?, Some(found))),
+        None => {
+            let repo = RepoName::parse(name)?;
+            let found = known().iter().find(|k| k.address() == repo.to_string());
+            Ok((repo, found))
+        }
+    }
+}
+
+/// An error, and what to use instead if that is known.
+fn explained(repo: &RepoName, error: &HubError) -> String {
+    let instead = known().iter().find(|k| k.repo == repo.repo).and_then(|k| k.instead.as_ref());
+    match (error, instead) {
+        (HubError::Pickle { .. } | HubError::NoWeights { .. }, Some(instead)) => {
+            format!("{error}; {instead}")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// `mppc fetch`.
+pub(crate) fn fetch(args: &FetchArgs, out: Output) -> Outcome {
+    let (repo, entry) = address(&args.model).map_err(|e| e.to_string())?;
+    let include = match (&args.include[..], entry) {
+        ([], Some(entry)) => entry.include.clone(),
+        (given, _) => given.to_vec(),
+    };
+    let want = if include.is_empty() { Want::Model } else { Want::Files(include) };
+    let hub = Hub::new(Settings::from_env());
+    let watcher = Watcher::new(repo.to_string(), out.json);
+    let fetched = hub.fetch(&repo, &want, &mut |e| watcher.see(&e)).map_err(|e| explained(&repo, &e))?;
+    watcher.finish();
+    let did = match fetched.downloaded {
+        0 => "already there".to_owned(),
+        n => format!("{} downloaded", human(n)),
+    };
+    out.say(
+        &format!("{repo}: {did}, commit {}\n{}", fetched.commit, fetched.path.display()),
+        &json!({
+            "repo": repo.repo, "revision": repo.revision, "commit": fetched.commit,
+            "path": fetched.path, "downloaded": fetched.downloaded,
+        }),
+    )
+}
+
+/// `mppc models`.
+pub(crate) fn list(out: Output) -> Outcome {
+    let hub = Hub::new(Settings::from_env());
+    let cached = hub.cached().map_err(|e| e.to_string())?;
+    let mut text = format!("{:24} {:9} {:>9} {:>9}  {}", "name", "kind", "size", "cached", "what");
+    let mut rows = Vec::new();
+    let describe = |c: &CachedRepo| {
+        json!({
+            "revision": c.name.revision, "path": c.path, "bytes": c.bytes,
+            "complete": c.complete || kind(c) == Some("sae"),
+        })
+    };
+    for entry in known() {
+        let here: Vec<&CachedRepo> = cached.iter().filter(|c| c.name.repo == entry.repo).collect();
+        let size = entry.bytes.map_or_else(|| "–".to_owned(), human);
+        let there =
+            if here.is_empty() { "–".to_owned() } else { human(here.iter().map(|c| c.bytes).sum()) };
+        text += &format!("\n{:24} {:9} {size:>9} {there:>9}  {}", entry.alias, entry.kind, entry.about);
+        let mut row = json!(entry);
+        row["cached"] = here.iter().map(|c| describe(c)).collect();
+        rows.push(row);
+    }
+    let listed = |c: &CachedRepo| known().iter().any(|k| k.repo == c.name.repo);
+    for one in cached.iter().filter(|c| !listed(c)) {
+        let Some(kind) = kind(one) else { continue };
+        let what = if one.complete || kind == "sae" { "in the cache" } else { "in the cache, incomplete" };
+        text += &format!("\n{:24} {kind:9} {:>9} {:>9}  {what}", one.name.to_string(), "–", human(one.bytes));
+        rows.push(json!({ "alias": null, "repo": one.name.repo, "kind": kind, "cached": [describe(one)] }));
+    }
+    for one in cached.iter().filter(|c| kind(c).is_some()) {
+        text += &format!("\n{}: {}", one.name, one.path.display());
+    }
+    let place = &hub.settings().cache;
+    text += &format!("\ncache: {}", place.display());
+    out.say(&text, &json!({ "cache": place, "models": rows }))
+}
+
+/// What a repository in the cache is, if the lab can do anything with it.
+fn kind(cached: &CachedRepo) -> Option<&'static str> {
+    let files = Files::dir(&cached.path);
+    if let Ok(config) = files.json("config.json") {
+        match config.get("model_type").and_then(|v| v.as_str()) {
+            Some("gpt_neox") => return Some("gpt_neox"),
+            Some("mamba") => return Some("mamba"),
+            None if config.contains_key("d_model") && config.contains_key("n_layer") => return Some("mamba"),
+            _ => {}
+        }
+    }
+    let is_sae = |path: &String| {
+        let folder = path.strip_suffix(CONFIG_FILE);
+        folder.is_some_and(|folder| cached.files.contains(&format!("{folder}{WEIGHTS_FILE}")))
+    };
+    cached.files.iter().any(is_sae).then_some("sae")
+}
+
+/// Tells on standard error how a download goes.
+struct Watcher {
+    repo: String,
+    quiet: bool,
+    bar: RefCell<Option<(String, ProgressBar)>>,
+}
+
+impl Watcher {
+    fn new(repo: String, quiet: bool) -> Self {
+        Self { repo, quiet, bar: RefCell::new(None) }
+    }
+
+    fn see(&self, event: &Event<'_>) {
+        match event {
+            Event::Note(text) => {
+                self.finish();
+                eprintln!("{}: {text}", self.repo);
+            }
+            _ if self.quiet => {}
+            Event::Start { files, bytes, to } => {
+                self.finish();
+                let word = if *files == 1 { "file" } else { "files" };
+                eprintln!("downloading {}: {files} {word}, {} to {}", self.repo, human(*bytes), to.display());
+            }
+            Event::Bytes { file, done, total } => {
+                let mut slot = self.bar.borrow_mut();
+                if slot.as_ref().is_none_or(|(name, _)| name != file) {
+                    let template = "{msg:32} {bar:30} {decimal_bytes}/{decimal_total_bytes} ({decimal_bytes_per_sec}, {eta} left)";
+                    let style = ProgressStyle::with_template(template)
+                        .unwrap_or_else(|_| ProgressStyle::default_bar());
+                    let bar = ProgressBar::new(*total).with_style(style).with_message((*file).to_owned());
+                    // What an earlier run has left is no speed of this one.
+                    bar.reset_eta();
+                    if let Some((_, old)) = slot.replace(((*file).to_owned(), bar)) {
+                        old.finish();
+                    }
+                }
+                if let Some((_, bar)) = slot.as_ref() {
+                    bar.set_position(*done);
+                }
+            }
+        }
+    }
+
+    fn finish(&self) {
+        if let Some((_, bar)) = self.bar.borrow_mut().take() {
+            bar.finish();
+        }
+    }
+}

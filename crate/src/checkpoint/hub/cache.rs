@@ -1,0 +1,200 @@
+//! The standard cache: `models--owner--name/{blobs,snapshots,refs}`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+
+use super::digest::Hash;
+use super::name::is_commit;
+use super::select::{self, CONFIG, INDEX, OPTIONAL, SINGLE};
+use super::{HubError, RepoName, Want};
+
+/// Bytes for people.
+pub fn human(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// A repository in the cache.
+pub(super) struct Place {
+    root: PathBuf,
+    folder: String,
+    revision: String,
+    repo: CacheRepo,
+}
+
+impl Place {
+    pub(super) fn new(cache: &Path, name: &RepoName) -> Self {
+        let repo = Repo::with_revision(name.repo.clone(), RepoType::Model, name.revision.clone());
+        Self {
+            root: cache.to_owned(),
+            folder: repo.folder_name(),
+            revision: name.revision.clone(),
+            repo: Cache::new(cache.to_owned()).repo(repo),
+        }
+    }
+
+    pub(super) fn blob(&self, hash: &Hash) -> PathBuf {
+        self.repo.blob_path(hash.hex())
+    }
+
+    /// Where a download of this blob is locked, by everybody who uses the cache.
+    pub(super) fn lock(&self, hash: &Hash) -> PathBuf {
+        self.root.join(".locks").join(&self.folder).join(format!("{}.lock", hash.hex()))
+    }
+
+    /// The folder of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.repo.pointer_path(commit)
+    }
+
+    /// The marker for a file that the commit does not have.
+    fn absent(&self, commit: &str, file: &str) -> PathBuf {
+        self.root.join(&self.folder).join(".no_exist").join(commit).join(file)
+    }
+
+    /// Notes which commit the revision is.
+    pub(super) fn remember(&self, commit: &str) -> io::Result<()> {
+        if is_commit(&self.revision) { Ok(()) } else { self.repo.create_ref(commit) }
+    }
+
+    /// Notes that the commit lacks a file, so that nobody asks again.
+    pub(super) fn note_absent(&self, commit: &str, file: &str) -> io::Result<()> {
+        let marker = self.absent(commit, file);
+        fs::create_dir_all(marker.parent().unwrap_or(&self.root))?;
+        fs::write(marker, "")
+    }
+
+    /// The commit that the revision was when it was last asked for.
+    pub(super) fn commit(&self) -> Option<String> {
+        if is_commit(&self.revision) {
+            return Some(self.revision.clone());
+        }
+        let file = self.root.join(&self.folder).join("refs").join(&self.revision);
+        let commit = fs::read_to_string(file).ok()?.trim().to_owned();
+        is_commit(&commit).then_some(commit)
+    }
+
+    /// Puts a blob into the snapshot of a commit.
+    pub(super) fn link(&self, commit: &str, file: &str, hash: &Hash) -> io::Result<()> {
+        let (blob, pointer) = (self.blob(hash), self.snapshot(commit).join(file));
+        fs::create_dir_all(pointer.parent().unwrap_or(&self.root))?;
+        // From snapshots/COMMIT/a/b/file up to the repository.
+        let up = "../".repeat(2 + file.matches('/').count());
+        let relative = format!("{up}blobs/{}", hash.hex());
+        if fs::read_link(&pointer).is_ok_and(|old| old == Path::new(&relative)) {
+            return Ok(());
+        }
+        match fs::remove_file(&pointer) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        make_link(Path::new(&relative), &blob, &pointer)
+    }
+
+    /// The snapshot, if everything wanted is in it. `strictly` means that it is also known which optional files
+    /// the repository lacks.
+    pub(super) fn complete(&self, want: &Want, strictly: bool) -> Option<PathBuf> {
+        let commit = self.commit()?;
+        let snapshot = self.snapshot(&commit);
+        let has = |file: &str| snapshot.join(file).is_file();
+        let complete = match want {
+            Want::Model => {
+                let optional = OPTIONAL
+                    .iter()
+                    .all(|file| has(file) || !strictly || self.absent(&commit, file).is_file());
+                has(CONFIG) && optional && (has(SINGLE) || has_shards(&snapshot))
+            }
+            // What else would match on the hub is not known here.
+            Want::Files(patterns) => {
+                !strictly && files_below(&snapshot).iter().any(|f| select::matches(patterns, f))
+            }
+        };
+        complete.then_some(snapshot)
+    }
+}
+
+#[cfg(unix)]
+fn make_link(relative: &Path, _: &Path, pointer: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(relative, pointer)
+}
+
+/// Symbolic links need a privilege on Windows; a second name of the same file needs none.
+#[cfg(not(unix))]
+fn make_link(_: &Path, blob: &Path, pointer: &Path) -> io::Result<()> {
+    fs::hard_link(blob, pointer).or_else(|_| fs::copy(blob, pointer).map(|_| ()))
+}
+
+fn has_shards(snapshot: &Path) -> bool {
+    let names = fs::read(snapshot.join(INDEX)).ok().and_then(|bytes| select::shards(&bytes).ok());
+    names.is_some_and(|names| !names.is_empty() && names.iter().all(|n| snapshot.join(n).is_file()))
+}
+
+/// Paths of the files below a folder, relative to it and with `/`.
+fn files_below(folder: &Path) -> Vec<String> {
+    fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                walk(&entry.path(), &format!("{name}/"), found);
+            } else {
+                found.push(name);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, "", &mut found);
+    found.sort();
+    found
+}
+
+/// A revision of a repository in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedRepo {
+    /// The repository and its revision (a commit, if no branch or tag is known for it).
+    pub name: RepoName,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Bytes of its files that are there.
+    pub bytes: u64,
+    /// Its files, by path.
+    pub files: Vec<String>,
+    /// Whether everything is there that running it as a model takes.
+    pub complete: bool,
+}
+
+/// All revisions of all repositories of models in the cache, sorted. An empty or missing cache has none.
+pub(super) fn scan(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
+    let entries = match fs::read_dir(cache) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(HubError::Io { file: cache.to_owned(), source }),
+    };
+    let mut all = Vec::new();
+    for entry in entries.flatten() {
+        let folder = entry.file_name().to_string_lossy().into_owned();
+        let Some(repo) = folder.strip_prefix("models--").map(|f| f.replacen("--", "/", 1)) else { continue };
+        let refs = files_below(&entry.path().join("refs"));
+        let commit_of =
+            |name: &str| fs::read_to_string(entry.path().join("refs").join(name)).unwrap_or_default();
+        for snapshot in fs::read_dir(entry.path().join("snapshots")).into_iter().flatten().flatten() {
+            let commit = snapshot.file_name().to_string_lossy().into_owned();
+            let revision = refs.iter().find(|r| commit_of(r).trim() == commit).unwrap_or(&commit);
+            let Ok(name) = RepoName::parse(&format!("{repo}@{revision}")) else { continue };
+            let path = snapshot.path();
+            let files = files_below(&path);
+            let size = |f: &String| fs::metadata(path.join(f)).map_or(0, |m| m.len());
+            let bytes = files.iter().map(size).sum();
+            let complete = Place::new(cache, &name).complete(&Want::Model, false).is_some();
+            all.push(CachedRepo { name, path, bytes, files, complete });
+        }
+    }
+    all.sort_by(|a, b| (&a.name.repo, &a.name.revision).cmp(&(&b.name.repo, &b.name.revision)));
+    Ok(all)
+}
