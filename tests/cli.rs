@@ -81,6 +81,71 @@ fn run_saves_hooks_and_logits() {
 }
 
 #[test]
+fn run_tells_the_likeliest_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.safetensors");
+    let run = ["run", "tiny-neox", "--text", "Once upon a", "--engine", "cpu"];
+    let told =
+        succeeds(&[&run[..], &["--top", "3", "--json", "--hook", "logits", "--save", text(&out)]].concat());
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let top = told["top"][0].as_array().unwrap();
+    assert_eq!(top.len(), 3);
+
+    let bytes = std::fs::read(&out).unwrap();
+    let logits = SafeTensors::deserialize(&bytes).unwrap().tensor("logits").unwrap();
+    let last: Vec<f32> = logits.data()[logits.data().len() - 4 * 1024..]
+        .as_chunks()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect();
+    let mut order: Vec<usize> = (0..last.len()).collect();
+    order.sort_by(|&i, &j| last[j].total_cmp(&last[i]));
+    for (token, id) in top.iter().zip(order) {
+        assert_eq!(token["id"], id);
+        // A product of one row sums in another order than one of all rows.
+        assert!((token["logit"].as_f64().unwrap() - f64::from(last[id])).abs() < 1e-4, "{token}");
+        assert!(token["probability"].as_f64().unwrap() > 0.0 && token["token"].is_string(), "{token}");
+    }
+
+    let words = succeeds(&[&run[..], &["--top", "1"]].concat());
+    assert!(words.contains(&format!("{:?}", top[0]["token"].as_str().unwrap())), "{words}");
+    assert_eq!(mppc(&[&run[..], &["--top", "0"]].concat()).status.code(), Some(2));
+    assert_eq!(mppc(&run).status.code(), Some(2), "nothing asked for");
+}
+
+/// `mamba-ssm` has 56 rows, but its tokens end at 53; with a tokenizer of fewer entries the padding wins unless it is
+/// left out.
+#[test]
+fn padding_is_never_likeliest() {
+    let dir = copy("mamba-ssm");
+    let ids = dir.path().join("t.json");
+    std::fs::write(&ids, "[[1,2,3],[7,8,9],[11,4,2]]").unwrap();
+    let best = |entries: usize| -> Vec<u64> {
+        let vocab: serde_json::Map<_, _> = (0..entries).map(|i| (format!("t{i}"), i.into())).collect();
+        let tokenizer = serde_json::json!({
+            "version": "1.0",
+            "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "t0" },
+        });
+        std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let model = text(dir.path());
+        let args = ["run", model, "--tokens", text(&ids), "--top", "1", "--json", "--engine", "cpu"];
+        let told: serde_json::Value = serde_json::from_str(&succeeds(&args)).unwrap();
+        told["top"].as_array().unwrap().iter().map(|t| t[0]["id"].as_u64().unwrap()).collect()
+    };
+    let all = best(56);
+    let highest = *all.iter().max().unwrap();
+    assert!(highest > 0);
+    let real = best(highest as usize);
+    assert!(real.iter().all(|&id| id < highest), "a padding row won: {real:?} of {highest}");
+    assert_ne!(real, all);
+
+    std::fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
+    let line = fails(&["run", text(dir.path()), "--tokens", text(&ids), "--top", "1", "--engine", "cpu"]);
+    assert!(line.contains("tokenizer.json"), "{line}");
+}
+
+#[test]
 fn damaged_checkpoints_are_named() {
     let dir = copy("neox-parallel");
     let weights = dir.path().join("model.safetensors");

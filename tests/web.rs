@@ -1,6 +1,9 @@
 //! The engine in a browser: in a dedicated worker, as on the page.
 #![cfg(target_arch = "wasm32")]
 
+#[path = "tokenizer_golden.rs"]
+mod tokenizer_golden;
+
 use mppc::gpu::{Engine, EngineChoice, Tensor, Tier};
 use mppc::kernels::layer_norm;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -45,4 +48,19 @@ async fn a_kernel_agrees_with_the_processor() {
         // The tolerance of the kernel's native test, for the reason given there.
         assert!((g - w).abs() <= 2e-5, "element {i}: {g} on the adapter, {w} on the processor");
     }
+}
+
+#[wasm_bindgen_test]
+fn the_built_in_tokenizer_agrees_with_pythons() {
+    let (tokenizer, golden) = tokenizer_golden::BUILTIN;
+    tokenizer_golden::agrees(tokenizer.into(), golden);
+}
+
+/// The paper's tokenizer is not in the repository; `cargo xtask test` switches this on where `MPPC_NEOX_TOKENIZER` names
+/// the file.
+#[cfg(feature = "neox-tokenizer")]
+#[wasm_bindgen_test]
+fn the_papers_tokenizer_agrees_with_pythons() {
+    let tokenizer: &[u8] = include_bytes!(env!("MPPC_NEOX_TOKENIZER"));
+    tokenizer_golden::agrees(tokenizer.into(), tokenizer_golden::NEOX);
 }

@@ -1,5 +1,6 @@
-//! `cargo xtask lab | test | web | picture`: set up what is missing, build, serve, test.
+//! `cargo xtask lab | test | web | picture | bench`: set up what is missing, build, serve, test, measure.
 
+mod bench;
 mod page;
 mod setup;
 mod shell;
@@ -15,8 +16,14 @@ Usage: cargo xtask COMMAND
   lab [--port N] [--open]   Set up what is missing, build the page and serve it on this machine only
                             (port 4173, or the next free one)
   test [--full]             Set up what is missing and run every test; --full also checks licences
+                            and runs long prompts on the software adapter
   web                       Build the page into web/dist, a folder of static files
   picture                   Build the page and take the README's picture of it, docs/page.png
+  bench [CASE...]           Measure, and keep the results in benches/runs: kernels and model unless said
+    --list                  List the cases
+    --peers                 All cases, those with other people's programs too
+    --gpu                   kernels, model and torch, on this machine's adapter too
+    --table                 Write the tables of BENCHMARKS.md from the newest runs
   help                      This text
 
 With CI=true a missing tool fails `test`; without it, the step that needs the tool is skipped and says so.
@@ -28,6 +35,7 @@ enum Command {
     Test { full: bool },
     Web,
     Picture,
+    Bench(bench::How),
 }
 
 fn parse() -> Result<Command> {
@@ -39,6 +47,7 @@ fn parse() -> Result<Command> {
             Some("test") => Command::Test { full: false },
             Some("web") => Command::Web,
             Some("picture") => Command::Picture,
+            Some("bench") => Command::Bench(bench::How::default()),
             Some("help") => Command::Help,
             _ => bail!("{name:?} is not a command; `cargo xtask help` lists them"),
         },
@@ -50,6 +59,11 @@ fn parse() -> Result<Command> {
             (Command::Lab { port, .. }, Long("port")) => *port = Some(parser.value()?.parse()?),
             (Command::Lab { open, .. }, Long("open")) => *open = true,
             (Command::Test { full }, Long("full")) => *full = true,
+            (Command::Bench(how), Long("list")) => how.list = true,
+            (Command::Bench(how), Long("peers")) => how.peers = true,
+            (Command::Bench(how), Long("gpu")) => how.gpu = true,
+            (Command::Bench(how), Long("table")) => how.table = true,
+            (Command::Bench(how), Value(name)) => how.cases.push(name.to_string_lossy().into_owned()),
             (_, Long("help") | Short('h')) => return Ok(Command::Help),
             (_, arg) => return Err(arg.unexpected().into()),
         }
@@ -58,12 +72,13 @@ fn parse() -> Result<Command> {
 }
 
 fn run(command: &Command) -> Result<()> {
-    match *command {
+    match command {
         Command::Help => print!("{HELP}"),
-        Command::Lab { port, open } => page::serve(port, open)?,
-        Command::Test { full } => test::run(full)?,
+        Command::Lab { port, open } => page::serve(*port, *open)?,
+        Command::Test { full } => test::run(*full)?,
         Command::Web => page::build()?,
         Command::Picture => page::picture()?,
+        Command::Bench(how) => bench::run(how)?,
     }
     Ok(())
 }

@@ -54,12 +54,7 @@ fn package() -> Result<()> {
     let wasm = pkg.join("mppc_bg.wasm");
     if newer(&built, &wasm)? {
         let raw = pkg.join("raw");
-        Bindgen::new()
-            .input_path(&built)
-            .web(true)?
-            .omit_default_module_path(false)
-            .typescript(true)
-            .generate(&raw)?;
+        bindings(&built, &raw)?;
         optimise(&raw.join("mppc_bg.wasm"))?;
         // The wasm goes last: its date says that the package is whole.
         for name in ["mppc.js", "mppc.d.ts", "mppc_bg.wasm.d.ts", "mppc_bg.wasm"] {
@@ -68,6 +63,27 @@ fn package() -> Result<()> {
         std::fs::remove_dir_all(&raw)?;
     }
     weigh(&wasm)
+}
+
+/// Builds the wasm package with its bench entry, and returns its folder.
+pub(crate) fn bench_package() -> Result<PathBuf> {
+    setup::wasm_target()?;
+    setup::npm_packages()?;
+    // In a place of its own, so that neither build takes the other's for its own.
+    let target = shell::target().join("bench");
+    let what = ["build", "-p", "mppc", "--lib", "--target", WASM, "--profile", "web", "--features", "bench"];
+    shell::run(cargo(what).arg("--target-dir").arg(&target))?;
+    let pkg = target.join("pkg");
+    bindings(&target.join(WASM).join("web/mppc.wasm"), &pkg)?;
+    optimise(&pkg.join("mppc_bg.wasm"))?;
+    Ok(pkg)
+}
+
+/// The JavaScript and types of a wasm module.
+fn bindings(built: &Path, to: &Path) -> Result<()> {
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(built).web(true)?.omit_default_module_path(false).typescript(true);
+    bindgen.generate(to)
 }
 
 fn newer(built: &Path, wasm: &Path) -> Result<bool> {

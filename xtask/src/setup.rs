@@ -28,14 +28,19 @@ pub(crate) fn npm_packages() -> Result<()> {
     if !new_enough(&node) {
         bail!("Node.js {node} is too old; install version 20.19 or newer (https://nodejs.org)");
     }
-    let modified = |file: &str| std::fs::metadata(root().join("web").join(file))?.modified();
+    npm_packages_of(&root().join("web"))
+}
+
+/// Makes sure that the npm packages in a folder are those of its lock file.
+pub(crate) fn npm_packages_of(folder: &Path) -> Result<()> {
+    let modified = |file: &str| std::fs::metadata(folder.join(file))?.modified();
     // npm writes the hidden one last, when it is done.
     let done = modified("node_modules/.package-lock.json");
     if done.is_ok_and(|done| modified("package-lock.json").is_ok_and(|lock| done >= lock)) {
         return Ok(());
     }
-    println!("installing the page's npm packages");
-    shell::run(&mut npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))
+    println!("installing the npm packages of {}", folder.display());
+    shell::run(npm(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
 }
 
 fn new_enough(version: &str) -> bool {

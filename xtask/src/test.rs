@@ -10,6 +10,9 @@ use crate::page;
 use crate::setup::{self, System, WASM};
 use crate::shell::{self, cargo, npm, root};
 
+/// Names the paper's tokenizer, which is not in the repository.
+const NEOX_TOKENIZER: &str = "MPPC_NEOX_TOKENIZER";
+
 enum Outcome {
     Passed,
     Failed(String),
@@ -100,7 +103,9 @@ pub(crate) fn run(full: bool) -> Result<()> {
     });
     // Elsewhere the system's own driver is as good; on Linux there may be none.
     let vulkan = if cfg!(target_os = "linux") { vulkan } else { Some(Default::default()) };
-    steps.step_with("native tests", vulkan, "a software Vulkan driver (mesa-vulkan-drivers)", native);
+    steps.step_with("native tests", vulkan, "a software Vulkan driver (mesa-vulkan-drivers)", |vulkan| {
+        native(&vulkan, full)
+    });
     steps.step("page build", page::build);
     let browser = chromium.as_ref().zip(chromedriver);
     steps.step_with("wasm tests", browser, "Chromium or its WebDriver", |(_, driver)| wasm(&driver));
@@ -120,12 +125,16 @@ pub(crate) fn run(full: bool) -> Result<()> {
 
 /// Tests on the CPU engine and on a Vulkan driver that computes on the processor, so that they give the same
 /// answers everywhere.
-fn native(vulkan: std::path::PathBuf) -> Result<()> {
+fn native(vulkan: &Path, full: bool) -> Result<()> {
     // One after the other: together they would share features, and build what both use a second time.
     for package in ["mppc", "hub", "standin", "xtask"] {
         let mut tests = cargo(["test", "-p", package]);
+        if full {
+            // What takes minutes on a software adapter.
+            tests.env("MPPC_TEST_FULL", "1");
+        }
         if vulkan.is_file() {
-            tests.env("VK_DRIVER_FILES", &vulkan);
+            tests.env("VK_DRIVER_FILES", vulkan);
             // Mesa warns on every device without one.
             tests.env("XDG_RUNTIME_DIR", std::env::temp_dir());
         }
@@ -172,8 +181,16 @@ fn full_size(chromium: &Path) -> Result<()> {
 fn wasm(chromedriver: &Path) -> Result<()> {
     let runner = setup::wasm_test_runner()?;
     let what = ["test", "-p", "mppc", "--test", "web", "--target", WASM, "--profile", "web"];
+    let mut tests = cargo(what);
+    // A browser reads no files, so the paper's tokenizer is compiled in where there is one.
+    match std::env::var_os(NEOX_TOKENIZER) {
+        Some(path) => {
+            tests.args(["--features", "neox-tokenizer"]).env(NEOX_TOKENIZER, std::path::absolute(path)?);
+        }
+        None => println!("the paper's tokenizer is skipped: {NEOX_TOKENIZER} names no tokenizer.json"),
+    }
     shell::run(
-        cargo(what)
+        tests
             .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner)
             .env("CHROMEDRIVER", chromedriver)
             .env("WASM_BINDGEN_TEST_ONLY_WEB", "1")

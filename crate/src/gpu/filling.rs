@@ -117,6 +117,20 @@ impl Filling {
     }
 }
 
+impl Tensor {
+    /// A matrix of weights with these bits of 16-bit floats.
+    ///
+    /// # Panics
+    /// When `dtype` is not f16 or bf16, or the number of values is not the product of the shape.
+    pub fn from_halves(engine: &Engine, shape: &[usize], dtype: Dtype, bits: &[u16]) -> Self {
+        assert_eq!(dtype.size(), 2, "{dtype:?} is no 16-bit float");
+        assert_eq!(shape.iter().product::<usize>(), bits.len(), "values do not fill the shape {shape:?}");
+        let mut filling = Filling::new(engine, shape, dtype);
+        filling.push(&bits.iter().flat_map(|b| b.to_le_bytes()).collect::<Vec<_>>());
+        filling.finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

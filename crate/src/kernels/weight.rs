@@ -53,7 +53,7 @@ impl WithSimd for Widen<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         // 2¹¹², the difference of the two exponents' biases: it also makes normal numbers of f16's subnormals.
-        const REBIAS: f32 = 5.192_296_9e33;
+        const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
         let pairs = self.out.iter_mut().zip(self.halves);
         if self.dtype == Dtype::BF16 {
             pairs.for_each(|(out, &h)| *out = f32::from_bits(u32::from(h) << 16));

@@ -213,7 +213,7 @@ impl<'a> Losses<'a> {
         let logits = model.run(&prompts, plan)?.logits.expect("logits were asked for"); // [B, T, V]
         // The last position of a row predicts nothing; any target does there.
         let targets: Vec<u32> = ids.iter().skip(1).chain([&0]).copied().collect();
-        let vocab = self.subject.tokenizer.len().min(model.vocab());
+        let vocab = self.subject.tokenizer.real_vocabulary(model.vocab());
         let mut losses = Vec::with_capacity(ids.len()); // [B, T]
         for positions in logits.stretches() {
             let next = targets[positions.clone()].to_vec();

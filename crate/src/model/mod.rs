@@ -4,6 +4,7 @@
 
 mod config;
 mod hooks;
+mod likeliest;
 mod load;
 mod logits;
 mod mamba;
@@ -21,6 +22,7 @@ use crate::gpu::{Engine, Tensor};
 use config::Config;
 use hooks::Run;
 pub use hooks::{HookError, HookPoint, Plan, Replacement};
+pub use likeliest::{Likely, argmax, likeliest};
 pub use logits::Logits;
 use mamba::{Mamba, MambaConfig};
 use neox::{Neox, NeoxConfig};

@@ -40,6 +40,13 @@ impl Tokenizer {
         self.0.get_vocab_size(true)
     }
 
+    /// The first rows of a vocabulary of `rows` that belong to tokens; the rest is padding, which no token draw and
+    /// no argmax may meet ([`argmax`](super::argmax)).
+    pub fn real_vocabulary(&self, rows: usize) -> usize {
+        let highest = self.0.get_vocab(true).into_values().max();
+        highest.map_or(0, |id| id as usize + 1).min(rows)
+    }
+
     /// Text of token ids; bytes that are no UTF-8 by themselves become `�`.
     pub fn decode(&self, ids: &[u32]) -> String {
         self.0.decode(ids, false).unwrap_or_default()

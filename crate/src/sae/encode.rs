@@ -147,7 +147,7 @@ impl Sae {
         let cut = (0..rows).step_by(most).map(|start| {
             let end = (start + most).min(rows);
             let ids = (start as u32..end as u32).collect();
-            embed(&[x.clone()], &Tensor::from_u32(x.engine(), &[end - start], ids))
+            embed(std::slice::from_ref(&x), &Tensor::from_u32(x.engine(), &[end - start], ids))
         });
         Ok(cut.collect())
     }

@@ -3,6 +3,8 @@
 //! Everything that crosses is a typed value ([`Settings`], [`Progress`](crate::lab::Progress), [`Report`], [`Opened`], [`Failure`]);
 //! the page's TypeScript uses the types generated from them.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod failure;
 mod observer;
 mod stored;

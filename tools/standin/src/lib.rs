@@ -9,11 +9,15 @@ mod tokenizer;
 pub mod values;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
 pub use file::Written;
 pub use shapes::{Kind, Parameter};
+
+/// Number of the rule: another one when the same stand-in gets other bytes, so that caches are not mistaken.
+const RULE: u32 = 1;
 
 /// Element type of the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,14 +117,16 @@ impl Standin {
         file::write_all(dir, self)
     }
 
-    /// The directory of this stand-in below `cache`, written at the first call. Other processes may ask at the
-    /// same time: the directory appears whole.
+    /// The directory of this stand-in below `cache`, written at the first call. Others may ask at the same
+    /// time: the directory appears whole. `SHA256SUMS` in it lists its weights files.
     ///
     /// # Errors
     /// As [`Standin::write`].
     pub fn cached(&self, cache: &Path) -> Result<PathBuf> {
+        static ONE_WRITER: Mutex<()> = Mutex::new(());
+        let _writer = ONE_WRITER.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!(
-            "standin-{:?}-{:?}-{}-{}-{}",
+            "standin-{RULE}-{:?}-{:?}-{}-{}-{}",
             self.kind, self.element, self.seed, self.layers, self.shards
         );
         let dir = cache.join(name.to_lowercase());
@@ -131,7 +137,9 @@ impl Standin {
         if unfinished.exists() {
             std::fs::remove_dir_all(&unfinished)?;
         }
-        self.write(&unfinished)?;
+        let files = self.write(&unfinished)?;
+        let sums: String = files.iter().map(|f| format!("{}  {}\n", f.sha256, f.name)).collect();
+        std::fs::write(unfinished.join("SHA256SUMS"), sums)?;
         match std::fs::rename(&unfinished, &dir) {
             Err(_) if dir.is_dir() => std::fs::remove_dir_all(&unfinished)?, // another process was faster
             other => other.with_context(|| format!("{} could not be made", dir.display()))?,

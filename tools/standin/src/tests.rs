@@ -69,3 +69,18 @@ fn its_tokenizer_spells_every_text() {
     assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
     assert_eq!(tokenizer.encode("<|endoftext|>x", false).unwrap().get_ids(), [0, u32::from(b'x') + 2]);
 }
+
+#[test]
+fn a_cached_directory_is_written_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let standin = Standin { element: Element::Bf16, ..small(Kind::Mamba130mOriginal) };
+    let made = standin.cached(dir.path()).unwrap();
+    let sums = std::fs::read_to_string(made.join("SHA256SUMS")).unwrap();
+    assert!(sums.ends_with("  model.safetensors\n"), "{sums}");
+    let time = || made.join("model.safetensors").metadata().unwrap().modified().unwrap();
+    let first = time();
+    assert_eq!(standin.cached(dir.path()).unwrap(), made);
+    assert_eq!(time(), first);
+    assert_ne!(Standin { seed: 1, ..standin }.cached(dir.path()).unwrap(), made);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}

@@ -72,11 +72,14 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "T.json")]
     pub(crate) tokens: Option<PathBuf>,
     /// Hook points to keep; `*` stands for anything. `logits` keeps the logits.
-    #[arg(long, required = true, num_args = 1.., value_name = "PATTERN")]
+    #[arg(long, required_unless_present = "top", requires = "save", num_args = 1.., value_name = "PATTERN")]
     pub(crate) hook: Vec<String>,
     /// Where to save them, each under its name, f32 [batch, position, …].
-    #[arg(long, value_name = "OUT.safetensors")]
-    pub(crate) save: PathBuf,
+    #[arg(long, requires = "hook", value_name = "OUT.safetensors")]
+    pub(crate) save: Option<PathBuf>,
+    /// Print the N likeliest next tokens after each prompt; rows of the vocabulary that no token has don't count.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top: Option<u32>,
 }
 
 #[derive(Subcommand)]

@@ -5,17 +5,15 @@ use std::path::Path;
 
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
-use mppc::corpus::{Corpus, Tokenize, write_jsonl};
+use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings, TrainPlan};
-use mppc::model::{Model, Plan, Prompts, Tokenizer};
 use mppc::sae::{Codes, Sae, SaeKind, Storage};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
 use crate::args::{
-    Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, HealthArgs, ReproduceArgs, RunArgs, SaeCommand,
-    TrainArgs,
+    Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, HealthArgs, ReproduceArgs, SaeCommand, TrainArgs,
 };
 use crate::models;
 use crate::output::{Output, number};
@@ -26,9 +24,9 @@ use crate::tensors::{self, Named};
 pub(crate) type Outcome<T = ()> = Result<T, String>;
 
 /// What commands share: the engine's choice and how to speak.
-struct Session {
-    engine: Engine,
-    out: Output,
+pub(crate) struct Session {
+    pub(crate) engine: Engine,
+    pub(crate) out: Output,
     bars: Bars,
 }
 
@@ -101,12 +99,12 @@ fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-fn text<E: std::fmt::Display>(e: E) -> String {
+pub(crate) fn text<E: std::fmt::Display>(e: E) -> String {
     e.to_string()
 }
 
 /// Refuses before hours of work what could not be saved after them.
-fn writable(path: &Path) -> Outcome {
+pub(crate) fn writable(path: &Path) -> Outcome {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match parent.is_dir() {
         true => Ok(()),
@@ -119,30 +117,6 @@ fn writable(path: &Path) -> Outcome {
 }
 
 impl Session {
-    async fn run(&self, args: &RunArgs) -> Outcome {
-        writable(&args.save)?;
-        let files = models::files(&args.model, self.out.json)?;
-        let prompts = prompts(args, &files)?;
-        let model = Model::load(&self.engine, &args.model, &files).map_err(text)?;
-        let (logits, keep): (Vec<_>, Vec<_>) = args.hook.iter().cloned().partition(|h| h == "logits");
-        let plan = Plan { keep, logits: !logits.is_empty(), ..Plan::default() };
-        let output = model.run(&prompts, plan).map_err(text)?;
-        let mut named = Vec::new();
-        for (name, tensor) in &output.hooks {
-            named.push(Named::f32(name, tensor.shape(), &tensor.read_f32().await.map_err(text)?));
-        }
-        if let Some(logits) = &output.logits {
-            named.push(Named::f32("logits", &logits.shape(), &logits.read().await.map_err(text)?));
-        }
-        tensors::save(&args.save, &named, &[("model", &args.model)])?;
-        let lines: Vec<String> = named.iter().map(|n| format!("{} {:?}", n.name, n.shape)).collect();
-        let map: serde_json::Map<_, _> = named.iter().map(|n| (n.name.clone(), json!(n.shape))).collect();
-        self.out.say(
-            &format!("{}\nsaved to {}", lines.join("\n"), args.save.display()),
-            &json!({ "saved": args.save, "tensors": map, "engine": self.engine.report() }),
-        )
-    }
-
     async fn train(&self, args: &TrainArgs) -> Outcome {
         writable(&args.save)?;
         let files = models::files(&args.model, self.out.json)?;
@@ -342,32 +316,6 @@ impl Session {
         lines.push(format!("report: {}", args.save.join("report.html").display()));
         self.out.say(&lines.join("\n"), &json!(report))
     }
-}
-
-/// The prompts of `mppc run`.
-fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
-    let read =
-        |path: &Path| std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()));
-    let words = match (&args.text, &args.text_file, &args.tokens) {
-        (Some(text), ..) => text.clone(),
-        (None, Some(path), _) => String::from_utf8(read(path)?).map_err(|e| {
-            format!("{} is not UTF-8 from byte {}", path.display(), e.utf8_error().valid_up_to())
-        })?,
-        (None, None, Some(path)) => {
-            let wrong = |e: &dyn std::fmt::Display| {
-                format!("{} is no JSON list of lists of token ids of equal length: {e}", path.display())
-            };
-            let rows: Vec<Vec<u32>> = serde_json::from_slice(&read(path)?).map_err(|e| wrong(&e))?;
-            let len = rows.first().map_or(0, Vec::len);
-            if let Some(i) = rows.iter().position(|r| r.len() != len) {
-                return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())));
-            }
-            return Ok(Prompts { batch: rows.len(), len, ids: rows.concat() });
-        }
-        (None, None, None) => unreachable!("clap asks for one of them"),
-    };
-    let ids = Tokenizer::read(files).map_err(text)?.encode(&words).map_err(text)?.ids;
-    Ok(Prompts { batch: 1, len: ids.len(), ids })
 }
 
 /// One side of `mppc correlate`.

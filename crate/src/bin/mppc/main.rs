@@ -8,6 +8,7 @@ mod commands;
 mod models;
 mod output;
 mod progress;
+mod run;
 mod tensors;
 
 use std::process::ExitCode;

@@ -1,0 +1,149 @@
+//! Measurements: each case runs, and what it measured is kept raw in `benches/runs/`.
+
+mod runs;
+mod table;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::page;
+use crate::setup;
+use crate::shell::{self, cargo, find, root};
+
+struct Case {
+    name: &'static str,
+    what: &'static str,
+    /// Whether it measures other people's programs beside ours.
+    peers: bool,
+    run: fn(&How) -> Result<Vec<Value>>,
+}
+
+const CASES: [Case; 4] = [
+    Case { name: "kernels", what: "matmul, selective scan, attention", peers: false, run: kernels },
+    Case { name: "model", what: "whole models of the paper's shapes, tokens/s", peers: false, run: model },
+    Case {
+        name: "torch",
+        what: "products and the same models in torch and transformers",
+        peers: true,
+        run: torch,
+    },
+    Case {
+        name: "page",
+        what: "matmul in a browser, beside jax-js and onnxruntime-web",
+        peers: true,
+        run: in_page,
+    },
+];
+
+/// What `cargo xtask bench` was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct How {
+    /// Names of cases; empty for the usual ones.
+    pub(crate) cases: Vec<String>,
+    /// List the cases and measure nothing.
+    pub(crate) list: bool,
+    /// Also the cases with other people's programs.
+    pub(crate) peers: bool,
+    /// On the adapter too, beside torch.
+    pub(crate) gpu: bool,
+    /// Write the tables of BENCHMARKS.md and measure nothing.
+    pub(crate) table: bool,
+}
+
+impl How {
+    fn wants(&self, case: &Case) -> bool {
+        if !self.cases.is_empty() {
+            return self.cases.iter().any(|name| name == case.name);
+        }
+        !case.peers || self.peers || (self.gpu && case.name == "torch")
+    }
+}
+
+/// Runs the cases asked for; a case that fails does not stop the others.
+pub(crate) fn run(how: &How) -> Result<()> {
+    if let Some(name) = how.cases.iter().find(|name| CASES.iter().all(|case| case.name != **name)) {
+        bail!("{name} is no case; `cargo xtask bench --list` lists them");
+    }
+    if how.list {
+        for Case { name, what, peers, .. } in &CASES {
+            println!("{name:8} {what}{}", if *peers { " (with --peers)" } else { "" });
+        }
+        return Ok(());
+    }
+    if how.table {
+        return table::write();
+    }
+    let mut failed = Vec::new();
+    for case in CASES.iter().filter(|case| how.wants(case)) {
+        println!("\n── {}: {}", case.name, case.what);
+        match (case.run)(how).and_then(|rows| runs::keep(case.name, rows)) {
+            Ok(path) => println!("kept in {}", path.display()),
+            Err(e) => {
+                println!("FAILED   {}: {e:#}", case.name);
+                failed.push(case.name);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{} could not be measured", failed.join(", "));
+    }
+    println!("\n`cargo xtask bench --table` puts the newest runs into BENCHMARKS.md");
+    Ok(())
+}
+
+fn on_gpu(command: &mut Command, how: &How) {
+    if how.gpu {
+        command.env("MPPC_BENCH_GPU", "1");
+    }
+}
+
+fn kernels(how: &How) -> Result<Vec<Value>> {
+    // Criterion keeps what it measured before; only this run counts.
+    let results = shell::target().join("criterion");
+    if results.is_dir() {
+        std::fs::remove_dir_all(&results)?;
+    }
+    let mut bench = cargo(["bench", "-p", "mppc-bench", "--bench", "kernels"]);
+    bench.env("CRITERION_HOME", &results);
+    on_gpu(&mut bench, how);
+    shell::run(&mut bench)?;
+    runs::of_criterion(&results)
+}
+
+fn model(how: &How) -> Result<Vec<Value>> {
+    let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--"]);
+    bench.arg(shell::target().join("standins"));
+    on_gpu(&mut bench, how);
+    rows(&mut bench)
+}
+
+fn torch(_: &How) -> Result<Vec<Value>> {
+    let own = root().join(".venv/bin/python");
+    let python = match std::env::var_os("MPPC_PYTHON") {
+        Some(python) => PathBuf::from(python),
+        None if own.is_file() => own,
+        None => find(&["python3", "python"])
+            .context("Python is missing; tools/README.md says how to set it up")?,
+    };
+    rows(Command::new(python).arg("tools/bench_torch.py").current_dir(root())).context(
+        "torch and transformers are wanted (tools/README.md); MPPC_PYTHON names a Python that has them",
+    )
+}
+
+fn in_page(_: &How) -> Result<Vec<Value>> {
+    let chromium = setup::system().chromium.context("the page is measured in Chromium, which is missing")?;
+    let folder = root().join("benches/page");
+    let pkg = page::bench_package()?;
+    setup::npm_packages_of(&folder)?;
+    rows(Command::new("node").arg("run.mjs").arg(pkg).current_dir(folder).env("CHROMIUM", chromium))
+}
+
+/// Rows that a program prints, one JSON object a line.
+fn rows(command: &mut Command) -> Result<Vec<Value>> {
+    let text = shell::printed(command)?;
+    let rows = text.lines().filter(|line| line.starts_with('{'));
+    rows.map(|line| serde_json::from_str(line).with_context(|| format!("{line} is no row"))).collect()
+}
