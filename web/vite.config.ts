@@ -21,6 +21,8 @@ export default defineConfig({
   server: { fs: { allow: ['.', repository('pkg')] } },
   test: {
     include: ['tests/**/*.test.ts'],
+    // Each file has a browser, which takes all of a small machine.
+    fileParallelism: false,
     // A run on the processor engine, on a busy machine.
     testTimeout: 120_000,
     hookTimeout: 60_000,
