@@ -1,8 +1,9 @@
 //! Other programs: found, run, and blamed by name.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -40,15 +41,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command, its messages on this terminal, and returns what it prints; fails when it fails.
+/// Runs a command on this terminal and returns what it prints; fails when it fails.
 pub(crate) fn printed(command: &mut Command) -> Result<String> {
     let shown = describe(command);
-    let output = command.stderr(std::process::Stdio::inherit()).output();
-    let output = output.with_context(|| format!("{shown} could not be started"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    print!("{text}");
-    if !output.status.success() {
-        bail!("`{shown}` failed ({})", output.status);
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("{shown} could not be started"))?;
+    let mut text = String::new();
+    for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        let line = line?;
+        println!("{line}");
+        text += &line;
+        text.push('\n');
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
     }
     Ok(text)
 }
