@@ -112,13 +112,34 @@ fn scans(c: &mut Criterion) {
             let (b, c) = (tensor(&engine, &[1, steps, STATES]), tensor(&engine, &[1, steps, STATES]));
             let input = ScanInput { x: &wide, delta: &delta, a: &a, b: &b, c: &c, h0: None };
             time(&mut group, &who, || selective_scan(&input).y);
+            // On an adapter a loop over tokens is a dispatch for each.
+            if engine.adapter().is_some() {
+                let tokens: Vec<[Tensor; 4]> = (0..steps)
+                    .map(|t| [&wide, &delta, &b, &c].map(|all| token(all, t)))
+                    .collect();
+                time(&mut group, &format!("token by token ({})", engine.report().name), || {
+                    let mut state = None;
+                    let mut last = wide.clone();
+                    for [x, delta, b, c] in &tokens {
+                        let scan = selective_scan(&ScanInput { x, delta, a: &a, b, c, h0: state.as_ref() });
+                        (state, last) = (Some(scan.h), scan.y);
+                    }
+                    last
+                });
+            }
         }
         let (x, a) = (values(steps * CHANNELS), values(CHANNELS * STATES));
         let (b, c) = (values(steps * STATES), values(steps * STATES));
-        group.bench_function(BenchmarkId::from_parameter("token by token"), |bench| {
+        group.bench_function(BenchmarkId::from_parameter("token by token (one thread)"), |bench| {
             bench.iter(|| token_by_token(&x, &a, &b, &c));
         });
     }
+}
+
+/// Token `t` of x [1, T, width].
+fn token(x: &Tensor, t: usize) -> Tensor {
+    let width = x.shape()[2];
+    columns(&x.reshape(&[1, x.len()]), t * width, width).reshape(&[1, 1, width])
 }
 
 /// The recurrence as one writes it down, one thread: what a scan is measured against.
