@@ -114,9 +114,8 @@ fn scans(c: &mut Criterion) {
             time(&mut group, &who, || selective_scan(&input).y);
             // On an adapter a loop over tokens is a dispatch for each.
             if engine.adapter().is_some() {
-                let tokens: Vec<[Tensor; 4]> = (0..steps)
-                    .map(|t| [&wide, &delta, &b, &c].map(|all| token(all, t)))
-                    .collect();
+                let tokens: Vec<[Tensor; 4]> =
+                    (0..steps).map(|t| [&wide, &delta, &b, &c].map(|all| token(all, t))).collect();
                 time(&mut group, &format!("token by token ({})", engine.report().name), || {
                     let mut state = None;
                     let mut last = wide.clone();

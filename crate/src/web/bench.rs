@@ -13,7 +13,7 @@ use crate::kernels::{Layout, Product, matmul};
 /// # Errors
 /// An unknown engine, a device that failed, a wrong result.
 #[wasm_bindgen(js_name = benchMatmul)]
-pub(super) async fn bench_matmul(
+pub async fn bench_matmul(
     engine: String,
     m: usize,
     k: usize,

@@ -21,6 +21,8 @@ use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
 use crate::gpu::{Engine, EngineChoice};
 use crate::lab::{self, LabModel, Prompted, Report, Settings};
+#[cfg(feature = "bench")]
+pub use bench::bench_matmul;
 pub use failure::Failure;
 use observer::PageObserver;
 use stored::{Reading, StoredFile};
