@@ -71,6 +71,8 @@ fn group<'a>(c: &'a mut Criterion, what: &str, amount: Throughput) -> BenchmarkG
 }
 
 fn products(c: &mut Criterion) {
+    // As the command line does.
+    mppc::memory::keep_freed();
     for (m, k, n) in [(1024, 1024, 1024), (2048, 768, 3072)] {
         let flop = Throughput::Elements(2 * (m * k * n) as u64);
         for weights in ["f32", "f16"] {

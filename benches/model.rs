@@ -79,6 +79,7 @@ fn run() -> Result<()> {
 }
 
 fn main() -> ExitCode {
+    mppc::memory::keep_freed();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

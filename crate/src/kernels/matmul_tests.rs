@@ -108,7 +108,7 @@ fn adds_bias_activates_and_adds_the_residual() {
         (Activation::Softplus, float64::softplus),
         (Activation::Relu, |x| x.max(0.0)),
     ];
-    let [m, n, k] = [19, 67, 21];
+    let [m, n, k] = [19, 67, 24];
     let a = testing::normal(1, m * k);
     let b = testing::normal(2, n * k);
     let bias = testing::normal(3, n);
@@ -152,7 +152,7 @@ fn adds_bias_activates_and_adds_the_residual() {
 #[test]
 fn weights_in_parts_and_16_bits_agree_with_float64() {
     // Rows of odd length: their halves lie across words.
-    for [m, n, k] in [[3, 9, 5], [17, 300, 64], [66, 130, 33], [9, 21, 12]] {
+    for [m, n, k] in [[3, 9, 5], [17, 300, 64], [66, 130, 33], [9, 21, 12], [260, 140, 20]] {
         let a = testing::normal(1, m * k);
         let bias = testing::normal(3, n);
         let residual = testing::normal(4, m * n);
@@ -208,7 +208,7 @@ fn empty_sums_are_zero_and_empty_results_are_empty() {
 
 #[test]
 fn nan_and_infinity_reach_their_row_and_column_only() {
-    let [m, n, k] = [10, 70, 5];
+    let [m, n, k] = [10, 70, 8];
     let mut a = testing::normal(1, m * k);
     let mut b = testing::normal(2, n * k);
     a[9 * k + 4] = f32::NAN;

@@ -21,6 +21,16 @@ pub(crate) fn rows<T: Send>(out: &mut [T], width: usize, f: impl Fn(usize, &mut 
     out.chunks_mut(width).enumerate().for_each(|(i, row)| f(i, row));
 }
 
+/// Threads that work at once.
+pub(crate) fn threads() -> usize {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        rayon::current_num_threads()
+    }
+    #[cfg(target_arch = "wasm32")]
+    1
+}
+
 /// The results of `f(0)` to `f(n − 1)`, in order.
 pub(crate) fn map<T: Send>(n: usize, f: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
     #[cfg(not(target_arch = "wasm32"))]

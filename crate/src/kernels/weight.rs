@@ -5,11 +5,15 @@ use pulp::{Simd, WithSimd};
 use crate::gpu::{Dtype, Tensor};
 
 /// The override constant of weight.wgsl for a tensor.
+///
+/// # Panics
+/// When it holds integers.
 pub(super) fn format(weight: &Tensor) -> (&'static str, f64) {
     let code = match weight.dtype() {
-        Dtype::F32 | Dtype::U32 => 0.0,
+        Dtype::F32 => 0.0,
         Dtype::F16 => 1.0,
         Dtype::BF16 => 2.0,
+        Dtype::U32 => panic!("{weight:?} holds no weights"),
     };
     ("FORMAT", code)
 }
