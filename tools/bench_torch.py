@@ -4,7 +4,7 @@
 
 On the processor, and on CUDA where there is one. Models have the paper's shapes and random weights; only the trunk runs (no
 logits), as in benches/model.rs. `cargo xtask bench torch` keeps the rows. transformers computes Mamba by its plain path unless its
-kernels (mamba-ssm, causal-conv1d) are installed; the rows say which.
+kernels (mamba-ssm, causal-conv1d) are installed.
 """
 
 import argparse
@@ -83,6 +83,7 @@ def main():
     torch.set_num_threads(args.threads)
     # f32 means f32, as the lab computes.
     torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     transformers.utils.logging.set_verbosity_error()
     print(f"torch {torch.__version__}, transformers {transformers.__version__}", file=sys.stderr)
     devices = [("cpu", "torch cpu")]

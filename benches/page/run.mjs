@@ -51,7 +51,7 @@ await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undef
 
 const flags = ['--no-sandbox', '--enable-unsafe-webgpu', '--disable-background-networking', '--disable-component-update'];
 const browser = await chromium.launch({ executablePath, args: [...flags, '--disable-sync', '--no-first-run'] });
-let failed = false;
+let measured = 0;
 try {
   const address = server.address();
   const url = `http://127.0.0.1:${typeof address === 'object' && address?.port}/`;
@@ -77,10 +77,10 @@ try {
         const seconds = [...samples].sort((a, b) => a - b)[Math.floor(samples.length / 2)];
         const what = `page: matmul ${m}×${k}×${n} f32 with readback`;
         const where = who.includes('gpu') ? `${who} (${adapter})` : who;
+        measured++;
         console.log(JSON.stringify({ what, who: where, seconds, samples, amount: 2 * m * k * n, unit: 'FLOP' }));
       } catch (error) {
         console.error(`${who} ${m}×${k}×${n}: ${error}`);
-        failed = true;
       }
       await page.close();
     }
@@ -89,4 +89,5 @@ try {
   await browser.close();
   server.close();
 }
-process.exit(failed ? 1 : 0);
+// A library that fails has said so; what the others did counts.
+process.exit(measured > 0 ? 0 : 1);

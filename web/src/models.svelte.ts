@@ -1,6 +1,7 @@
 /** The models of this browser as the page shows them, and the download that is on its way. */
 import type { Failure } from 'mppc';
 import { isFailure } from './engine/messages';
+import { isHub } from './hub/address';
 import { Hub } from './hub/client';
 import type { Progress } from './hub/download';
 import { expand } from './hub/known';
@@ -94,7 +95,7 @@ export class Models {
     const progress = (progress: Progress) =>
       (this.download = { plan, progress, pace: meter.at(progress, seconds()), seconds: seconds() });
     // A token is for the hub it was typed for.
-    const token = plan.hub === this.hub ? this.token : '';
+    const token = isHub(plan.hub, this.hub) ? this.token : '';
     const ask: Ask =
       plan.hub === LOCAL
         ? { kind: 'copyFolder', plan, files: this.#files }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { cells } from '../src/figures/heatmap';
 import { bins } from '../src/figures/histogram';
 import { count, duration, megabytes, percent, ratio, visible } from '../src/format';
-import { parseHub } from '../src/hub/address';
+import { isHub, parseHub } from '../src/hub/address';
 import { expand, known } from '../src/hub/known';
 import { Meter } from '../src/hub/meter';
 import { Pace } from '../src/pace';
@@ -90,6 +90,10 @@ describe('names', () => {
 
   it('of hubs are whole addresses', () => {
     expect(parseHub(' https://hub.example/mirror/ ')).toBe('https://hub.example/mirror');
+    // A token goes to the hub it was typed for, however that was written, and to no other.
+    expect(isHub('https://hub.example', 'https://HUB.example/')).toBe(true);
+    expect(isHub('https://hub.example', 'https://hub.example.org')).toBe(false);
+    expect(isHub('https://hub.example', 'nothing')).toBe(false);
     for (const wrong of ['', 'hub', 'ftp://hub', 'https://user:word@hub', 'javascript:alert(1)']) {
       expect(() => parseHub(wrong), wrong).toThrow(/is no address of a hub/);
     }

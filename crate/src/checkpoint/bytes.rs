@@ -47,9 +47,9 @@ impl Bytes {
         if file.metadata()?.len() == 0 {
             return Ok(Self::Memory(Cow::Borrowed(&[])));
         }
-        // SAFETY: the mapping is read-only and outlives every slice of it. A file that somebody shortens while
-        // it is mapped would fault; checkpoints are written beside their place and renamed, by this lab and by
-        // the hub's clients, so that a file once opened keeps its bytes.
+        // SAFETY: the mapping is read-only and outlives every slice of it. Whoever shortens the file while it is
+        // mapped ends this process with a fault: the hub's clients and this lab never do (they write beside the
+        // place and rename), and writing over weights that are being loaded makes no sense of either version.
         let map = unsafe { memmap2::Mmap::map(&file)? };
         Ok(Self::Mapped(map.into()))
     }

@@ -95,6 +95,8 @@ pub(crate) struct Gpu {
     uniform: wgpu::Buffer,
     state: Mutex<State>,
     pool: Arc<Mutex<Pool>>,
+    /// Bytes on their way since the device was last waited for ([`Gpu::write`]).
+    unsettled: std::sync::atomic::AtomicUsize,
     /// The first error since the last readback.
     error: Arc<Mutex<Option<GpuError>>>,
 }
@@ -137,6 +139,7 @@ impl Gpu {
             uniform,
             state: Mutex::default(),
             pool: Arc::default(),
+            unsettled: Default::default(),
             error,
         })
     }
@@ -194,16 +197,21 @@ impl Gpu {
     }
 
     /// Writes `data` (whole words) into a buffer from `offset` on. The buffer must not be in use by recorded
-    /// work: a write overtakes it.
+    /// work: a write overtakes it. Every few megabytes the device is waited for, so that the copies in between are
+    /// given back. (A browser gives them back by itself.)
     pub(super) fn write(&self, buffer: &Buffer, offset: usize, data: &[u8]) {
+        use std::sync::atomic::Ordering::Relaxed;
+        const SETTLE_EVERY: usize = 8 << 20;
         if (offset + data.len()) as u64 <= buffer.buffer.size() {
             self.queue.write_buffer(&buffer.buffer, offset as u64, data);
         }
+        if self.unsettled.fetch_add(data.len(), Relaxed) + data.len() >= SETTLE_EVERY {
+            self.unsettled.store(0, Relaxed);
+            self.settle();
+        }
     }
 
-    /// Waits until what was written has arrived, so that the copies in between are given back. (A browser gives
-    /// them back by itself.)
-    pub(super) fn settle(&self) {
+    fn settle(&self) {
         self.submit();
         self.queue.submit(std::iter::empty());
         if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {

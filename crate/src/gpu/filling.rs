@@ -7,9 +7,6 @@ use super::engine::Backend;
 use super::tensor::Data;
 use super::{Dtype, Engine, Tensor};
 
-/// Bytes written to a device before the copies in between are given back.
-const SETTLE_EVERY: usize = 8 << 20;
-
 /// A tensor that is being filled from front to back, so that its source never lies in memory as a whole.
 pub(crate) struct Filling {
     engine: Engine,
@@ -27,8 +24,6 @@ enum Destination {
         buffer: Arc<Buffer>,
         /// What does not fill a word yet.
         rest: Vec<u8>,
-        /// Bytes written since the last settlement.
-        unsettled: usize,
     },
 }
 
@@ -47,7 +42,7 @@ impl Filling {
                 // A buffer of the pool may still be read by recorded work, which the writes would overtake.
                 gpu.submit();
                 let buffer = gpu.exact(len * dtype.size());
-                Destination::Gpu { buffer, rest: Vec::new(), unsettled: 0 }
+                Destination::Gpu { buffer, rest: Vec::new() }
             }
         };
         Self { engine: engine.clone(), shape: shape.to_vec(), dtype, at: 0, to }
@@ -71,7 +66,7 @@ impl Filling {
             (Destination::Half(to), _) => {
                 to.extend(bytes.as_chunks().0.iter().map(|b| u16::from_le_bytes(*b)));
             }
-            (Destination::Gpu { buffer, rest, unsettled }, Backend::Gpu(gpu)) => {
+            (Destination::Gpu { buffer, rest }, Backend::Gpu(gpu)) => {
                 let offset = self.at - bytes.len() - rest.len();
                 let whole = |bytes: &[u8]| bytes.len() & !3;
                 if rest.is_empty() {
@@ -83,11 +78,6 @@ impl Filling {
                     let words = whole(rest);
                     gpu.write(buffer, offset, &rest[..words]);
                     rest.drain(..words);
-                }
-                *unsettled += bytes.len();
-                if *unsettled >= SETTLE_EVERY {
-                    gpu.settle();
-                    *unsettled = 0;
                 }
             }
             (Destination::Gpu { .. }, Backend::Cpu) => unreachable!("made for this engine"),
@@ -103,7 +93,7 @@ impl Filling {
         let data = match (self.to, self.engine.backend()) {
             (Destination::F32(values), _) => Data::F32(Arc::new(values)),
             (Destination::Half(values), _) => Data::Half(Arc::new(values)),
-            (Destination::Gpu { buffer, mut rest, .. }, Backend::Gpu(gpu)) => {
+            (Destination::Gpu { buffer, mut rest }, Backend::Gpu(gpu)) => {
                 if !rest.is_empty() {
                     let offset = self.at - rest.len();
                     rest.resize(4, 0);

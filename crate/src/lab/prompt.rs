@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{LabError, LabModel};
 use crate::corpus::Tokenize as _;
-use crate::model::{Plan, Prompts};
+use crate::model::{Likely, Plan, Prompts, likeliest};
 
 /// The longest prompt (tokens). Longer ones take minutes in a browser on the processor.
 const LONGEST: usize = 1024;
@@ -27,7 +27,7 @@ pub struct NextToken {
     pub id: u32,
     /// Its text.
     pub text: String,
-    /// How likely it is, among all entries of the tokenizer.
+    /// How likely it is, among the tokens of the real vocabulary.
     pub probability: f64,
     /// Its logit.
     pub logit: f32,
@@ -60,31 +60,22 @@ pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted
     let plan = Plan { logits: true, ..Plan::default() };
     let prompts = Prompts { batch: 1, len: ids.len(), ids: ids.clone() };
     let logits = model.model.run(&prompts, plan)?.logits.expect("logits were asked for");
-    let mut logits = logits.at(ids.len() - 1..ids.len()).read_f32().await?;
-    logits.truncate(tokenizer.len());
+    let logits = logits.at(ids.len() - 1..ids.len()).read_f32().await?;
+    let next = likeliest(&logits, tokenizer.real_vocabulary(logits.len()), top);
     let token = |id: u32| PromptToken { id, text: tokenizer.decode(&[id]) };
     Ok(Prompted {
         model: model.name().to_owned(),
         tokens: ids.iter().map(|&id| token(id)).collect(),
-        next: likeliest(&logits, top)
-            .map(|(id, probability)| {
-                let PromptToken { id, text } = token(id);
-                NextToken { id, text, probability, logit: logits[id as usize] }
+        next: next
+            .into_iter()
+            .map(|Likely { id, logit, probability }| NextToken {
+                id,
+                text: token(id).text,
+                probability,
+                logit,
             })
             .collect(),
     })
-}
-
-/// The ids of the largest logits and their probabilities; of equal ones the smaller id comes first.
-fn likeliest(logits: &[f32], top: usize) -> impl Iterator<Item = (u32, f64)> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let weight = move |logit: f32| f64::from(logit - largest).exp();
-    let sum: f64 = logits.iter().map(|&l| weight(l)).sum();
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]));
-    order.truncate(top);
-    let shares: Vec<f64> = order.iter().map(|&id| weight(logits[id as usize]) / sum).collect();
-    order.into_iter().zip(shares)
 }
 
 #[cfg(test)]
@@ -111,13 +102,6 @@ mod tests {
         assert!(got.next.is_sorted_by(|a, b| a.probability >= b.probability));
         let shown: f64 = got.next.iter().map(|t| t.probability).sum();
         assert!(shown > 0.1 && shown < 1.0, "{shown}");
-    }
-
-    #[test]
-    fn probabilities_are_shares_of_all_entries() {
-        let got: Vec<_> = likeliest(&[0.0, 3.0_f32.ln(), 0.0], 2).collect();
-        assert_eq!(got.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 0]);
-        assert!((got[0].1 - 0.6).abs() < 1e-7 && (got[1].1 - 0.2).abs() < 1e-7, "{got:?}");
     }
 
     #[test]

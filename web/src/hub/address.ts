@@ -27,6 +27,15 @@ export function parseHub(text: string): string {
   return (url.origin + url.pathname).replace(/\/+$/, '');
 }
 
+/** Whether `hub`, as `parseHub` gives it, is what a person means by `text`. */
+export function isHub(hub: string, text: string): boolean {
+  try {
+    return parseHub(text) === hub;
+  } catch {
+    return false;
+  }
+}
+
 /** `owner/name` or `owner/name@revision`. */
 export function parseAddress(hub: string, text: string): Address {
   const match = /^([\w.-]+\/[\w.-]+)(?:@([^\s@]+))?$/.exec(text.trim());

@@ -4,7 +4,7 @@ import { HubError, isFull } from './failure';
 import { fetchInOrder, fetchPiece, NET, NoRanges, type Net } from './fetch';
 import { hashStored, sha256 } from './hash';
 import { bytesReached, Journal, MANIFEST, parseManifest, writeManifest } from './journal';
-import { bytesOf, keyOf, type HubFile, type Plan } from './plan';
+import { bytesOf, keyOf, sameFiles, type HubFile, type Plan } from './plan';
 import { checkRoom, noRoom } from './quota';
 import { readAll, reserve, writeAll, type Folder, type Store, type StoredFile } from './store';
 
@@ -59,7 +59,12 @@ export interface Progress {
 export async function download(plan: Plan, store: Store, options: Options, tell: (at: Progress) => void): Promise<void> {
   const key = keyOf(plan);
   const done = await store.alone(key, async (folder) => {
-    if (parseManifest((await folder.text(MANIFEST)) ?? '')) return;
+    const whole = parseManifest((await folder.text(MANIFEST)) ?? '');
+    if (whole && sameFiles(whole.plan, plan)) return;
+    if (whole) {
+      const other = `${plan.repo} is stored already, from ${whole.plan.hub || 'a folder'}, and its files are others`;
+      throw new HubError('other', other, 'delete the stored one first, if this hub is to be trusted');
+    }
     const hopeless = await attempt(plan, store, folder, options, tell);
     if (!hopeless) return;
     await store.remove(key);

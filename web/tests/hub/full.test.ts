@@ -1,4 +1,4 @@
-/** The shapes of the paper's models, whole, in the page: `cargo xtask test --full` says where the stand-ins are. */
+/** The shapes of the paper's models, whole, in the page; `cargo xtask test` makes the stand-ins and says where they are. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

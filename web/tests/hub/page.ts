@@ -66,9 +66,9 @@ export function logits(model: string): Float32Array {
 function entries(model: string): number {
   const { model: bpe, added_tokens } = JSON.parse(readFileSync(join(model, 'tokenizer.json'), 'utf8')) as {
     model: { vocab: Record<string, number> };
-    added_tokens: { content: string }[];
+    added_tokens: { id: number }[];
   };
-  return new Set([...Object.keys(bpe.vocab), ...added_tokens.map(({ content }) => content)]).size;
+  return 1 + Math.max(...Object.values(bpe.vocab), ...added_tokens.map(({ id }) => id));
 }
 
 /** The same tokens, likeliest first, with the same logits. Two tokens closer than that may change places. */

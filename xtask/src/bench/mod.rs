@@ -79,7 +79,7 @@ pub(crate) fn run(how: &How) -> Result<()> {
     let mut failed = Vec::new();
     for case in CASES.iter().filter(|case| how.wants(case)) {
         println!("\n── {}: {}", case.name, case.what);
-        match (case.run)(how).and_then(|rows| runs::keep(case.name, rows)) {
+        match (case.run)(how).and_then(|rows| runs::keep(&file_name(case, how), rows)) {
             Ok(path) => println!("kept in {}", path.display()),
             Err(e) => {
                 println!("FAILED   {}: {e:#}", case.name);
@@ -92,6 +92,11 @@ pub(crate) fn run(how: &How) -> Result<()> {
     }
     println!("\n`cargo xtask bench --table` puts the newest runs into BENCHMARKS.md");
     Ok(())
+}
+
+/// A run with an adapter is another run than one without.
+fn file_name(case: &Case, how: &How) -> String {
+    if how.gpu { format!("{}-gpu", case.name) } else { case.name.to_owned() }
 }
 
 fn on_gpu(command: &mut Command, how: &How) {

@@ -61,7 +61,12 @@ impl Place {
 
     /// Notes which commit the revision is.
     pub(super) fn remember(&self, commit: &str) -> io::Result<()> {
-        if is_commit(&self.revision) { Ok(()) } else { self.repo.create_ref(commit) }
+        if is_commit(&self.revision) {
+            return Ok(());
+        }
+        let file = self.root.join(&self.folder).join("refs").join(&self.revision);
+        fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
+        crate::atomic::write(&file, |out| io::Write::write_all(out, commit.as_bytes()))
     }
 
     /// Notes that the commit lacks a file, so that nobody asks again.

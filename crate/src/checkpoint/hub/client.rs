@@ -88,7 +88,10 @@ impl<'a> Client<'a> {
             };
             let response = request.call().map_err(unreachable)?;
             if !response.status().is_redirection() {
-                return self.judge(name, &at, response);
+                return match origin(&at) == home {
+                    true => self.judge(name, &at, response),
+                    false => judge_store(&at, response),
+                };
             }
             at = match header(&response, "location") {
                 Some(to) if to.starts_with("http://") || to.starts_with("https://") => to.to_owned(),
@@ -103,7 +106,7 @@ impl<'a> Client<'a> {
         Err(Failure::Final(HubError::Answer { url: url.to_owned(), reason }))
     }
 
-    /// Turns statuses that are no success into errors. 416 is for the caller, who knows what was asked for.
+    /// Turns statuses of the hub that are no success into errors. 416 is for the caller, who knows what was asked for.
     fn judge(&self, name: &RepoName, url: &str, response: Response<Body>) -> Result<Response<Body>, Failure> {
         let status = response.status();
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
@@ -184,4 +187,18 @@ fn origin(url: &str) -> &str {
     let start = url.find("://").map_or(0, |i| i + 3);
     let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |i| start + i);
     &url[..end]
+}
+
+/// The same for the store that a hub redirects to, which knows nothing of repositories: a refusal there (an address
+/// that has run out, a proxy in between) may be gone with the next redirect.
+fn judge_store(url: &str, response: Response<Body>) -> Result<Response<Body>, Failure> {
+    let status = response.status();
+    if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
+        return Ok(response);
+    }
+    let error = HubError::Status { url: origin(url).to_owned(), status: status.as_u16() };
+    Err(match status.as_u16() {
+        401 | 403 | 408 | 429 | 500.. => Failure::Passing(error),
+        _ => Failure::Final(error),
+    })
 }

@@ -14,7 +14,7 @@ use super::{HubError, RepoName, Settings, Want};
 pub enum Event<'a> {
     /// It begins.
     Start {
-        /// Files to come.
+        /// Files of the repository that are needed, those already here among them.
         files: usize,
         /// Bytes to come.
         bytes: u64,

@@ -41,12 +41,11 @@ pub(super) fn model<'a>(repo: &str, listing: &'a Listing) -> Result<(Vec<&'a Rem
     let weights = match listing.get(SINGLE).or_else(|| listing.get(INDEX)) {
         Some(found) => found,
         None => {
-            return Err(
-                match listing.files.iter().find(|f| f.path == "pytorch_model.bin" || is_pickle(&f.path)) {
-                    Some(pickle) => HubError::Pickle { repo: repo(), file: pickle.path.clone() },
-                    None => HubError::NoWeights { repo: repo(), known: Vec::new() },
-                },
-            );
+            let weights = |f: &&Remote| f.path.starts_with("pytorch_model") && is_pickle(&f.path);
+            return Err(match listing.files.iter().find(weights) {
+                Some(pickle) => HubError::Pickle { repo: repo(), file: pickle.path.clone() },
+                None => HubError::NoWeights { repo: repo(), known: Vec::new() },
+            });
         }
     };
     let mut files = vec![config];
