@@ -4,8 +4,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::par;
-use super::selective_scan::{BLOCK, Dims, Part, Scan, assemble};
+use super::selective_scan::{BlockRows, Dims, Scan, in_blocks};
 use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
 
 static SHADER: Shader =
@@ -55,10 +54,7 @@ pub fn linear_scan(input: &LinearScanInput<'_>) -> Scan {
     let engine = input.x.engine();
     match engine.backend() {
         Backend::Cpu => {
-            let blocks = channels.div_ceil(BLOCK);
-            let parts =
-                par::map(batch * blocks, |task| block(d, input, task / blocks, task % blocks * BLOCK));
-            let (y, h) = assemble(d, &parts);
+            let (y, h) = in_blocks(d, |out| block(d, input, out));
             Scan {
                 y: Tensor::from_f32(engine, &[batch, steps, channels], y),
                 h: Tensor::from_f32(engine, &[batch, channels, states], h),
@@ -92,20 +88,19 @@ fn on_gpu(gpu: &Gpu, d: Dims, input: &LinearScanInput<'_>) -> Scan {
     Scan { y, h }
 }
 
-/// Up to [`BLOCK`] channels of one sequence, from `first` on.
-fn block(d: Dims, input: &LinearScanInput<'_>, batch: usize, first: usize) -> Part {
-    let width = BLOCK.min(d.channels - first);
+/// Fills a block's columns of y and returns its states [width, N].
+fn block(d: Dims, input: &LinearScanInput<'_>, mut out: BlockRows<'_>) -> Vec<f32> {
+    let BlockRows { batch, first, width, .. } = out;
     let (a_bar, b_bar) = (input.a_bar.f32s(), input.b_bar.f32s());
     let (x, c) = (input.x.f32s(), input.c.f32s());
     let mut h = match input.h0 {
         Some(h0) => h0.f32s()[(batch * d.channels + first) * d.states..][..width * d.states].to_vec(),
         None => vec![0.0; width * d.states],
     };
-    let mut y = vec![0.0; d.steps * width];
     for t in 0..d.steps {
         let row = batch * d.steps + t;
         let c = &c[row * d.states..][..d.states];
-        for channel in 0..width {
+        for (channel, y) in out.row(t).iter_mut().enumerate() {
             let at = row * d.channels + first + channel;
             let a_bar = &a_bar[at * d.states..][..d.states];
             let b_bar = &b_bar[at * d.states..][..d.states];
@@ -115,10 +110,10 @@ fn block(d: Dims, input: &LinearScanInput<'_>, batch: usize, first: usize) -> Pa
                 *h = a_bar * *h + b_bar * x[at];
                 sum += c * *h;
             }
-            y[t * width + channel] = sum;
+            *y = sum;
         }
     }
-    Part { y, h }
+    h
 }
 
 #[cfg(test)]

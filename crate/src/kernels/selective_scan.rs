@@ -118,53 +118,66 @@ fn on_gpu(gpu: &Gpu, d: Dims, input: &ScanInput<'_>) -> Scan {
 pub(super) const BLOCK: usize = 64;
 
 fn twin(d: Dims, input: &ScanInput<'_>) -> (Vec<f32>, Vec<f32>) {
-    let blocks = d.channels.div_ceil(BLOCK);
-    let parts = par::map(d.batch * blocks, |task| {
-        let first = task % blocks * BLOCK;
-        let width = BLOCK.min(d.channels - first);
-        pulp::Arch::new().dispatch(Block { d, input, batch: task / blocks, first, width })
-    });
-    assemble(d, &parts)
+    in_blocks(d, |out| pulp::Arch::new().dispatch(Block { d, input, out }))
 }
 
-/// Puts the outputs of all blocks, sequence by sequence, together: [B, T, E] and [B, E, N].
-pub(super) fn assemble(d: Dims, parts: &[Part]) -> (Vec<f32>, Vec<f32>) {
+/// The outputs y [B, T, E] and h [B, E, N] of a scan whose channels are worked through by [`BLOCK`]s: `block` fills
+/// the rows of its block's y and returns its states [width, N].
+pub(super) fn in_blocks(
+    d: Dims,
+    block: impl Fn(BlockRows<'_>) -> Vec<f32> + Sync + Send,
+) -> (Vec<f32>, Vec<f32>) {
     let blocks = d.channels.div_ceil(BLOCK);
     let mut y = vec![0.0; d.batch * d.steps * d.channels];
-    par::rows(&mut y, d.channels, |row, y| {
-        let (batch, t) = (row / d.steps, row % d.steps);
-        for (part, y) in parts[batch * blocks..].iter().zip(y.chunks_mut(BLOCK)) {
-            let width = y.len();
-            y.copy_from_slice(&part.y[t * width..][..width]);
-        }
+    let all = Shared(y.as_mut_ptr());
+    let states = par::map(d.batch * blocks, |task| {
+        let first = task % blocks * BLOCK;
+        let width = BLOCK.min(d.channels - first);
+        block(BlockRows { y: &all, d, batch: task / blocks, first, width })
     });
-    let h = parts.iter().flat_map(|part| &part.h).copied().collect();
-    (y, h)
+    (y, states.concat())
 }
 
-/// Up to [`BLOCK`] channels of one sequence.
+/// The y that all blocks write.
+struct Shared(*mut f32);
+
+// SAFETY: every block writes columns of its own, and nobody reads before all are done.
+unsafe impl Sync for Shared {}
+
+/// Up to [`BLOCK`] channels of one sequence, from `first` on, and their columns of y.
+pub(super) struct BlockRows<'a> {
+    y: &'a Shared,
+    d: Dims,
+    pub(super) batch: usize,
+    pub(super) first: usize,
+    pub(super) width: usize,
+}
+
+impl BlockRows<'_> {
+    /// What the block's channels give at step `t`: [width].
+    pub(super) fn row(&mut self, t: usize) -> &mut [f32] {
+        assert!(t < self.d.steps);
+        let start = (self.batch * self.d.steps + t) * self.d.channels + self.first;
+        // SAFETY: `in_blocks` made y of B·T rows of E values, of which `width` from `first` on lie in row t of
+        // this sequence; no other block has these columns, and the borrow lets this one have one row at a time.
+        unsafe { std::slice::from_raw_parts_mut(self.y.0.add(start), self.width) }
+    }
+}
+
+/// A block and what it needs.
 struct Block<'a> {
     d: Dims,
     input: &'a ScanInput<'a>,
-    batch: usize,
-    first: usize,
-    width: usize,
-}
-
-/// Outputs of up to [`BLOCK`] channels of one sequence.
-pub(super) struct Part {
-    /// [T, width].
-    pub(super) y: Vec<f32>,
-    /// [width, N].
-    pub(super) h: Vec<f32>,
+    out: BlockRows<'a>,
 }
 
 impl WithSimd for Block<'_> {
-    type Output = Part;
+    type Output = Vec<f32>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Part {
-        let Self { d: Dims { steps, channels, states, .. }, batch, first, width, .. } = self;
+    fn with_simd<S: Simd>(mut self, simd: S) -> Vec<f32> {
+        let Dims { steps, channels, states, .. } = self.d;
+        let BlockRows { batch, first, width, .. } = self.out;
         let lanes = S::F32_LANES;
         let vectors = width.div_ceil(lanes);
         // States of a vector of channels lie together: [vector][state][lane]. Lanes beyond `width` stay 0.
@@ -186,7 +199,6 @@ impl WithSimd for Block<'_> {
         };
         let (x, delta) = (self.input.x.f32s(), self.input.delta.f32s());
         let (b, c) = (self.input.b.f32s(), self.input.c.f32s());
-        let mut y = vec![0.0; steps * width];
 
         for t in 0..steps {
             let row = batch * steps + t;
@@ -195,8 +207,7 @@ impl WithSimd for Block<'_> {
             let b = &b[row * states..][..states];
             let c = &c[row * states..][..states];
             let h = S::as_mut_simd_f32s(&mut h).0;
-            let y = &mut y[t * width..][..width];
-            for (v, y) in y.chunks_mut(lanes).enumerate() {
+            for (v, y) in self.out.row(t).chunks_mut(lanes).enumerate() {
                 let here = v * lanes..v * lanes + y.len();
                 let delta = load(simd, &delta[here.clone()]);
                 let dx = simd.mul_f32s(delta, load(simd, &x[here]));
@@ -218,7 +229,7 @@ impl WithSimd for Block<'_> {
                 state[channel * states + n] = h[at(channel, n)];
             }
         }
-        Part { y, h: state }
+        state
     }
 }
 
