@@ -104,8 +104,10 @@ export class Models {
     const done = await this.#said(this.#hub.ask(ask, { signal, progress }));
     const bytes = this.download.progress?.total ?? 0;
     this.download = undefined;
-    if (done === null) this.done = { repo: plan.repo, seconds: seconds(), bytes };
+    const took = seconds();
+    // The list first: who reads that it is stored finds it there.
     await this.refresh();
+    if (done === null) this.done = { repo: plan.repo, seconds: took, bytes };
   }
 
   async remove(key: string): Promise<void> {
