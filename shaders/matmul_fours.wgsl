@@ -2,29 +2,10 @@
 // either along k or along its own rows (columns), in multiples of 4. No workgroup memory: each invocation keeps 8 × 8
 // results in registers and takes four steps of k at once, as 4 × 4 matrices. The fastest form on software adapters,
 // where barriers are slow and loads are dear: 1.5 times matmul.wgsl, twice with 16-bit weights. Followed by
-// activation.wgsl and weight.wgsl.
+// matmul_store.wgsl.
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32, // A[i, l] = a[i * a_row + l * a_k]
-    a_k: u32,
-    b_col: u32, // B[l, j] = b[j * b_col + l * b_k]
-    b_k: u32,
-    activation: u32,
-    has_bias: u32,
-    has_residual: u32,
-    out_cols: u32,  // columns of a row of the result, of which this product gives
-    out_first: u32, // n from here on
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec2<u32>>;   // f32, f16 or bf16
-@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [out_cols], or anything without has_bias
-@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, out_cols], or anything without has_residual
-@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, out_cols]
 
 override A_ALONG_K: u32 = 1u; // whether neighbours of A lie along k; if not, along m
 override B_ALONG_K: u32 = 1u; // likewise; if not, along n
@@ -43,22 +24,6 @@ fn four(i: u32) -> vec4<f32> {
         weight_of(words.y, 0u),
         weight_of(words.y, 1u),
     );
-}
-
-fn store(row: u32, col: u32, sum: f32) {
-    if row >= p.m || col >= p.n {
-        return;
-    }
-    var value = sum;
-    if p.has_bias != 0u {
-        value += bias[p.out_first + col];
-    }
-    value = activate(p.activation, value);
-    let at = row * p.out_cols + p.out_first + col;
-    if p.has_residual != 0u {
-        value += residual[at];
-    }
-    out[at] = value;
 }
 
 fn store_row(row: u32, col: u32, low: vec4<f32>, high: vec4<f32>) {

@@ -1,28 +1,9 @@
 // out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides. One workgroup computes a
 // 64 × 64 tile of the result from 16-deep slices of A and B in workgroup memory; each of its 256 invocations
-// holds 4 × 4 results. The form for GPUs. Followed by activation.wgsl and weight.wgsl.
+// holds 4 × 4 results. The form for GPUs. Followed by matmul_store.wgsl.
 
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32, // A[i, l] = a[i * a_row + l * a_k]
-    a_k: u32,
-    b_col: u32, // B[l, j] = b[j * b_col + l * b_k]
-    b_k: u32,
-    activation: u32,
-    has_bias: u32,
-    has_residual: u32,
-    out_cols: u32,  // columns of a row of the result, of which this product gives
-    out_first: u32, // n from here on
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<u32>;         // f32, f16 or bf16
-@group(0) @binding(3) var<storage, read> bias: array<f32>;      // [out_cols], or anything without has_bias
-@group(0) @binding(4) var<storage, read> residual: array<f32>;  // [m, out_cols], or anything without has_residual
-@group(0) @binding(5) var<storage, read_write> out: array<f32>; // [m, out_cols]
 
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
@@ -39,22 +20,6 @@ fn slice_element(lane: u32, turn: u32, depth_first: bool) -> vec2<u32> {
         return vec2(lane / DEPTH + turn * 16u, lane % DEPTH);
     }
     return vec2(lane % TILE, lane / TILE + turn * 4u);
-}
-
-fn store(row: u32, col: u32, sum: f32) {
-    if row >= p.m || col >= p.n {
-        return;
-    }
-    var value = sum;
-    if p.has_bias != 0u {
-        value += bias[p.out_first + col];
-    }
-    value = activate(p.activation, value);
-    let at = row * p.out_cols + p.out_first + col;
-    if p.has_residual != 0u {
-        value += residual[at];
-    }
-    out[at] = value;
 }
 
 fn store_row(row: u32, col: u32, sums: vec4<f32>) {

@@ -2,7 +2,8 @@
 
 /// Asks the C library to keep freed memory of the size of activations for the next batch. Without it every tensor
 /// of a few megabytes is taken from the system and given back, and the system clears each page anew: a sixth of
-/// the time of a Mamba on the CPU engine. Only glibc needs to be asked; a program calls this once, before it starts a thread.
+/// the time of a Mamba on the CPU engine. Only glibc needs to be asked; a program calls this once, before it starts
+/// a thread.
 pub fn keep_freed() {
     #[cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
     {

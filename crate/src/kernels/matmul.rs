@@ -10,6 +10,7 @@ static REGISTERS: Shader = Shader {
     name: "matmul",
     wgsl: concat!(
         include_str!("../../../shaders/matmul.wgsl"),
+        include_str!("../../../shaders/matmul_store.wgsl"),
         include_str!("../../../shaders/activation.wgsl"),
         include_str!("../../../shaders/weight.wgsl")
     ),
@@ -19,6 +20,7 @@ static FOURS: Shader = Shader {
     name: "matmul_fours",
     wgsl: concat!(
         include_str!("../../../shaders/matmul_fours.wgsl"),
+        include_str!("../../../shaders/matmul_store.wgsl"),
         include_str!("../../../shaders/activation.wgsl"),
         include_str!("../../../shaders/weight.wgsl")
     ),
@@ -28,6 +30,7 @@ static TILED: Shader = Shader {
     name: "matmul_tiled",
     wgsl: concat!(
         include_str!("../../../shaders/matmul_tiled.wgsl"),
+        include_str!("../../../shaders/matmul_store.wgsl"),
         include_str!("../../../shaders/activation.wgsl"),
         include_str!("../../../shaders/weight.wgsl")
     ),
