@@ -139,6 +139,8 @@ class Job {
     }
     await this.#fetch(this.#missing());
     await this.#check();
+    // Once: on a busy disk each flush can take seconds, in which this thread hears nothing of its connections.
+    for (const stored of this.#files) stored.flush();
   }
 
   /** Lets go of the files; once more does no harm. */
@@ -216,7 +218,6 @@ class Job {
   #store(one: Wanted, bytes: Uint8Array, digest: string): void {
     const file = this.#files[one.file]!;
     writeAll(file, bytes, one.part * this.journal.reached.part);
-    file.flush();
     this.journal.add(one.file, one.part, digest);
     this.stored++;
   }

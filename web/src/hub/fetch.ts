@@ -16,6 +16,7 @@ export interface Net {
 export const NET: Net = { tries: 6, pause: 500, patience: 30_000 };
 
 const LONGEST_PAUSE = 15_000;
+const GRACE = 1_000;
 const AGAIN = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 /** The server sends whole files only. */
@@ -42,6 +43,8 @@ class Dropped extends Error {
 export async function fetchPiece(piece: Piece, net: Net, arrived: (bytes: number) => void): Promise<void> {
   let filled = 0;
   await withRetries(net, async (progressed) => {
+    // All of it came before the connection dropped.
+    if (filled === piece.into.length) return;
     const first = piece.from + filled;
     const last = piece.from + piece.into.length - 1;
     const whole = first === 0 && last === piece.size - 1;
@@ -135,7 +138,10 @@ async function request<T>(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => stalled.abort(), net.patience);
+    timer = setTimeout(() => {
+      // A thread that was held up runs its timers before it reads what has arrived meanwhile.
+      timer = setTimeout(() => stalled.abort(), GRACE);
+    }, net.patience);
   };
   const stop = () => stalled.abort();
   net.signal?.throwIfAborted();

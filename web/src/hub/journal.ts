@@ -1,7 +1,8 @@
 /**
  * What a download has reached, kept beside its files: the plan on the first line, then one line for every part
- * that is stored. Lines are only added, each after its part is on disk, so a closed tab can at most leave a torn
- * last line, which counts for nothing.
+ * that is stored. Lines are only added, each after its part is written, so a closed tab can at most leave a torn
+ * last line, which counts for nothing. Neither is flushed to the disk: what a power cut takes away, the hash of the
+ * whole file finds, and the part is fetched again.
  */
 import type { Plan } from './plan';
 import { sameFiles } from './plan';
@@ -100,7 +101,6 @@ export class Journal {
     writeAll(this.file, bytes, this.#end);
     this.#end += bytes.length;
     this.file.truncate(this.#end);
-    this.file.flush();
   }
 }
 

@@ -69,6 +69,12 @@ async function expectNothing() {
   expect(store.used).toBe(0);
 }
 
+it('waits for the disk once a file, not once a part', async () => {
+  await get(await plan());
+  // Three files and the manifest.
+  expect(store.flushes).toBe(4);
+});
+
 describe('a plan', () => {
   it('names the commit, and every file with its size and hash', async () => {
     const got = await plan();

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrowserContext } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openOnDisk } from '../browser.mjs';
 import { ask, begin, card, expectSame, logits, stored } from './page';
 import { Server } from './server';
@@ -27,6 +27,7 @@ describe.runIf(folder)('at full size', () => {
     ({ context, url, close } = await openOnDisk('/', profile));
     hub = await Server.start(folder);
   });
+  beforeEach(() => hub.reset());
   afterAll(async () => {
     await close();
     await hub.stop();
@@ -42,8 +43,11 @@ describe.runIf(folder)('at full size', () => {
       const page = await context.newPage();
       await page.goto(`${url}?hub=${hub.url}`);
       await begin(page, repo);
-      await card(page).getByText(/ MB of .* MB/).first().waitFor();
-      await stored(page, repo, PATIENCE);
+      // On a fast machine the figures may be gone before they are looked for.
+      await Promise.all([
+        card(page).getByText(/ MB of .* MB/).first().waitFor({ timeout: PATIENCE }),
+        stored(page, repo, PATIENCE),
+      ]);
       const said = await card(page).getByText(`${repo} is stored`).textContent();
       expect((await hub.weights()).reduce((sum, e) => sum + e.bytes, 0)).toBe(size);
       await page.close();

@@ -27,7 +27,9 @@ class MemoryFile implements StoredFile {
     this.content.set(some, at);
     return some.length;
   }
-  flush() {}
+  flush() {
+    this.store.flushes++;
+  }
   close() {
     this.open = false;
   }
@@ -37,6 +39,8 @@ export class MemoryStore implements Store {
   readonly content = new Map<string, Map<string, MemoryFile>>();
   readonly #locks = new Set<string>();
   used = 0;
+  /** Each may take seconds on a real disk. */
+  flushes = 0;
   /** Whether it is silent when it is full, as Chromium's private windows are. */
   silent = false;
 

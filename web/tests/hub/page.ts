@@ -20,8 +20,13 @@ export async function begin(page: Page, name: string): Promise<void> {
   await card(page).getByRole('button', { name: /^(Download \d|Resume the download)/ }).click();
 }
 
-export const stored = (page: Page, repo: string, timeout?: number) =>
-  card(page).getByText(`${repo} is stored`).waitFor({ timeout });
+/** Waits until a model is stored; a failure that the page shows ends the wait, and says what it was. */
+export async function stored(page: Page, repo: string, timeout?: number): Promise<void> {
+  const said = card(page).getByText(`${repo} is stored`);
+  const failed = card(page).getByRole('alert');
+  await said.or(failed).first().waitFor({ timeout });
+  if (await failed.count()) throw new Error(`${repo}: ${await failed.first().textContent()}`);
+}
 
 export interface Next {
   id: number;
