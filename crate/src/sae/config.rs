@@ -15,6 +15,23 @@ pub enum Architecture {
         /// Features kept per token.
         k: usize,
     },
+    /// ReLU where the pre-activation lies above its feature's threshold (`jumprelu`). BatchTopK at inference is
+    /// this with one threshold for all.
+    JumpRelu,
+    /// A gate decides whether a feature fires, a magnitude how strongly; both read one product (`gated`).
+    Gated,
+}
+
+impl Architecture {
+    /// What SAELens calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "standard",
+            Self::TopK { .. } => "topk",
+            Self::JumpRelu => "jumprelu",
+            Self::Gated => "gated",
+        }
+    }
 }
 
 /// What a sparse autoencoder is, beside its weights.
@@ -106,13 +123,10 @@ impl SaeConfig {
                 "hook_name": self.hook_name,
             },
         });
-        match self.architecture {
-            Architecture::Relu => map["architecture"] = "standard".into(),
-            Architecture::TopK { k } => {
-                map["architecture"] = "topk".into();
-                map["k"] = k.into();
-                map["rescale_acts_by_decoder_norm"] = self.rescale_acts_by_decoder_norm.into();
-            }
+        map["architecture"] = self.architecture.name().into();
+        if let Architecture::TopK { k } = self.architecture {
+            map["k"] = k.into();
+            map["rescale_acts_by_decoder_norm"] = self.rescale_acts_by_decoder_norm.into();
         }
         format!("{map:#}\n")
     }
@@ -185,7 +199,7 @@ impl Keys<'_> {
 
     /// The architecture, and whether activations are rescaled by decoder norms.
     fn architecture(&self) -> Result<(Architecture, bool), SaeError> {
-        const SUPPORTED: &str = "\"standard\" (ReLU) and \"topk\"";
+        const SUPPORTED: &str = "\"standard\" (ReLU), \"topk\", \"jumprelu\" and \"gated\"";
         let old = !self.map.contains_key("metadata");
         let activation = self.map.get("activation_fn_str").or_else(|| self.map.get("activation_fn"));
         let architecture = match self.map.get("architecture") {
@@ -194,17 +208,23 @@ impl Keys<'_> {
             Some(Value::String(name)) => name,
             Some(other) => return Err(self.bad("architecture", other, "a string")),
         };
-        let activation = match (architecture, activation.map(|a| (a, a.as_str()))) {
-            ("topk", _) => "topk",
-            ("standard", None | Some((_, Some("relu")))) => "relu",
-            ("standard", Some((_, Some("topk")))) if old => "topk",
-            ("standard", Some((other, _))) => {
-                return Err(self.unsupported("activation_fn", other, "\"relu\" and \"topk\""));
+        let top = match (architecture, activation.map(|a| (a, a.as_str()))) {
+            ("topk", _) => true,
+            ("standard" | "jumprelu" | "gated", None | Some((_, Some("relu")))) => false,
+            ("standard", Some((_, Some("topk")))) if old => true,
+            ("standard" | "jumprelu" | "gated", Some((other, _))) => {
+                let supported = if architecture == "standard" { "\"relu\" and \"topk\"" } else { "\"relu\"" };
+                return Err(self.unsupported("activation_fn", other, supported));
             }
             (other, _) => return Err(self.unsupported("architecture", &json!(other), SUPPORTED)),
         };
-        if activation == "relu" {
-            return Ok((Architecture::Relu, false));
+        if !top {
+            let architecture = match architecture {
+                "jumprelu" => Architecture::JumpRelu,
+                "gated" => Architecture::Gated,
+                _ => Architecture::Relu,
+            };
+            return Ok((architecture, false));
         }
         let k = self.map.get("k").or_else(|| self.map.get("activation_fn_kwargs")?.get("k"));
         let k = k.ok_or(SaeError::MissingKey { file: self.file.to_owned(), key: "k" })?;
@@ -260,6 +280,8 @@ mod tests {
             (Architecture::Relu, Normalize::ConstantNorm),
             (Architecture::TopK { k: 32 }, Normalize::None),
             (Architecture::TopK { k: 1 }, Normalize::LayerNorm),
+            (Architecture::JumpRelu, Normalize::None),
+            (Architecture::Gated, Normalize::None),
         ] {
             let config = SaeConfig {
                 d_in: 128,
@@ -298,8 +320,9 @@ mod tests {
             ("[1]".to_owned(), "dir/cfg.json: not a JSON object (it is another kind of value)"),
             (v6(""), "dir/cfg.json: the key `architecture` is missing; a SAELens configuration has it"),
             (
-                v6(r#", "architecture": "gated""#),
-                "dir/cfg.json: `architecture` \"gated\" is not supported; supported: \"standard\" (ReLU) and \"topk\"",
+                v6(r#", "architecture": "temporal""#),
+                "dir/cfg.json: `architecture` \"temporal\" is not supported; supported: \"standard\" (ReLU), \"topk\", \
+                 \"jumprelu\" and \"gated\"",
             ),
             (
                 v6(r#", "architecture": "topk""#),

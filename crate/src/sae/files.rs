@@ -1,7 +1,7 @@
 //! SAELens's directory form: `cfg.json` and `sae_weights.safetensors`.
 
 use super::weights::write;
-use super::{Sae, SaeConfig, SaeError, SaeWeights, Storage};
+use super::{Architecture, GateWeights, Sae, SaeConfig, SaeError, SaeWeights, Storage};
 use crate::checkpoint::{Files, SafeFile};
 use crate::gpu::Engine;
 
@@ -29,11 +29,23 @@ impl Sae {
                 supported: "SAEs that were not fine-tuned with a scaling factor",
             });
         }
+        let gated = config.architecture == Architecture::Gated;
         let weights = SaeWeights {
             w_enc: file.tensor("W_enc", &[d, f])?,
-            b_enc: file.tensor("b_enc", &[f])?,
+            b_enc: file.tensor(if gated { "b_gate" } else { "b_enc" }, &[f])?,
             w_dec: file.tensor("W_dec", &[f, d])?,
             b_dec: file.tensor("b_dec", &[d])?,
+            threshold: match config.architecture {
+                Architecture::JumpRelu => Some(file.tensor("threshold", &[f])?),
+                _ => None,
+            },
+            gate: match gated {
+                true => Some(GateWeights {
+                    b_mag: file.tensor("b_mag", &[f])?,
+                    r_mag: file.tensor("r_mag", &[f])?,
+                }),
+                false => None,
+            },
         };
         Ok(Self::new(engine, config, weights))
     }
@@ -45,12 +57,20 @@ impl Sae {
     pub async fn to_files(&self, storage: Storage) -> Result<(Vec<u8>, Vec<u8>), SaeError> {
         let (d, f) = (self.config.d_in, self.config.d_sae);
         let weights = self.weights().await?;
-        let tensors: [(&'static str, &[usize], &[f32]); 4] = [
-            ("W_enc", &[d, f], &weights.w_enc),
-            ("b_enc", &[f], &weights.b_enc),
-            ("W_dec", &[f, d], &weights.w_dec),
-            ("b_dec", &[d], &weights.b_dec),
+        let (encoder, features, decoder, input) = ([d, f], [f], [f, d], [d]);
+        let b_enc = if weights.gate.is_some() { "b_gate" } else { "b_enc" };
+        let mut tensors: Vec<(&'static str, &[usize], &[f32])> = vec![
+            ("W_enc", &encoder, &weights.w_enc),
+            (b_enc, &features, &weights.b_enc),
+            ("W_dec", &decoder, &weights.w_dec),
+            ("b_dec", &input, &weights.b_dec),
         ];
+        if let Some(threshold) = &weights.threshold {
+            tensors.push(("threshold", &features, threshold));
+        }
+        if let Some(gate) = &weights.gate {
+            tensors.extend([("b_mag", &features[..], &gate.b_mag[..]), ("r_mag", &features, &gate.r_mag)]);
+        }
         Ok((self.config.to_json().into_bytes(), write(WEIGHTS_FILE, &tensors, storage)?))
     }
 }

@@ -4,7 +4,7 @@
 //! of features. What [`Sae::encode`] returns is what SAELens's `encode` returns; with `constant_norm_rescale`
 //! that is the feature of the normalised token, √D/‖x‖ times the feature that the paper writes.
 //!
-//! Not supported: gated and JumpReLU SAEs, transcoders, SAEs on `hook_z` with their heads apart.
+//! Not supported: transcoders, SAEs on `hook_z` with their heads apart.
 
 mod buffer;
 mod codes;
@@ -20,7 +20,7 @@ mod weights;
 pub use buffer::ShuffleBuffer;
 pub use codes::Codes;
 pub use config::{Architecture, SaeConfig};
-pub use encode::{Sae, SaeWeights};
+pub use encode::{GateTensors, GateWeights, Sae, SaeWeights};
 pub use error::SaeError;
 pub use files::{CONFIG_FILE, WEIGHTS_FILE};
 pub use health::{Health, HealthAccumulator};
