@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::SaeError;
+use super::formats::keys::{Keys, object};
 use crate::kernels::Normalize;
 
 /// What turns pre-activations into features.
@@ -38,6 +39,8 @@ impl Architecture {
 ///
 /// With n the normalisation (undone on the output), D = `d_in` and F = `d_sae`:
 /// features = act((n(x) − b_dec·`apply_b_dec_to_input`)·W_enc + b_enc), output = n⁻¹(features·W_dec + b_dec).
+/// [`Normalize::Centered`] is another order: features = act(n(x − b_dec·…)·W_enc + b_enc)·‖x‖/√D, and nothing is
+/// undone on the output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SaeConfig {
     /// Width D of the activations.
@@ -68,15 +71,8 @@ impl SaeConfig {
     /// # Errors
     /// When it is no JSON object, lacks a key, or asks for arithmetic that is not implemented.
     pub fn from_json(file: &str, bytes: &[u8]) -> Result<Self, SaeError> {
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|e| SaeError::Json { file: file.to_owned(), reason: e.to_string() })?;
-        let Value::Object(map) = value else {
-            return Err(SaeError::Json {
-                file: file.to_owned(),
-                reason: "it is another kind of value".into(),
-            });
-        };
-        let keys = Keys { file, map: &map };
+        let map = object(file, bytes)?;
+        let keys = Keys { file, form: "SAELens", map: &map };
         let metadata = match map.get("metadata") {
             Some(Value::Object(metadata)) => metadata.clone(),
             _ => Map::new(),
@@ -106,6 +102,8 @@ impl SaeConfig {
             Normalize::None => "none",
             Normalize::ConstantNorm => "constant_norm_rescale",
             Normalize::LayerNorm => "layer_norm",
+            // Saving refuses it: SAELens has no word for it.
+            Normalize::Centered => "centered",
         };
         let mut map = json!({
             "d_in": self.d_in,
@@ -132,7 +130,7 @@ impl SaeConfig {
     }
 
     /// What errors call this SAE: its hook, where it is known.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.hook_name.clone().unwrap_or_else(|| "the SAE".to_owned())
     }
 
@@ -163,40 +161,8 @@ impl SaeConfig {
     }
 }
 
-/// The top level of a configuration.
-struct Keys<'a> {
-    file: &'a str,
-    map: &'a Map<String, Value>,
-}
-
+/// What SAELens calls things.
 impl Keys<'_> {
-    fn bad(&self, key: &'static str, value: &Value, expected: &'static str) -> SaeError {
-        SaeError::BadKey { file: self.file.to_owned(), key, value: value.to_string(), expected }
-    }
-
-    fn unsupported(&self, key: &'static str, value: &Value, supported: &'static str) -> SaeError {
-        SaeError::Unsupported { file: self.file.to_owned(), key, value: value.to_string(), supported }
-    }
-
-    fn positive(&self, key: &'static str, value: &Value) -> Result<usize, SaeError> {
-        // The bound keeps sizes in bytes and element numbers on the device far from overflowing.
-        let size = value.as_u64().filter(|n| (1..1 << 31).contains(n));
-        size.map(|n| n as usize).ok_or_else(|| self.bad(key, value, "a positive integer below 2^31"))
-    }
-
-    fn size(&self, key: &'static str) -> Result<usize, SaeError> {
-        let missing = || SaeError::MissingKey { file: self.file.to_owned(), key };
-        self.positive(key, self.map.get(key).ok_or_else(missing)?)
-    }
-
-    fn flag(&self, key: &'static str, default: bool) -> Result<bool, SaeError> {
-        match self.map.get(key) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(self.bad(key, other, "true or false")),
-        }
-    }
-
     /// The architecture, and whether activations are rescaled by decoder norms.
     fn architecture(&self) -> Result<(Architecture, bool), SaeError> {
         const SUPPORTED: &str = "\"standard\" (ReLU), \"topk\", \"jumprelu\" and \"gated\"";
@@ -204,7 +170,7 @@ impl Keys<'_> {
         let activation = self.map.get("activation_fn_str").or_else(|| self.map.get("activation_fn"));
         let architecture = match self.map.get("architecture") {
             None if old => "standard",
-            None => return Err(SaeError::MissingKey { file: self.file.to_owned(), key: "architecture" }),
+            None => return Err(self.missing("architecture")),
             Some(Value::String(name)) => name,
             Some(other) => return Err(self.bad("architecture", other, "a string")),
         };
@@ -227,7 +193,7 @@ impl Keys<'_> {
             return Ok((architecture, false));
         }
         let k = self.map.get("k").or_else(|| self.map.get("activation_fn_kwargs")?.get("k"));
-        let k = k.ok_or(SaeError::MissingKey { file: self.file.to_owned(), key: "k" })?;
+        let k = k.ok_or_else(|| self.missing("k"))?;
         let k = self.positive("k", k)?;
         Ok((Architecture::TopK { k }, self.flag("rescale_acts_by_decoder_norm", false)?))
     }
@@ -256,11 +222,6 @@ impl Keys<'_> {
             && !matches!(reshape.as_str(), None | Some("none"))
         {
             return Err(self.unsupported("reshape_activations", reshape, "\"none\""));
-        }
-        if let Some(flag) = self.map.get("finetuning_scaling_factor")
-            && flag.as_bool() == Some(true)
-        {
-            return Err(self.unsupported("finetuning_scaling_factor", flag, "false"));
         }
         Ok(())
     }

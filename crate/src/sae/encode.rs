@@ -217,13 +217,21 @@ impl Sae {
                 gated(&encoded(None, Activation::None), &Gate { b_gate: &self.b_enc, r_mag, b_mag })
             }
         };
+        let features = match self.config.normalize {
+            // Back to the token's own scale; there is no shift.
+            Normalize::Centered => sae_output(&features, &scale),
+            _ => features,
+        };
         (features, scale)
     }
 
     fn decode(&self, features: &Tensor, scale: &Tensor) -> Tensor {
         let product = Product { layout: Layout::Nn, bias: Some(&self.b_dec), ..Product::default() };
         let output = matmul(features, &self.w_dec, &product);
-        if self.config.normalize == Normalize::None { output } else { sae_output(&output, scale) }
+        match self.config.normalize {
+            Normalize::None | Normalize::Centered => output,
+            Normalize::ConstantNorm | Normalize::LayerNorm => sae_output(&output, scale),
+        }
     }
 
     fn reconstruct(&self, x: &Tensor) -> Tensor {

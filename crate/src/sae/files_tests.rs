@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use super::*;
 use crate::gpu::Tensor;
 use crate::kernels::testing::{close, each_engine};
-use crate::sae::Architecture;
+use crate::sae::{Architecture, GateWeights, SaeConfig, SaeWeights};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
