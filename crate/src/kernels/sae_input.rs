@@ -22,6 +22,18 @@ pub enum Normalize {
     Centered,
 }
 
+impl Normalize {
+    /// SAELens's word for it; the last has none there.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ConstantNorm => "constant_norm_rescale",
+            Self::LayerNorm => "layer_norm",
+            Self::Centered => "centered",
+        }
+    }
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Params {

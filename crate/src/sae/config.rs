@@ -98,13 +98,6 @@ impl SaeConfig {
 
     /// `cfg.json` in the form of SAELens 6.
     pub fn to_json(&self) -> String {
-        let normalize = match self.normalize {
-            Normalize::None => "none",
-            Normalize::ConstantNorm => "constant_norm_rescale",
-            Normalize::LayerNorm => "layer_norm",
-            // Saving refuses it: SAELens has no word for it.
-            Normalize::Centered => "centered",
-        };
         let mut map = json!({
             "d_in": self.d_in,
             "d_sae": self.d_sae,
@@ -112,7 +105,8 @@ impl SaeConfig {
             "dtype": "float32",
             "device": "cpu",
             "apply_b_dec_to_input": self.apply_b_dec_to_input,
-            "normalize_activations": normalize,
+            // Saving refuses what SAELens has no word for.
+            "normalize_activations": self.normalize.name(),
             "reshape_activations": "none",
             "metadata": {
                 "sae_lens_version": FORM_VERSION,

@@ -88,6 +88,8 @@ pub(crate) enum SaeCommand {
     Train(TrainArgs),
     /// Encode saved activations into sparse codes.
     Encode(EncodeArgs),
+    /// Show what SAE files hold: format, architecture, sizes, hook, and the conventions that reading them takes.
+    Info(InfoArgs),
     /// Measure how healthy SAEs are: L0, explained variance, dead features, cross-entropy recovered.
     Health(HealthArgs),
 }
@@ -137,7 +139,7 @@ pub(crate) struct TrainArgs {
 
 #[derive(Group)]
 pub(crate) struct EncodeArgs {
-    /// Directory of an SAE in SAELens format.
+    /// Directory of an SAE of SAELens, sparsify, Language-Model-SAEs or (converted) dictionary_learning.
     pub(crate) sae_dir: PathBuf,
     /// Activations, f32 [.., d_in] (as `mppc run` saves them).
     pub(crate) acts: PathBuf,
@@ -147,6 +149,12 @@ pub(crate) struct EncodeArgs {
     /// Where to save the codes: rows by token, indptr i64, indices i32, values f32.
     #[arg(long, value_name = "CODES.safetensors")]
     pub(crate) save: PathBuf,
+}
+
+#[derive(Group)]
+pub(crate) struct InfoArgs {
+    /// Directory of one SAE, or of several.
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Group)]

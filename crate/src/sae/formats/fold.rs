@@ -19,7 +19,7 @@ pub(super) fn scale(values: &mut [f32], factor: f64) {
 }
 
 /// Norms of the rows of a matrix [.., width].
-pub(in crate::sae) fn row_norms(values: &[f32], width: usize) -> Vec<f64> {
+pub(super) fn row_norms(values: &[f32], width: usize) -> Vec<f64> {
     values.chunks_exact(width).map(|r| r.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt()).collect()
 }
 

@@ -12,7 +12,7 @@ use std::ops::Deref;
 
 use serde_json::Value;
 
-pub(super) use fold::row_norms;
+use fold::row_norms;
 
 use super::{Sae, SaeConfig, SaeError, SaeWeights};
 use crate::checkpoint::{Files, SafeFile};
@@ -126,6 +126,12 @@ impl SaeFile {
             read.conventions.push(note);
         }
         Ok(read)
+    }
+
+    /// The least and the largest norm of a decoder row, after conventions are folded in.
+    pub fn decoder_norms(&self) -> (f64, f64) {
+        let norms = row_norms(&self.weights.w_dec, self.config.d_in);
+        norms.into_iter().fold((f64::INFINITY, 0.0), |(least, most), n| (n.min(least), n.max(most)))
     }
 
     /// Puts the SAE on an engine.

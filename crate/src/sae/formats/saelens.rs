@@ -16,7 +16,7 @@ const SCALER: &str = "activation_scaler.json";
 pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     let label = files.label(CONFIG);
     let bytes = files.read(CONFIG)?;
-    let config = SaeConfig::from_json(&label, &bytes)?;
+    let mut config = SaeConfig::from_json(&label, &bytes)?;
     let map = object(&label, &bytes)?;
     let keys = Keys { file: &label, form: "SAELens", map: &map };
     let tensors = Tensors::open(files, WEIGHTS)?;
@@ -41,6 +41,8 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     };
     let mut conventions = vec![about_b_dec(config.apply_b_dec_to_input, "apply_b_dec_to_input")];
     if config.rescale_acts_by_decoder_norm {
+        weights.fold_decoder_norms(d);
+        config.rescale_acts_by_decoder_norm = false;
         conventions.push(
             "pre-activations are scaled by the norms of decoder rows, which are folded into the encoder \
              (rescale_acts_by_decoder_norm)"
