@@ -90,6 +90,8 @@ pub(crate) enum SaeCommand {
     Encode(EncodeArgs),
     /// Show what SAE files hold: format, architecture, sizes, hook, and the conventions that reading them takes.
     Info(InfoArgs),
+    /// Write an SAE of any format in SAELens's, with its conventions folded into the weights.
+    Convert(ConvertArgs),
     /// Measure how healthy SAEs are: L0, explained variance, dead features, cross-entropy recovered.
     Health(HealthArgs),
 }
@@ -155,6 +157,18 @@ pub(crate) struct EncodeArgs {
 pub(crate) struct InfoArgs {
     /// Directory of one SAE, or of several.
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Group)]
+pub(crate) struct ConvertArgs {
+    /// Directory of one SAE.
+    pub(crate) sae_dir: PathBuf,
+    /// Save weights as 16-bit floats.
+    #[arg(long)]
+    pub(crate) f16: bool,
+    /// Directory to save to.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: PathBuf,
 }
 
 #[derive(Group)]

@@ -41,6 +41,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
         Command::Sae(SaeCommand::Info(a)) => return sae_info::info(a, out),
+        Command::Sae(SaeCommand::Convert(a)) => return sae_info::convert(a, out).await,
         _ => {}
     }
     let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         | Command::Devices
         | Command::Models
         | Command::Fetch(_)
-        | Command::Sae(SaeCommand::Info(_)) => {
+        | Command::Sae(SaeCommand::Info(_) | SaeCommand::Convert(_)) => {
             unreachable!("answered above")
         }
     }

@@ -1,12 +1,13 @@
-//! `mppc sae info`, and the conventions that other commands tell.
+//! `mppc sae info` and `mppc sae convert`, and the conventions that other commands tell.
 
 use mppc::checkpoint::Files;
+use mppc::gpu::Engine;
 use mppc::lab::LabModel;
-use mppc::sae::{Architecture, Format, SaeConfig, SaeError, SaeFile, formats};
+use mppc::sae::{Architecture, Format, SaeConfig, SaeError, SaeFile, Storage, formats};
 use serde_json::{Value, json};
 
-use crate::args::InfoArgs;
-use crate::commands::{Outcome, text};
+use crate::args::{ConvertArgs, InfoArgs};
+use crate::commands::{Outcome, text, writable};
 use crate::output::Output;
 
 /// What the files of one SAE, or of several, hold.
@@ -30,6 +31,19 @@ pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
         rows.push(row(&name, &sae));
     }
     out.say(&texts.join("\n\n"), &json!(rows))
+}
+
+/// Writes an SAE in SAELens's form. Nothing is computed but the folding, so the processor does.
+pub(crate) async fn convert(args: &ConvertArgs, out: Output) -> Outcome {
+    writable(&args.save)?;
+    let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
+    let (format, conventions) = (read.format, read.conventions.clone());
+    let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
+    read.sae(&Engine::cpu()).save(&args.save, storage).await.map_err(text)?;
+    out.say(
+        &format!("{}saved to {}", told(format, &conventions), args.save.display()),
+        &json!({ "saved": args.save, "format": format.name(), "conventions": conventions }),
+    )
 }
 
 fn described(name: &str, sae: &SaeFile) -> String {
