@@ -4,8 +4,8 @@
     python golden_saes_formats.py --check    compares instead
 
 sparsify and dictionary_learning save and encode themselves, in float64. Language-Model-SAEs is not on PyPI:
-`lm_saes_2024` and `lm_saes_2025` below are its arithmetic in plain torch, written from the formulas, as is the
-scaling of old SAELens files. Nothing here is shared with the lab. What the files hold is told in
+`lm_saes_2024`, `lm_saes_scope` and `lm_saes_2025` below are its arithmetic in plain torch, written from the formulas,
+as is that of old SAELens files, which today's SAELens confirms where it still reads them. Nothing here is shared with the lab. What the files hold is told in
 `tests/golden/README.md`.
 """
 
@@ -20,7 +20,8 @@ from dictionary_learning.dictionary import AutoEncoder, AutoEncoderNew, GatedAut
 from dictionary_learning.trainers.batch_top_k import BatchTopKSAE
 from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKSAE
 from dictionary_learning.trainers.top_k import AutoEncoderTopK
-from golden_common import main, save_reference, write_json
+from golden_common import assert_close, main, save_reference, write_json
+from sae_lens import SAE
 from safetensors.torch import load_file, save_file
 
 os.environ["SPARSIFY_DISABLE_TRITON"] = "1"  # its decoder for GPUs; the one for processors is the same sum
@@ -325,7 +326,14 @@ def saelens_old(root, name, seed, config, scaling=None, scaler=None):
         gap_of(pre, k)
         features = torch.where(pre >= pre.sort(-1, descending=True).values[:, k - 1 : k], features, 0.0)
     scaled = features * w["scaling_factor"] if scaling else features
-    finish(folder, acts, features, (scaled @ w["W_dec"] + w["b_dec"]) / c)
+    reconstruction = (scaled @ w["W_dec"] + w["b_dec"]) / c
+    if not scaling:  # today's SAELens refuses scaling factors
+        sae = SAE.load_from_disk(folder, dtype="float64")
+        if scaler:
+            sae.fold_activation_norm_scaling_factor(scaler)
+        assert_close(name, features, sae.encode(acts), 1e-12)
+        assert_close(name, reconstruction, sae.decode(features), 1e-12)
+    finish(folder, acts, features, reconstruction)
 
 
 def make(root):

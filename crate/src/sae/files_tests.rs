@@ -40,7 +40,10 @@ fn agrees_with_saelens() {
         "saelens-topk",
         "saelens-topk-norm-rescale",
         "saelens-jumprelu",
+        "saelens-jumprelu-norm-rescale",
         "saelens-gated",
+        "saelens-gated-layer-norm",
+        "saelens-batchtopk",
     ] {
         let bytes = std::fs::read(golden(name).join("reference.safetensors")).expect("a golden file");
         let reference = SafeTensors::deserialize(&bytes).expect("a golden file");
