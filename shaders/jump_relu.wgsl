@@ -1,4 +1,4 @@
-// JumpReLU: what is positive and above its column's threshold stays, the rest becomes 0. One invocation an element.
+// JumpReLU: y = x where x lies above its column's threshold and above zero, elsewhere 0.
 
 struct Params {
     n: u32,
@@ -20,6 +20,5 @@ fn main(
     if i >= p.n {
         return;
     }
-    let value = x[i];
-    y[i] = select(0.0, value, value > 0.0 && value > threshold[i % p.cols]);
+    y[i] = select(0.0, x[i], x[i] > max(threshold[i % p.cols], 0.0));
 }

@@ -1,6 +1,7 @@
 // What a sparse autoencoder's encoder reads: (x - shift) / spread - bias, a row at a time.
 // MODE 0: shift 0, spread 1. MODE 1: shift 0, spread |x| / sqrt(cols). MODE 2: shift = mean, spread = the
 // unbiased standard deviation + eps; the deviation itself is what the output is multiplied with.
+// MODE 3: (x - bias) / (|x - bias| / sqrt(cols)), reported with the spread of MODE 1.
 // One workgroup a row.
 
 override MODE: u32 = 0u;
@@ -72,8 +73,22 @@ fn main(
         divisor = 1.0; // a row of zeros has no direction to scale
     }
 
+    if MODE == 3u {
+        var squares = 0.0;
+        for (var c = lane; c < p.cols; c += LANES) {
+            let d = x[start + c] - bias[c];
+            squares += d * d;
+        }
+        let left = sqrt(total(lane, squares) / f32(p.cols));
+        divisor = select(left, 1.0, left == 0.0);
+    }
+
     for (var c = lane; c < p.cols; c += LANES) {
-        y[start + c] = (x[start + c] - shift) / divisor - bias[c];
+        if MODE == 3u {
+            y[start + c] = (x[start + c] - bias[c]) / divisor;
+        } else {
+            y[start + c] = (x[start + c] - shift) / divisor - bias[c];
+        }
     }
     if lane == 0u {
         scale[2u * row] = shift;

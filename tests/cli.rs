@@ -261,6 +261,92 @@ fn an_sae_of_another_width_is_refused() {
     assert!(line.contains("has no tensor nothing"), "{line}");
 }
 
+/// Writes an SAE of the built-in pair as sparsify would: encoder [F, D], the hook in the folder's name.
+fn as_sparsify(sae: &Path, folder: &Path) {
+    let bytes = std::fs::read(sae.join("sae_weights.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = |name: &str| file.tensor(name).unwrap();
+    let (d, f) = (tensor("W_enc").shape()[0], tensor("W_enc").shape()[1]);
+    let width = tensor("W_enc").dtype().bitsize() / 8;
+    let encoder = tensor("W_enc").data();
+    let turned: Vec<u8> = (0..f * d)
+        .flat_map(|i| {
+            let (row, column) = (i / d, i % d);
+            encoder[(column * f + row) * width..][..width].to_vec()
+        })
+        .collect();
+    let view = |name: &'static str, from: &str, shape: Vec<usize>, data| {
+        let dtype = tensor(from).dtype();
+        (name, safetensors::tensor::TensorView::new(dtype, shape, data).unwrap())
+    };
+    let (b_enc, w_dec, b_dec) = (tensor("b_enc"), tensor("W_dec"), tensor("b_dec"));
+    let stored = safetensors::serialize(
+        [
+            view("encoder.weight", "W_enc", vec![f, d], &turned[..]),
+            view("encoder.bias", "b_enc", vec![f], b_enc.data()),
+            view("W_dec", "W_dec", vec![f, d], w_dec.data()),
+            view("b_dec", "b_dec", vec![d], b_dec.data()),
+        ],
+        None,
+    )
+    .unwrap();
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("sae.safetensors"), stored).unwrap();
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(sae.join("cfg.json")).unwrap()).unwrap();
+    let config = serde_json::json!({"activation": "topk", "d_in": d, "num_latents": f, "k": config["k"]});
+    std::fs::write(folder.join("cfg.json"), config.to_string()).unwrap();
+}
+
+#[test]
+fn saes_of_another_library_are_as_healthy_as_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny-neox/saes");
+    let (one, theirs) = (dir.path().join("one"), dir.path().join("theirs"));
+    let hook = "blocks.1.hook_resid_post";
+    std::fs::create_dir_all(one.join(hook)).unwrap();
+    for file in ["cfg.json", "sae_weights.safetensors"] {
+        std::fs::copy(ours.join(hook).join(file), one.join(hook).join(file)).unwrap();
+    }
+    as_sparsify(&ours.join(hook), &theirs.join("layers.1"));
+    let health = |saes: &Path| {
+        let args = ["sae", "health", "tiny-neox", "--saes", text(saes), "--tokens", "500", "--json"];
+        succeeds(&[&args[..], &["--engine", "cpu"]].concat())
+    };
+    assert_eq!(health(&theirs), health(&one));
+
+    let told =
+        mppc(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--tokens", "64", "--engine", "cpu"]);
+    let told = String::from_utf8(told.stderr).unwrap();
+    assert!(told.contains("b_dec is subtracted from the input (sparsify)"), "{told}");
+
+    std::fs::rename(theirs.join("layers.1"), theirs.join("layers.1.mlp.act")).unwrap();
+    let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--engine", "cpu"]);
+    assert!(line.contains("the SAE reads layers.1.mlp.act, which tiny-neox does not have"), "{line}");
+}
+
+#[test]
+fn info_shows_one_sae_or_many() {
+    let info: serde_json::Value =
+        serde_json::from_str(&succeeds(&["sae", "info", text(&golden("sparsify-topk")), "--json"])).unwrap();
+    let [row] = &info.as_array().unwrap()[..] else { panic!("{info}") };
+    assert_eq!((&row["format"], &row["k"]), (&"sparsify".into(), &5.into()));
+    assert_eq!(row["hook"], "blocks.1.hook_resid_post");
+    assert_eq!(row["tensors"][0]["name"], "W_dec");
+    assert_eq!(row["tensors"][0]["shape"], serde_json::json!([40, 12]));
+    let shown = succeeds(&["sae", "info", text(&golden("lm-saes-2024-token-wise"))]);
+    for part in ["Language-Model-SAEs (2024)", "D 12, F 40", "features are multiplied with feature_act_scale"]
+    {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let pair = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny-neox/saes");
+    let all: serde_json::Value =
+        serde_json::from_str(&succeeds(&["sae", "info", text(&pair), "--json"])).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), std::fs::read_dir(&pair).unwrap().count());
+    assert!(fails(&["sae", "info", text(&golden("tokenizer-neox.json"))]).contains("is no directory"));
+    assert!(fails(&["sae", "info", text(&golden("mamba-hf"))]).contains("give the folder of an SAE"));
+}
+
 #[test]
 fn encode_and_correlate_speak_the_documented_files() {
     let dir = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from golden_common import assert_close, main, save_reference
-from sae_lens import SAE
+from sae_lens import SAE, TrainingSAE
 
 D_IN, D_SAE, TOKENS = 23, 61, 17
 
@@ -54,6 +54,10 @@ CASES = [
     ),
     Case("saelens-jumprelu", "jumprelu", 57),
     Case("saelens-gated", "gated", 28, {"apply_b_dec_to_input": False}),
+    Case("saelens-jumprelu-norm-rescale", "jumprelu", 29, {"normalize_activations": "constant_norm_rescale"}),
+    Case("saelens-gated-layer-norm", "gated", 30, {"normalize_activations": "layer_norm", "dtype": "bfloat16"}),
+    # Trained as batchtopk, saved for use: SAELens makes it a jumprelu.
+    Case("saelens-batchtopk", "batchtopk", 31, {"k": 5.0}),
 ]
 
 
@@ -112,9 +116,15 @@ def make(root):
             "d_sae": D_SAE,
             "metadata": {"model_name": "golden", "hook_name": "blocks.1.hook_resid_post"},
         }
-        sae = SAE.from_dict(config | case.options)
-        randomize(sae, rng)
-        sae.save_model(folder)
+        if case.architecture == "batchtopk":
+            sae = TrainingSAE.from_dict(config | case.options)
+            randomize(sae, rng)
+            sae.topk_threshold.fill_(0.4)
+            sae.save_inference_model(folder)
+        else:
+            sae = SAE.from_dict(config | case.options)
+            randomize(sae, rng)
+            sae.save_model(folder)
 
         sae = SAE.load_from_disk(folder, dtype="float64")
         acts = torch.from_numpy(0.2 + rng.standard_normal((TOKENS, D_IN)) * rng.uniform(0.5, 3, (TOKENS, 1)))

@@ -130,6 +130,11 @@ impl SafeFile {
         Some(&self.metadata.info(name)?.shape)
     }
 
+    /// Element type of a tensor as the header names it, if the tensor is there.
+    pub fn dtype(&self, name: &str) -> Option<String> {
+        Some(format!("{:?}", self.metadata.info(name)?.dtype))
+    }
+
     /// A value of the file's `__metadata__`.
     pub fn note(&self, key: &str) -> Option<&str> {
         self.metadata.metadata().as_ref()?.get(key).map(String::as_str)

@@ -1,4 +1,4 @@
-//! JumpReLU: ReLU with a threshold for each feature, below which it is silent.
+//! JumpReLU: values above a threshold of their feature stay, the others become 0.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -15,7 +15,7 @@ struct Params {
     _pad: [u32; 2],
 }
 
-/// `x` [.., F] where it is positive and above its feature's `threshold` [F], 0 elsewhere.
+/// ReLU(x)·1[x > `threshold`] for `x` [.., F] and `threshold` [F]. NaN counts as below.
 ///
 /// # Panics
 /// When the shapes do not fit.
@@ -27,8 +27,8 @@ pub fn jump_relu(x: &Tensor, threshold: &Tensor) -> Tensor {
             let (values, threshold) = (x.f32s(), threshold.f32s());
             let mut y = vec![0.0; values.len()];
             par::rows(&mut y, cols, |r, y| {
-                for ((y, &x), &threshold) in y.iter_mut().zip(&values[r * cols..]).zip(threshold) {
-                    *y = if x > 0.0 && x > threshold { x } else { 0.0 };
+                for ((y, &x), &least) in y.iter_mut().zip(&values[r * cols..]).zip(threshold) {
+                    *y = if x > least.max(0.0) { x } else { 0.0 };
                 }
             });
             Tensor::from_f32(x.engine(), x.shape(), y)
@@ -60,15 +60,20 @@ mod tests {
     use crate::kernels::testing::{self, close, each_engine};
 
     #[test]
-    fn keeps_what_is_above_its_threshold() {
-        for (rows, cols) in [(1, 1), (3, 7), (20, 65), (0, 3), (70_000, 2)] {
-            // Two digits, so that some values are equal to their thresholds.
-            let round = |v: Vec<f32>| -> Vec<f32> { v.iter().map(|v| (v * 4.0).round() / 4.0).collect() };
-            let (x, threshold) = (round(testing::normal(1, rows * cols)), round(testing::normal(2, cols)));
-            let kept = |(i, &v): (usize, &f32)| {
-                if v > threshold[i % cols].max(0.0) { f64::from(v) } else { 0.0 }
-            };
-            let want: Vec<f64> = x.iter().enumerate().map(kept).collect();
+    fn agrees_with_float64() {
+        for (rows, cols) in [(1, 1), (3, 7), (20, 65), (0, 3), (2_100_000, 2)] {
+            let x = testing::normal(1, rows * cols);
+            // Some thresholds lie below zero, where ReLU decides.
+            let mut threshold: Vec<f32> = testing::normal(2, cols).iter().map(|v| 0.3 + 0.5 * v).collect();
+            if rows > 0 {
+                threshold[0] = x[0]; // a value at its threshold is not above it
+            }
+            let want: Vec<f64> = (0..rows * cols)
+                .map(|i| {
+                    let (p, least) = (f64::from(x[i]), f64::from(threshold[i % cols]));
+                    p.max(0.0) * f64::from(u8::from(p > least))
+                })
+                .collect();
             each_engine(|engine| {
                 let x = Tensor::from_f32(engine, &[rows, cols], x.clone());
                 let threshold = Tensor::from_f32(engine, &[cols], threshold.clone());

@@ -17,6 +17,21 @@ pub enum Normalize {
     ConstantNorm,
     /// (x − mean) / (unbiased standard deviation + 1e-5).
     LayerNorm,
+    /// What is left after the bias, scaled: (x − bias) · √D / ‖x − bias‖, with the spread ‖x‖/√D (Language-Model-SAEs
+    /// of summer 2024, which scales features back with it).
+    Centered,
+}
+
+impl Normalize {
+    /// SAELens's word for it; the last has none there.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ConstantNorm => "constant_norm_rescale",
+            Self::LayerNorm => "layer_norm",
+            Self::Centered => "centered",
+        }
+    }
 }
 
 #[repr(C)]
@@ -31,7 +46,7 @@ struct Params {
 /// Added to the standard deviation.
 const EPS: f32 = 1e-5;
 
-/// Normalises each row of `x` [.., D] and subtracts `bias` [D]. The second tensor [rows, 2] holds each row's
+/// Normalises each row of `x` [.., D] and subtracts `bias` [D] ([`Normalize::Centered`] the other way round). The second tensor [rows, 2] holds each row's
 /// shift and spread, with which [`sae_output`](super::sae_output) undoes the normalisation.
 ///
 /// # Panics
@@ -74,7 +89,7 @@ fn twin(x: &[f32], bias: &[f32], rows: usize, normalize: Normalize) -> (Vec<f32>
         let squares = |shift: f32| x.iter().map(|v| (v - shift).powi(2)).sum::<f32>();
         match normalize {
             Normalize::None => [0.0, 1.0],
-            Normalize::ConstantNorm => [0.0, (squares(0.0) / cols as f32).sqrt()],
+            Normalize::ConstantNorm | Normalize::Centered => [0.0, (squares(0.0) / cols as f32).sqrt()],
             Normalize::LayerNorm => {
                 let mean = x.iter().sum::<f32>() / cols as f32;
                 [mean, (squares(mean) / (cols.max(2) - 1) as f32).sqrt()]
@@ -84,6 +99,13 @@ fn twin(x: &[f32], bias: &[f32], rows: usize, normalize: Normalize) -> (Vec<f32>
     let mut y = vec![0.0; x.len()];
     par::rows(&mut y, cols, |r, y| {
         let [shift, spread] = scale[r];
+        if normalize == Normalize::Centered {
+            y.iter_mut().zip(&x[r * cols..]).zip(bias).for_each(|((y, &x), &b)| *y = x - b);
+            let spread = (y.iter().map(|v| v * v).sum::<f32>() / cols as f32).sqrt();
+            let divisor = if spread == 0.0 { 1.0 } else { spread };
+            y.iter_mut().for_each(|v| *v /= divisor);
+            return;
+        }
         let divisor = match normalize {
             Normalize::LayerNorm => spread + EPS,
             _ if spread == 0.0 => 1.0,
@@ -112,6 +134,13 @@ pub(super) mod tests {
             let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
             let mean = row.iter().sum::<f64>() / d as f64;
             let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (d.max(2) - 1) as f64;
+            if normalize == Normalize::Centered {
+                let rest: Vec<f64> = row.iter().zip(bias).map(|(v, &b)| v - f64::from(b)).collect();
+                let left = rest.iter().map(|v| v * v).sum::<f64>().sqrt() / (d as f64).sqrt();
+                y.extend(rest.iter().map(|v| if left == 0.0 { 0.0 } else { v / left }));
+                scale.extend([0.0, norm / (d as f64).sqrt()]);
+                continue;
+            }
             let (shift, spread, divisor) = match normalize {
                 Normalize::None => (0.0, 1.0, 1.0),
                 Normalize::ConstantNorm => {
@@ -119,6 +148,7 @@ pub(super) mod tests {
                     (0.0, spread, if norm == 0.0 { 1.0 } else { spread })
                 }
                 Normalize::LayerNorm => (mean, variance.sqrt(), variance.sqrt() + 1e-5),
+                Normalize::Centered => unreachable!("answered above"),
             };
             y.extend(row.iter().zip(bias).map(|(v, &b)| (v - shift) / divisor - f64::from(b)));
             scale.extend([shift, spread]);
@@ -134,7 +164,7 @@ pub(super) mod tests {
                 x[..cols].fill(0.0);
             }
             let bias = testing::normal(2, cols);
-            for normalize in MODES {
+            for normalize in MODES.into_iter().chain([Normalize::Centered]) {
                 let (want, want_scale) = reference(&x, &bias, normalize);
                 each_engine(|engine| {
                     let x = Tensor::from_f32(engine, &[rows, cols], x.clone());

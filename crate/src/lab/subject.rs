@@ -5,7 +5,7 @@ use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, Tokenizer};
-use crate::sae::{CONFIG_FILE, Codes, Sae, WEIGHTS_FILE};
+use crate::sae::{Codes, Format, Sae, SaeFile, formats};
 
 use super::LabError;
 
@@ -25,6 +25,10 @@ pub struct HookedSae {
     pub hook: String,
     /// The SAE.
     pub sae: Sae,
+    /// Whose files it came in.
+    pub format: Format,
+    /// What reading them took: a sentence for each convention.
+    pub conventions: Vec<String>,
 }
 
 impl LabModel {
@@ -40,7 +44,8 @@ impl LabModel {
         let found = find_saes(&model, &place)?;
         if saes.is_some() && found.is_empty() {
             return Err(LabError::Mismatch(format!(
-                "{} holds no SAE; expected one folder for each, with {CONFIG_FILE} and {WEIGHTS_FILE}",
+                "{} holds no SAE; expected one folder for each, in the form of SAELens, sparsify, \
+                 Language-Model-SAEs or dictionary_learning (converted)",
                 place.place()
             )));
         }
@@ -110,27 +115,35 @@ impl LabModel {
     }
 }
 
-/// The SAEs in the folders of a place, in the order of the model's hooks. An SAE that does not say which hook it
-/// reads reads the one its folder is named after.
+/// The SAEs in the folders of a place (or the one that is the place), whoever wrote them, in the order of the
+/// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after.
 fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
     let hooks = model.hooks(1, 1);
     let mut found: Vec<(usize, HookedSae)> = Vec::new();
-    for folder in place.folders() {
-        let files = place.folder(&folder);
-        if !files.has(CONFIG_FILE) {
-            continue;
+    for (path, files) in formats::find(place)? {
+        let SaeFile { format, config, weights, conventions, transcoder, .. } = SaeFile::read(&files)?;
+        let name = files.place();
+        if transcoder {
+            return Err(LabError::Mismatch(format!(
+                "{name} is a transcoder, which predicts another place than it reads; leave it out (`mppc sae encode` \
+                 takes it)"
+            )));
         }
-        let sae = Sae::load(model.engine(), &files)?;
-        let hook = sae.config.hook_name.clone().unwrap_or(folder);
-        let file = files.label(CONFIG_FILE);
+        let hook =
+            config.hook_name.clone().unwrap_or_else(|| path.rsplit('/').next().unwrap_or(&name).to_owned());
         let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
-            LabError::Mismatch(format!("{file}: the SAE reads {hook}, which {} does not have", model.name()))
+            LabError::Mismatch(format!(
+                "{name}: the SAE reads {hook}, which {} does not have; `mppc sae info` tells what the files say, and a \
+                 folder may be named after the hook",
+                model.name()
+            ))
         })?;
-        sae.config.check_width(*hooks[at].shape.last().expect("hooks have axes"))?;
+        config.check_width(*hooks[at].shape.last().expect("hooks have axes"))?;
         if found.iter().any(|(other, _)| *other == at) {
             return Err(LabError::Mismatch(format!("{} holds two SAEs of {hook}; keep one", place.place())));
         }
-        found.push((at, HookedSae { hook, sae }));
+        let sae = Sae::new(model.engine(), config, weights);
+        found.push((at, HookedSae { hook, sae, format, conventions }));
     }
     found.sort_by_key(|(at, _)| *at);
     Ok(found.into_iter().map(|(_, sae)| sae).collect())

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::SaeError;
+use super::formats::keys::{Keys, object};
 use crate::kernels::Normalize;
 
 /// What turns pre-activations into features.
@@ -15,12 +16,31 @@ pub enum Architecture {
         /// Features kept per token.
         k: usize,
     },
+    /// ReLU where the pre-activation lies above its feature's threshold (`jumprelu`). BatchTopK at inference is
+    /// this with one threshold for all.
+    JumpRelu,
+    /// A gate decides whether a feature fires, a magnitude how strongly; both read one product (`gated`).
+    Gated,
+}
+
+impl Architecture {
+    /// What SAELens calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "standard",
+            Self::TopK { .. } => "topk",
+            Self::JumpRelu => "jumprelu",
+            Self::Gated => "gated",
+        }
+    }
 }
 
 /// What a sparse autoencoder is, beside its weights.
 ///
 /// With n the normalisation (undone on the output), D = `d_in` and F = `d_sae`:
 /// features = act((n(x) − b_dec·`apply_b_dec_to_input`)·W_enc + b_enc), output = n⁻¹(features·W_dec + b_dec).
+/// [`Normalize::Centered`] is another order: features = act(n(x − b_dec·…)·W_enc + b_enc)·‖x‖/√D, and nothing is
+/// undone on the output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SaeConfig {
     /// Width D of the activations.
@@ -51,15 +71,8 @@ impl SaeConfig {
     /// # Errors
     /// When it is no JSON object, lacks a key, or asks for arithmetic that is not implemented.
     pub fn from_json(file: &str, bytes: &[u8]) -> Result<Self, SaeError> {
-        let value: Value = serde_json::from_slice(bytes)
-            .map_err(|e| SaeError::Json { file: file.to_owned(), reason: e.to_string() })?;
-        let Value::Object(map) = value else {
-            return Err(SaeError::Json {
-                file: file.to_owned(),
-                reason: "it is another kind of value".into(),
-            });
-        };
-        let keys = Keys { file, map: &map };
+        let map = object(file, bytes)?;
+        let keys = Keys { file, form: "SAELens", map: &map };
         let metadata = match map.get("metadata") {
             Some(Value::Object(metadata)) => metadata.clone(),
             _ => Map::new(),
@@ -85,11 +98,6 @@ impl SaeConfig {
 
     /// `cfg.json` in the form of SAELens 6.
     pub fn to_json(&self) -> String {
-        let normalize = match self.normalize {
-            Normalize::None => "none",
-            Normalize::ConstantNorm => "constant_norm_rescale",
-            Normalize::LayerNorm => "layer_norm",
-        };
         let mut map = json!({
             "d_in": self.d_in,
             "d_sae": self.d_sae,
@@ -97,7 +105,8 @@ impl SaeConfig {
             "dtype": "float32",
             "device": "cpu",
             "apply_b_dec_to_input": self.apply_b_dec_to_input,
-            "normalize_activations": normalize,
+            // Saving refuses what SAELens has no word for.
+            "normalize_activations": self.normalize.name(),
             "reshape_activations": "none",
             "metadata": {
                 "sae_lens_version": FORM_VERSION,
@@ -106,19 +115,16 @@ impl SaeConfig {
                 "hook_name": self.hook_name,
             },
         });
-        match self.architecture {
-            Architecture::Relu => map["architecture"] = "standard".into(),
-            Architecture::TopK { k } => {
-                map["architecture"] = "topk".into();
-                map["k"] = k.into();
-                map["rescale_acts_by_decoder_norm"] = self.rescale_acts_by_decoder_norm.into();
-            }
+        map["architecture"] = self.architecture.name().into();
+        if let Architecture::TopK { k } = self.architecture {
+            map["k"] = k.into();
+            map["rescale_acts_by_decoder_norm"] = self.rescale_acts_by_decoder_norm.into();
         }
         format!("{map:#}\n")
     }
 
     /// What errors call this SAE: its hook, where it is known.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.hook_name.clone().unwrap_or_else(|| "the SAE".to_owned())
     }
 
@@ -149,65 +155,39 @@ impl SaeConfig {
     }
 }
 
-/// The top level of a configuration.
-struct Keys<'a> {
-    file: &'a str,
-    map: &'a Map<String, Value>,
-}
-
+/// What SAELens calls things.
 impl Keys<'_> {
-    fn bad(&self, key: &'static str, value: &Value, expected: &'static str) -> SaeError {
-        SaeError::BadKey { file: self.file.to_owned(), key, value: value.to_string(), expected }
-    }
-
-    fn unsupported(&self, key: &'static str, value: &Value, supported: &'static str) -> SaeError {
-        SaeError::Unsupported { file: self.file.to_owned(), key, value: value.to_string(), supported }
-    }
-
-    fn positive(&self, key: &'static str, value: &Value) -> Result<usize, SaeError> {
-        // The bound keeps sizes in bytes and element numbers on the device far from overflowing.
-        let size = value.as_u64().filter(|n| (1..1 << 31).contains(n));
-        size.map(|n| n as usize).ok_or_else(|| self.bad(key, value, "a positive integer below 2^31"))
-    }
-
-    fn size(&self, key: &'static str) -> Result<usize, SaeError> {
-        let missing = || SaeError::MissingKey { file: self.file.to_owned(), key };
-        self.positive(key, self.map.get(key).ok_or_else(missing)?)
-    }
-
-    fn flag(&self, key: &'static str, default: bool) -> Result<bool, SaeError> {
-        match self.map.get(key) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => Err(self.bad(key, other, "true or false")),
-        }
-    }
-
     /// The architecture, and whether activations are rescaled by decoder norms.
     fn architecture(&self) -> Result<(Architecture, bool), SaeError> {
-        const SUPPORTED: &str = "\"standard\" (ReLU) and \"topk\"";
+        const SUPPORTED: &str = "\"standard\" (ReLU), \"topk\", \"jumprelu\" and \"gated\"";
         let old = !self.map.contains_key("metadata");
         let activation = self.map.get("activation_fn_str").or_else(|| self.map.get("activation_fn"));
         let architecture = match self.map.get("architecture") {
             None if old => "standard",
-            None => return Err(SaeError::MissingKey { file: self.file.to_owned(), key: "architecture" }),
+            None => return Err(self.missing("architecture")),
             Some(Value::String(name)) => name,
             Some(other) => return Err(self.bad("architecture", other, "a string")),
         };
-        let activation = match (architecture, activation.map(|a| (a, a.as_str()))) {
-            ("topk", _) => "topk",
-            ("standard", None | Some((_, Some("relu")))) => "relu",
-            ("standard", Some((_, Some("topk")))) if old => "topk",
-            ("standard", Some((other, _))) => {
-                return Err(self.unsupported("activation_fn", other, "\"relu\" and \"topk\""));
+        let top = match (architecture, activation.map(|a| (a, a.as_str()))) {
+            ("topk", _) => true,
+            ("standard" | "jumprelu" | "gated", None | Some((_, Some("relu")))) => false,
+            ("standard", Some((_, Some("topk")))) if old => true,
+            ("standard" | "jumprelu" | "gated", Some((other, _))) => {
+                let supported = if architecture == "standard" { "\"relu\" and \"topk\"" } else { "\"relu\"" };
+                return Err(self.unsupported("activation_fn", other, supported));
             }
             (other, _) => return Err(self.unsupported("architecture", &json!(other), SUPPORTED)),
         };
-        if activation == "relu" {
-            return Ok((Architecture::Relu, false));
+        if !top {
+            let architecture = match architecture {
+                "jumprelu" => Architecture::JumpRelu,
+                "gated" => Architecture::Gated,
+                _ => Architecture::Relu,
+            };
+            return Ok((architecture, false));
         }
         let k = self.map.get("k").or_else(|| self.map.get("activation_fn_kwargs")?.get("k"));
-        let k = k.ok_or(SaeError::MissingKey { file: self.file.to_owned(), key: "k" })?;
+        let k = k.ok_or_else(|| self.missing("k"))?;
         let k = self.positive("k", k)?;
         Ok((Architecture::TopK { k }, self.flag("rescale_acts_by_decoder_norm", false)?))
     }
@@ -237,11 +217,6 @@ impl Keys<'_> {
         {
             return Err(self.unsupported("reshape_activations", reshape, "\"none\""));
         }
-        if let Some(flag) = self.map.get("finetuning_scaling_factor")
-            && flag.as_bool() == Some(true)
-        {
-            return Err(self.unsupported("finetuning_scaling_factor", flag, "false"));
-        }
         Ok(())
     }
 }
@@ -260,6 +235,8 @@ mod tests {
             (Architecture::Relu, Normalize::ConstantNorm),
             (Architecture::TopK { k: 32 }, Normalize::None),
             (Architecture::TopK { k: 1 }, Normalize::LayerNorm),
+            (Architecture::JumpRelu, Normalize::None),
+            (Architecture::Gated, Normalize::None),
         ] {
             let config = SaeConfig {
                 d_in: 128,
@@ -298,8 +275,9 @@ mod tests {
             ("[1]".to_owned(), "dir/cfg.json: not a JSON object (it is another kind of value)"),
             (v6(""), "dir/cfg.json: the key `architecture` is missing; a SAELens configuration has it"),
             (
-                v6(r#", "architecture": "gated""#),
-                "dir/cfg.json: `architecture` \"gated\" is not supported; supported: \"standard\" (ReLU) and \"topk\"",
+                v6(r#", "architecture": "temporal""#),
+                "dir/cfg.json: `architecture` \"temporal\" is not supported; supported: \"standard\" (ReLU), \"topk\", \
+                 \"jumprelu\" and \"gated\"",
             ),
             (
                 v6(r#", "architecture": "topk""#),

@@ -3,8 +3,8 @@
 use super::{Architecture, Codes, SaeConfig, SaeError};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, Divisor, Layout, Normalize, Product, embed, matmul, paste, sae_error, sae_input, sae_output,
-    sparsify, topk,
+    Activation, Divisor, Gate, Layout, Normalize, Product, embed, gated, jump_relu, matmul, paste, sae_error,
+    sae_input, sae_output, sparsify, topk,
 };
 
 /// Bytes that the dense features of one block may take.
@@ -17,27 +17,53 @@ pub struct Sae {
     pub config: SaeConfig,
     /// Encoder, [D, F].
     pub w_enc: Tensor,
-    /// Encoder bias, [F].
+    /// Encoder bias, [F]; of a gated SAE its gate's.
     pub b_enc: Tensor,
     /// Decoder, [F, D].
     pub w_dec: Tensor,
     /// Decoder bias, [D].
     pub b_dec: Tensor,
+    /// Thresholds of JumpReLU, [F].
+    pub threshold: Option<Tensor>,
+    /// The magnitude of a gated SAE.
+    pub gate: Option<GateTensors>,
     /// What is subtracted before encoding, [D]: `b_dec` or zeros.
     input_bias: Tensor,
 }
 
-/// The weights of a SAE in host memory, row-major, in the shapes of [`Sae`].
+/// The magnitude's own parameters of a gated SAE on an engine.
+#[derive(Debug, Clone)]
+pub struct GateTensors {
+    /// Bias of the magnitude, [F].
+    pub b_mag: Tensor,
+    /// Logarithm of the magnitude's scale, [F].
+    pub r_mag: Tensor,
+}
+
+/// The magnitude's own parameters of a gated SAE in host memory.
 #[derive(Debug, Clone, PartialEq)]
+pub struct GateWeights {
+    /// Bias of the magnitude, [F].
+    pub b_mag: Vec<f32>,
+    /// Logarithm of the magnitude's scale, [F].
+    pub r_mag: Vec<f32>,
+}
+
+/// The weights of a SAE in host memory, row-major, in the shapes of [`Sae`].
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct SaeWeights {
     /// Encoder, [D, F].
     pub w_enc: Vec<f32>,
-    /// Encoder bias, [F].
+    /// Encoder bias, [F]; of a gated SAE its gate's.
     pub b_enc: Vec<f32>,
     /// Decoder, [F, D].
     pub w_dec: Vec<f32>,
     /// Decoder bias, [D].
     pub b_dec: Vec<f32>,
+    /// Thresholds, [F]: there if and only if the SAE is a JumpReLU one.
+    pub threshold: Option<Vec<f32>>,
+    /// There if and only if the SAE is a gated one.
+    pub gate: Option<GateWeights>,
 }
 
 /// Features of a stretch of tokens with what reconstructing them costs.
@@ -54,22 +80,30 @@ impl Sae {
     /// reconstructions stay the same.
     ///
     /// # Panics
-    /// When a weight does not have the configuration's shape.
+    /// When a weight does not have the configuration's shape, or one that the architecture needs is missing.
     pub fn new(engine: &Engine, mut config: SaeConfig, mut weights: SaeWeights) -> Self {
         let (d, f) = (config.d_in, config.d_sae);
         if config.rescale_acts_by_decoder_norm {
             weights.fold_decoder_norms(d);
             config.rescale_acts_by_decoder_norm = false;
         }
+        let needs =
+            (config.architecture == Architecture::JumpRelu, config.architecture == Architecture::Gated);
+        assert_eq!((weights.threshold.is_some(), weights.gate.is_some()), needs, "weights of {config:?}");
+        let per_feature = |values| Tensor::from_f32(engine, &[f], values);
         let b_dec = Tensor::from_f32(engine, &[d], weights.b_dec);
         let input_bias =
             if config.apply_b_dec_to_input { b_dec.clone() } else { Tensor::zeros(engine, &[d]) };
         Self {
             config,
             w_enc: Tensor::from_f32(engine, &[d, f], weights.w_enc),
-            b_enc: Tensor::from_f32(engine, &[f], weights.b_enc),
+            b_enc: per_feature(weights.b_enc),
             w_dec: Tensor::from_f32(engine, &[f, d], weights.w_dec),
             b_dec,
+            threshold: weights.threshold.map(per_feature),
+            gate: weights
+                .gate
+                .map(|g| GateTensors { b_mag: per_feature(g.b_mag), r_mag: per_feature(g.r_mag) }),
             input_bias,
         }
     }
@@ -84,6 +118,17 @@ impl Sae {
             b_enc: self.b_enc.read_f32().await?,
             w_dec: self.w_dec.read_f32().await?,
             b_dec: self.b_dec.read_f32().await?,
+            threshold: match &self.threshold {
+                Some(threshold) => Some(threshold.read_f32().await?),
+                None => None,
+            },
+            gate: match &self.gate {
+                Some(gate) => Some(GateWeights {
+                    b_mag: gate.b_mag.read_f32().await?,
+                    r_mag: gate.r_mag.read_f32().await?,
+                }),
+                None => None,
+            },
         })
     }
 
@@ -155,15 +200,27 @@ impl Sae {
     /// Dense features [T, F] of `x` [T, D], and the scale that undoes the normalisation.
     pub(super) fn features(&self, x: &Tensor) -> (Tensor, Tensor) {
         let (input, scale) = sae_input(x, &self.input_bias, self.config.normalize);
-        let product = |activation| Product {
-            layout: Layout::Nn,
-            bias: Some(&self.b_enc),
-            activation,
-            ..Product::default()
+        let encoded = |bias, activation| {
+            let product = Product { layout: Layout::Nn, bias, activation, ..Product::default() };
+            matmul(&input, &self.w_enc, &product)
         };
+        let bias = Some(&self.b_enc);
         let features = match self.config.architecture {
-            Architecture::Relu => matmul(&input, &self.w_enc, &product(Activation::Relu)),
-            Architecture::TopK { k } => topk(&matmul(&input, &self.w_enc, &product(Activation::None)), k),
+            Architecture::Relu => encoded(bias, Activation::Relu),
+            Architecture::TopK { k } => topk(&encoded(bias, Activation::None), k),
+            Architecture::JumpRelu => {
+                let threshold = self.threshold.as_ref().expect("JumpReLU has thresholds");
+                jump_relu(&encoded(bias, Activation::None), threshold)
+            }
+            Architecture::Gated => {
+                let GateTensors { b_mag, r_mag } = self.gate.as_ref().expect("a gated SAE has magnitudes");
+                gated(&encoded(None, Activation::None), &Gate { b_gate: &self.b_enc, r_mag, b_mag })
+            }
+        };
+        let features = match self.config.normalize {
+            // Back to the token's own scale; there is no shift.
+            Normalize::Centered => sae_output(&features, &scale),
+            _ => features,
         };
         (features, scale)
     }
@@ -171,7 +228,10 @@ impl Sae {
     fn decode(&self, features: &Tensor, scale: &Tensor) -> Tensor {
         let product = Product { layout: Layout::Nn, bias: Some(&self.b_dec), ..Product::default() };
         let output = matmul(features, &self.w_dec, &product);
-        if self.config.normalize == Normalize::None { output } else { sae_output(&output, scale) }
+        match self.config.normalize {
+            Normalize::None | Normalize::Centered => output,
+            Normalize::ConstantNorm | Normalize::LayerNorm => sae_output(&output, scale),
+        }
     }
 
     fn reconstruct(&self, x: &Tensor) -> Tensor {
@@ -190,7 +250,11 @@ impl SaeWeights {
             if norm > 0.0 {
                 row.iter_mut().for_each(|w| *w = (f64::from(*w) / norm) as f32);
             }
-            self.b_enc[j] = (f64::from(self.b_enc[j]) * norm) as f32;
+            // A gate's scale stays: what it scales already grows with the encoder.
+            let gate = self.gate.as_mut().map(|g| &mut g.b_mag);
+            for values in [Some(&mut self.b_enc), self.threshold.as_mut(), gate].into_iter().flatten() {
+                values[j] = (f64::from(values[j]) * norm) as f32;
+            }
             for row in self.w_enc.chunks_exact_mut(features) {
                 row[j] = (f64::from(row[j]) * norm) as f32;
             }
@@ -222,6 +286,7 @@ mod tests {
             b_enc: vec![0.0; f],
             w_dec: testing::uniform(2, f * d),
             b_dec: vec![0.1, -0.2],
+            ..SaeWeights::default()
         };
         let x = testing::normal(3, tokens * d);
         let engine = Engine::cpu();
@@ -261,6 +326,7 @@ mod tests {
                 b_enc: vec![0.0; 3],
                 w_dec: vec![1.0; 6],
                 b_dec: vec![0.0; 2],
+                ..SaeWeights::default()
             };
             let sae = Sae::new(engine, config, weights);
             let none = Tensor::zeros(engine, &[0, 2]);

@@ -19,6 +19,48 @@ pub enum SaeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A folder holds no SAE.
+    #[error(
+        "{place} has no cfg.json, hyperparams.json or config.json of an SAE; give the folder of an SAE of SAELens, \
+         sparsify, Language-Model-SAEs, or dictionary_learning (converted)"
+    )]
+    NotSae {
+        /// The folder.
+        place: String,
+    },
+    /// The weights are there only as a pickle.
+    #[error(
+        "{file} is a pickle, which can run code when it is opened; convert it: \
+         python tools/convert_dictionary_learning.py {place}"
+    )]
+    Pickle {
+        /// The file.
+        file: String,
+        /// Its folder.
+        place: String,
+    },
+    /// A weight that its convention cannot be applied with.
+    #[error("{file}: {tensor} holds {value} at element {index}, but must be {expected}")]
+    BadWeight {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: &'static str,
+        /// Where.
+        index: usize,
+        /// What stands there.
+        value: f32,
+        /// What may stand there.
+        expected: &'static str,
+    },
+    /// SAELens has no words for this arithmetic.
+    #[error("{name}: an SAE whose {what} cannot be written in SAELens's form; use the files it came in")]
+    NotSaeLens {
+        /// The SAE.
+        name: String,
+        /// What it does.
+        what: &'static str,
+    },
     /// The configuration is not JSON, or not an object.
     #[error("{file}: not a JSON object ({reason})")]
     Json {
@@ -28,12 +70,14 @@ pub enum SaeError {
         reason: String,
     },
     /// The configuration lacks a key.
-    #[error("{file}: the key `{key}` is missing; a SAELens configuration has it")]
+    #[error("{file}: the key `{key}` is missing; a {form} configuration has it")]
     MissingKey {
         /// The file.
         file: String,
         /// The key.
         key: &'static str,
+        /// Whose configuration it is.
+        form: &'static str,
     },
     /// A key holds something impossible.
     #[error("{file}: `{key}` is {value}, but must be {expected}")]

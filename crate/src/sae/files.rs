@@ -1,9 +1,10 @@
-//! SAELens's directory form: `cfg.json` and `sae_weights.safetensors`.
+//! What is written, SAELens's directory form: `cfg.json` and `sae_weights.safetensors`.
 
 use super::weights::write;
-use super::{Sae, SaeConfig, SaeError, SaeWeights, Storage};
-use crate::checkpoint::{Files, SafeFile};
+use super::{Sae, SaeError, SaeFile, Storage};
+use crate::checkpoint::Files;
 use crate::gpu::Engine;
+use crate::kernels::Normalize;
 
 /// Name of the configuration in a SAE's directory.
 pub const CONFIG_FILE: &str = "cfg.json";
@@ -11,46 +12,40 @@ pub const CONFIG_FILE: &str = "cfg.json";
 pub const WEIGHTS_FILE: &str = "sae_weights.safetensors";
 
 impl Sae {
-    /// Reads a SAE in SAELens's form, with f32, f16 or bf16 weights.
+    /// Reads a SAE in any form that [`SaeFile`] knows, with f32, f16 or bf16 weights.
     ///
     /// # Errors
-    /// When a file is missing or damaged, says something impossible, or asks for arithmetic that is not
-    /// implemented; the error names the file and the key or tensor.
+    /// As [`SaeFile::read`].
     pub fn load(engine: &Engine, files: &Files) -> Result<Self, SaeError> {
-        let config = SaeConfig::from_json(&files.label(CONFIG_FILE), &files.read(CONFIG_FILE)?)?;
-        let file = SafeFile::parse(files.label(WEIGHTS_FILE), files.open(WEIGHTS_FILE)?)?;
-        let (d, f) = (config.d_in, config.d_sae);
-        let scale = "scaling_factor";
-        if file.shape(scale).is_some() && file.tensor(scale, &[f])?.iter().any(|&s| s != 1.0) {
-            return Err(SaeError::Unsupported {
-                file: files.label(WEIGHTS_FILE),
-                key: scale,
-                value: "other than 1".to_owned(),
-                supported: "SAEs that were not fine-tuned with a scaling factor",
-            });
-        }
-        let weights = SaeWeights {
-            w_enc: file.tensor("W_enc", &[d, f])?,
-            b_enc: file.tensor("b_enc", &[f])?,
-            w_dec: file.tensor("W_dec", &[f, d])?,
-            b_dec: file.tensor("b_dec", &[d])?,
-        };
-        Ok(Self::new(engine, config, weights))
+        Ok(SaeFile::read(files)?.sae(engine))
     }
 
     /// The two files of this SAE, in the form of SAELens 6: `cfg.json` and `sae_weights.safetensors`.
     ///
     /// # Errors
-    /// When the device failed, or a weight is not finite or too large for `storage`.
+    /// When SAELens has no words for its arithmetic, the device failed, or a weight is not finite or too large for
+    /// `storage`.
     pub async fn to_files(&self, storage: Storage) -> Result<(Vec<u8>, Vec<u8>), SaeError> {
+        if self.config.normalize == Normalize::Centered {
+            let what = "features are scaled back by each token's norm";
+            return Err(SaeError::NotSaeLens { name: self.config.name(), what });
+        }
         let (d, f) = (self.config.d_in, self.config.d_sae);
         let weights = self.weights().await?;
-        let tensors: [(&'static str, &[usize], &[f32]); 4] = [
-            ("W_enc", &[d, f], &weights.w_enc),
-            ("b_enc", &[f], &weights.b_enc),
-            ("W_dec", &[f, d], &weights.w_dec),
-            ("b_dec", &[d], &weights.b_dec),
+        let (encoder, features, decoder, input) = ([d, f], [f], [f, d], [d]);
+        let b_enc = if weights.gate.is_some() { "b_gate" } else { "b_enc" };
+        let mut tensors: Vec<(&'static str, &[usize], &[f32])> = vec![
+            ("W_enc", &encoder, &weights.w_enc),
+            (b_enc, &features, &weights.b_enc),
+            ("W_dec", &decoder, &weights.w_dec),
+            ("b_dec", &input, &weights.b_dec),
         ];
+        if let Some(threshold) = &weights.threshold {
+            tensors.push(("threshold", &features, threshold));
+        }
+        if let Some(gate) = &weights.gate {
+            tensors.extend([("b_mag", &features[..], &gate.b_mag[..]), ("r_mag", &features, &gate.r_mag)]);
+        }
         Ok((self.config.to_json().into_bytes(), write(WEIGHTS_FILE, &tensors, storage)?))
     }
 }

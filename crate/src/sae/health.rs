@@ -154,6 +154,7 @@ mod tests {
             b_enc: vec![20.0, 0.0, 0.0, -1.0],
             w_dec: testing::normal(2, f * d).iter().map(|v| 0.1 * v).collect(),
             b_dec: vec![50.0; d],
+            ..SaeWeights::default()
         };
         let wide: Vec<Vec<f64>> = x.chunks(d).map(|r| r.iter().map(|&v| f64::from(v)).collect()).collect();
         let mut want = Health { tokens: tokens as u64, dead: 0.5, always_on: 0.25, ..Health::default() };

@@ -4,7 +4,10 @@
 //! of features. What [`Sae::encode`] returns is what SAELens's `encode` returns; with `constant_norm_rescale`
 //! that is the feature of the normalised token, √D/‖x‖ times the feature that the paper writes.
 //!
-//! Not supported: gated and JumpReLU SAEs, transcoders, SAEs on `hook_z` with their heads apart.
+//! Files may be SAELens's, sparsify's, dictionary_learning's or Language-Model-SAEs' ([`SaeFile`]); written are
+//! SAELens's.
+//!
+//! Not supported: transcoders as parts of a model (they encode), SAEs on `hook_z` with their heads apart.
 
 mod buffer;
 mod codes;
@@ -13,6 +16,7 @@ mod config;
 mod encode;
 mod error;
 mod files;
+pub mod formats;
 mod health;
 mod train;
 mod weights;
@@ -20,9 +24,10 @@ mod weights;
 pub use buffer::ShuffleBuffer;
 pub use codes::Codes;
 pub use config::{Architecture, SaeConfig};
-pub use encode::{Sae, SaeWeights};
+pub use encode::{GateTensors, GateWeights, Sae, SaeWeights};
 pub use error::SaeError;
 pub use files::{CONFIG_FILE, WEIGHTS_FILE};
+pub use formats::{Format, SaeFile, StoredTensor};
 pub use health::{Health, HealthAccumulator};
 pub use train::{SaeKind, TrainConfig, TrainStats, Trainer};
 pub use weights::Storage;

@@ -290,6 +290,7 @@ impl Trainer {
             b_enc: params.b_enc.read_f32().await?,
             w_dec: params.w_dec.read_f32().await?,
             b_dec: params.b_dec.read_f32().await?,
+            ..SaeWeights::default()
         };
         let all = [&weights.w_enc, &weights.b_enc, &weights.w_dec, &weights.b_dec];
         if all.into_iter().flatten().any(|v| !v.is_finite()) {

@@ -88,6 +88,10 @@ pub(crate) enum SaeCommand {
     Train(TrainArgs),
     /// Encode saved activations into sparse codes.
     Encode(EncodeArgs),
+    /// Show what SAE files hold: format, architecture, sizes, hook, and the conventions that reading them takes.
+    Info(InfoArgs),
+    /// Write an SAE of any format in SAELens's, with its conventions folded into the weights.
+    Convert(ConvertArgs),
     /// Measure how healthy SAEs are: L0, explained variance, dead features, cross-entropy recovered.
     Health(HealthArgs),
 }
@@ -137,7 +141,7 @@ pub(crate) struct TrainArgs {
 
 #[derive(Group)]
 pub(crate) struct EncodeArgs {
-    /// Directory of an SAE in SAELens format.
+    /// Directory of an SAE of SAELens, sparsify, Language-Model-SAEs or (converted) dictionary_learning.
     pub(crate) sae_dir: PathBuf,
     /// Activations, f32 [.., d_in] (as `mppc run` saves them).
     pub(crate) acts: PathBuf,
@@ -146,6 +150,24 @@ pub(crate) struct EncodeArgs {
     pub(crate) key: String,
     /// Where to save the codes: rows by token, indptr i64, indices i32, values f32.
     #[arg(long, value_name = "CODES.safetensors")]
+    pub(crate) save: PathBuf,
+}
+
+#[derive(Group)]
+pub(crate) struct InfoArgs {
+    /// Directory of one SAE, or of several.
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Group)]
+pub(crate) struct ConvertArgs {
+    /// Directory of one SAE.
+    pub(crate) sae_dir: PathBuf,
+    /// Save weights as 16-bit floats.
+    #[arg(long)]
+    pub(crate) f16: bool,
+    /// Directory to save to.
+    #[arg(long, value_name = "DIR")]
     pub(crate) save: PathBuf,
 }
 

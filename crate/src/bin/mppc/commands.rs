@@ -8,7 +8,7 @@ use mppc::checkpoint::{Files, SafeFile};
 use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings, TrainPlan};
-use mppc::sae::{Codes, Sae, SaeKind, Storage};
+use mppc::sae::{Codes, SaeFile, SaeKind, Storage};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::args::{
 use crate::models;
 use crate::output::{Output, number};
 use crate::progress::Bars;
+use crate::sae_info;
 use crate::tensors::{self, Named};
 
 /// Any error, as its one line.
@@ -39,6 +40,8 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Models => return models::list(out),
         Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
+        Command::Sae(SaeCommand::Info(a)) => return sae_info::info(a, out),
+        Command::Sae(SaeCommand::Convert(a)) => return sae_info::convert(a, out).await,
         _ => {}
     }
     let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
@@ -50,7 +53,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
         Command::Correlate(a) => session.correlate(&a).await,
         Command::Reproduce(a) => session.reproduce(&a).await,
-        Command::Corpus(_) | Command::Devices | Command::Models | Command::Fetch(_) => {
+        Command::Corpus(_)
+        | Command::Devices
+        | Command::Models
+        | Command::Fetch(_)
+        | Command::Sae(SaeCommand::Info(_) | SaeCommand::Convert(_)) => {
             unreachable!("answered above")
         }
     }
@@ -166,7 +173,9 @@ impl Session {
 
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
-        let sae = Sae::load(&self.engine, &Files::dir(&args.sae_dir)).map_err(text)?;
+        let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
+        let (format, conventions) = (read.format, read.conventions.clone());
+        let sae = read.sae(&self.engine);
         let file = SafeFile::open(&args.acts).map_err(text)?;
         let shape = file
             .shape(&args.key)
@@ -194,12 +203,16 @@ impl Session {
         let l0 = codes.indices.len() as f64 / codes.tokens().max(1) as f64;
         self.out.say(
             &format!(
-                "{} tokens, {} features, L0 {l0:.2}\nsaved to {}",
+                "{}{} tokens, {} features, L0 {l0:.2}\nsaved to {}",
+                sae_info::told(format, &conventions),
                 codes.tokens(),
                 codes.n_features,
                 args.save.display()
             ),
-            &json!({ "saved": args.save, "tokens": codes.tokens(), "features": codes.n_features, "l0": l0 }),
+            &json!({
+                "saved": args.save, "tokens": codes.tokens(), "features": codes.n_features, "l0": l0,
+                "format": format.name(), "conventions": conventions,
+            }),
         )
     }
 
@@ -242,7 +255,10 @@ impl Session {
         writable(&args.save)?;
         let load = |name: &String, saes: &Option<std::path::PathBuf>| {
             let files = models::files(name, self.out.json)?;
-            LabModel::load(&self.engine, name, &files, saes.as_ref().map(Files::dir).as_ref()).map_err(text)
+            let subject = LabModel::load(&self.engine, name, &files, saes.as_ref().map(Files::dir).as_ref());
+            let subject = subject.map_err(text)?;
+            sae_info::tell(&subject, self.out.json);
+            Ok::<_, String>(subject)
         };
         let (a, b) = (load(&args.a, &args.a_saes)?, load(&args.b, &args.b_saes)?);
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;

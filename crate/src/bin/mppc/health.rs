@@ -9,12 +9,14 @@ use crate::args::HealthArgs;
 use crate::commands::{Outcome, Session, text};
 use crate::models;
 use crate::output::number;
+use crate::sae_info;
 
 impl Session {
     pub(crate) async fn health(&self, args: &HealthArgs) -> Outcome {
         let files = models::files(&args.model, self.out.json)?;
         let saes = args.saes.as_ref().map(Files::dir);
         let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
+        sae_info::tell(&subject, self.out.json);
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
         let all =
             lab::health(&subject, &corpus, (args.tokens, args.context), &self.bars).await.map_err(text)?;

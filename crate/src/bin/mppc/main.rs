@@ -10,6 +10,7 @@ mod models;
 mod output;
 mod progress;
 mod run;
+mod sae_info;
 mod tensors;
 
 use std::process::ExitCode;

@@ -122,6 +122,15 @@ pub(crate) fn list(out: Output) -> Outcome {
     out.say(&text, &json!({ "cache": place, "models": rows }))
 }
 
+/// Configuration and weights of an SAE, by the library that writes them.
+const SAE_FILES: [(&str, &str); 5] = [
+    (CONFIG_FILE, WEIGHTS_FILE),
+    ("cfg.json", "sae.safetensors"),
+    ("hyperparams.json", "sae_weights.safetensors"),
+    ("hyperparams.json", "checkpoints/final.safetensors"),
+    ("config.json", "sae_weights.safetensors"),
+];
+
 /// What a repository in the cache is, if the lab can do anything with it.
 fn kind(cached: &CachedRepo) -> Option<&'static str> {
     let files = Files::dir(&cached.path);
@@ -134,8 +143,10 @@ fn kind(cached: &CachedRepo) -> Option<&'static str> {
         }
     }
     let is_sae = |path: &String| {
-        let folder = path.strip_suffix(CONFIG_FILE);
-        folder.is_some_and(|folder| cached.files.contains(&format!("{folder}{WEIGHTS_FILE}")))
+        SAE_FILES.iter().any(|(config, weights)| {
+            let folder = path.strip_suffix(config).filter(|f| f.is_empty() || f.ends_with('/'));
+            folder.is_some_and(|folder| cached.files.contains(&format!("{folder}{weights}")))
+        })
     };
     cached.files.iter().any(is_sae).then_some("sae")
 }

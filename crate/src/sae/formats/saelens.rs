@@ -1,0 +1,119 @@
+//! SAELens, of version 6 or older: `cfg.json` and `sae_weights.safetensors`.
+
+use super::keys::{Keys, object};
+use super::{Format, SaeFile, Tensors, about_b_dec};
+use crate::checkpoint::Files;
+use crate::kernels::Normalize;
+use crate::sae::files::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::sae::{Architecture, GateWeights, SaeConfig, SaeError, SaeWeights};
+
+pub(super) const CONFIG: &str = CONFIG_FILE;
+pub(super) const WEIGHTS: &str = WEIGHTS_FILE;
+/// Beside the checkpoints of a training run whose constant is not folded into the weights yet.
+const SCALER: &str = "activation_scaler.json";
+
+/// What SAELens's `load_from_disk` gives.
+pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
+    let label = files.label(CONFIG);
+    let bytes = files.read(CONFIG)?;
+    let mut config = SaeConfig::from_json(&label, &bytes)?;
+    let map = object(&label, &bytes)?;
+    let keys = Keys { file: &label, form: "SAELens", map: &map };
+    let tensors = Tensors::open(files, WEIGHTS)?;
+    let (d, f) = (config.d_in, config.d_sae);
+    let gated = config.architecture == Architecture::Gated;
+    let mut weights = SaeWeights {
+        w_enc: tensors.tensor("W_enc", &[d, f])?,
+        b_enc: tensors.tensor(if gated { "b_gate" } else { "b_enc" }, &[f])?,
+        w_dec: tensors.tensor("W_dec", &[f, d])?,
+        b_dec: tensors.tensor("b_dec", &[d])?,
+        threshold: match config.architecture {
+            Architecture::JumpRelu => Some(tensors.tensor("threshold", &[f])?),
+            _ => None,
+        },
+        gate: match gated {
+            true => Some(GateWeights {
+                b_mag: tensors.tensor("b_mag", &[f])?,
+                r_mag: tensors.tensor("r_mag", &[f])?,
+            }),
+            false => None,
+        },
+    };
+    let mut conventions = vec![about_b_dec(config.apply_b_dec_to_input, "apply_b_dec_to_input")];
+    if config.rescale_acts_by_decoder_norm {
+        weights.fold_decoder_norms(d);
+        config.rescale_acts_by_decoder_norm = false;
+        conventions.push(
+            "pre-activations are scaled by the norms of decoder rows, which are folded into the encoder \
+             (rescale_acts_by_decoder_norm)"
+                .to_owned(),
+        );
+    }
+    match config.normalize {
+        Normalize::ConstantNorm => conventions.push(
+            "each token is scaled to norm √D before encoding, and back after decoding (constant_norm_rescale)"
+                .to_owned(),
+        ),
+        Normalize::LayerNorm => conventions.push(
+            "each token is normalised to mean 0 and spread 1 before encoding, and back after decoding (layer_norm)"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+    if let Some(c) = average_scale(files, &keys)? {
+        weights.fold_scales(c, c);
+        conventions.push(format!(
+            "activations are multiplied with {c}, folded into the weights (expected_average_only_in, {SCALER})"
+        ));
+    }
+    if let Some(factors) = tuned_scales(&keys, &tensors, f)? {
+        weights.fold_decoder_scales(&factors, d);
+        conventions.push(
+            "features are multiplied with scaling_factor before decoding, folded into W_dec \
+             (finetuning_scaling_factor)"
+                .to_owned(),
+        );
+    }
+    weights.check_finite(tensors.label())?;
+    Ok(SaeFile {
+        format: Format::SaeLens,
+        config,
+        weights,
+        conventions,
+        transcoder: false,
+        tensors: tensors.list(),
+    })
+}
+
+/// The constant of `expected_average_only_in` that a training run has not folded into its checkpoint. In every
+/// other file it is folded, or lost.
+fn average_scale(files: &Files, keys: &Keys<'_>) -> Result<Option<f64>, SaeError> {
+    let averaged = keys.name("normalize_activations").as_deref() == Some("expected_average_only_in");
+    if !averaged || !files.has(SCALER) {
+        return Ok(None);
+    }
+    let label = files.label(SCALER);
+    let map = object(&label, &files.read(SCALER)?)?;
+    let keys = Keys { file: &label, map: &map, ..*keys };
+    keys.get("scaling_factor").map(|c| keys.factor("scaling_factor", c)).transpose()
+}
+
+/// What features are multiplied with before they are decoded, of a SAE fine-tuned against shrinkage.
+fn tuned_scales(keys: &Keys<'_>, tensors: &Tensors, f: usize) -> Result<Option<Vec<f32>>, SaeError> {
+    const KEY: &str = "finetuning_scaling_factor";
+    let tuned = keys.flag(KEY, false)?;
+    let Some(name) = ["scaling_factor", KEY].into_iter().find(|name| tensors.has(name)) else {
+        return Ok(None);
+    };
+    let factors = tensors.tensor(name, &[f])?;
+    match (factors.iter().all(|&s| s == 1.0), tuned) {
+        (true, _) => Ok(None),
+        (false, true) => Ok(Some(factors)),
+        (false, false) => Err(SaeError::Unsupported {
+            file: tensors.label().to_owned(),
+            key: "scaling_factor",
+            value: "other than 1".to_owned(),
+            supported: "only 1 while cfg.json does not say `finetuning_scaling_factor` true",
+        }),
+    }
+}
