@@ -35,6 +35,16 @@ impl Rng {
         Self { key, chacha: ChaCha8Rng::from_seed(key) }
     }
 
+    /// How much has been drawn from it, in words of 32 bits.
+    pub fn position(&self) -> u128 {
+        self.chacha.get_word_pos()
+    }
+
+    /// Goes to where a generator of the same seed had this [`position`](Rng::position).
+    pub fn seek(&mut self, position: u128) {
+        self.chacha.set_word_pos(position);
+    }
+
     /// An independent generator named by `stream`.
     ///
     /// It depends on this generator's seed (and its own forks), not on how much has been drawn from it, so item

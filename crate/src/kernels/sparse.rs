@@ -93,7 +93,7 @@ pub struct ByColumn {
     /// Where each of these columns' entries begin, [columns + 1].
     pub starts: Vec<u32>,
     /// Row and place (in the matrix) of each entry, by ascending row within a column, [entries, 2].
-    pub(super) entries: Tensor,
+    pub entries: Tensor,
 }
 
 impl ByColumn {

@@ -63,6 +63,22 @@ impl ShuffleBuffer {
         Some(self.rows.split_off(left * self.width))
     }
 
+    /// Everything it holds: the rows [n, width], whether they are in random order yet, and how much randomness they
+    /// have taken.
+    pub fn parts(&self) -> (&[f32], bool, u128) {
+        (&self.rows, self.shuffled, self.random.position())
+    }
+
+    /// Becomes what another buffer of the same settings was when it had these [`parts`](ShuffleBuffer::parts).
+    ///
+    /// # Panics
+    /// When the values are not whole rows.
+    pub fn restore(&mut self, rows: Vec<f32>, shuffled: bool, position: u128) {
+        assert_eq!(rows.len() % self.width, 0, "whole tokens only");
+        (self.rows, self.shuffled) = (rows, shuffled);
+        self.random.seek(position);
+    }
+
     /// Fisher and Yates, a row at a time.
     fn shuffle(&mut self) {
         let width = self.width;
@@ -111,6 +127,20 @@ mod tests {
         let mut sorted = order;
         sorted.sort_unstable();
         assert_eq!(sorted, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_restored_buffer_goes_on() {
+        let (mut one, mut other) = (ShuffleBuffer::new(2, 100, 5), ShuffleBuffer::new(2, 100, 5));
+        one.add(&numbers(0..100));
+        one.take(30).expect("enough");
+        one.add(&numbers(100..130));
+        let (rows, shuffled, position) = one.parts();
+        other.restore(rows.to_vec(), shuffled, position);
+        assert_eq!(one.take(60), other.take(60));
+        one.add(&numbers(130..190));
+        other.add(&numbers(130..190));
+        assert_eq!(one.take(100), other.take(100));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod formats;
 mod health;
 mod train;
 mod weights;
+mod without;
 
 pub use buffer::ShuffleBuffer;
 pub use codes::Codes;
@@ -29,5 +30,5 @@ pub use error::SaeError;
 pub use files::{CONFIG_FILE, WEIGHTS_FILE};
 pub use formats::{Format, SaeFile, StoredTensor};
 pub use health::{Health, HealthAccumulator};
-pub use train::{SaeKind, TrainConfig, TrainStats, Trainer};
+pub use train::{Facts, SaeKind, Snapshot, TrainConfig, TrainStats, Trainer};
 pub use weights::Storage;

@@ -97,7 +97,8 @@ pub(crate) enum SaeCommand {
 }
 
 #[derive(Group)]
-#[command(group = ArgGroup::new("kind").required(true).args(["topk", "l1"]))]
+#[command(group = ArgGroup::new("kind").required(true).multiple(true)
+    .args(["topk", "batchtopk", "jumprelu", "gated", "l1"]))]
 pub(crate) struct TrainArgs {
     /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
@@ -113,12 +114,41 @@ pub(crate) struct TrainArgs {
     /// Number of features.
     #[arg(long)]
     pub(crate) features: usize,
-    /// TopK: keep the K largest activations of a token.
-    #[arg(long, value_name = "K")]
-    pub(crate) topk: Option<usize>,
-    /// ReLU with an L1 penalty of this weight, as in the paper.
-    #[arg(long, value_name = "LAMBDA")]
-    pub(crate) l1: Option<f64>,
+    /// TopK: keep the K largest activations of a token. Several numbers, here and below, train several SAEs of a
+    /// hook at once: --topk 16,32,64.
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    pub(crate) topk: Vec<usize>,
+    /// BatchTopK: keep K activations of a token on average over a batch.
+    #[arg(long, value_name = "K", value_delimiter = ',')]
+    pub(crate) batchtopk: Vec<usize>,
+    /// JumpReLU: a learned threshold for each feature; LAMBDA is what an active feature costs, as a share of the
+    /// variance (say, 0.002).
+    #[arg(long, value_name = "LAMBDA", value_delimiter = ',')]
+    pub(crate) jumprelu: Vec<f64>,
+    /// Gated, with a penalty of this weight on the gates (say, 0.002).
+    #[arg(long, value_name = "LAMBDA", value_delimiter = ',')]
+    pub(crate) gated: Vec<f64>,
+    /// ReLU with an L1 penalty of this weight, as in the paper (say, 0.01).
+    #[arg(long, value_name = "LAMBDA", value_delimiter = ',')]
+    pub(crate) l1: Vec<f64>,
+    /// Seeds of the weights, to train the same SAE several times [default: the one of --seed].
+    #[arg(long, value_name = "SEED", value_delimiter = ',')]
+    pub(crate) sae_seeds: Vec<u64>,
+    /// Of the tokens, fine-tune the decoder on the last N without a penalty, against shrinkage (--l1 only).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) fine_tune: usize,
+    /// Silence features that hardly fire on the N tokens after, as the paper's library does (--l1 only).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) prune: usize,
+    /// A feature that has not fired for N tokens is dead.
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub(crate) dead_after: usize,
+    /// Leave dead features dead: no auxiliary loss, no resampling.
+    #[arg(long)]
+    pub(crate) no_revive: bool,
+    /// Seconds between two checkpoints. The same command again goes on from the last one.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) checkpoint_every: u64,
     /// Learning rate.
     #[arg(long, default_value_t = 1e-3)]
     pub(crate) lr: f64,

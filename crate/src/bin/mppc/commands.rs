@@ -7,14 +7,12 @@ use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
 use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
-use mppc::lab::{self, LabModel, Settings, TrainPlan};
-use mppc::sae::{Codes, SaeFile, SaeKind, Storage};
+use mppc::lab::{self, LabModel, Settings};
+use mppc::sae::{Codes, SaeFile};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
-use crate::args::{
-    Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, ReproduceArgs, SaeCommand, TrainArgs,
-};
+use crate::args::{Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, ReproduceArgs, SaeCommand};
 use crate::models;
 use crate::output::{Output, number};
 use crate::progress::Bars;
@@ -124,53 +122,6 @@ pub(crate) fn writable(path: &Path) -> Outcome {
 }
 
 impl Session {
-    async fn train(&self, args: &TrainArgs) -> Outcome {
-        writable(&args.save)?;
-        let files = models::files(&args.model, self.out.json)?;
-        let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
-        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
-        let kind = match (args.topk, args.l1) {
-            (Some(k), _) => SaeKind::TopK { k },
-            (None, Some(l1)) => SaeKind::Relu { l1 },
-            (None, None) => unreachable!("clap asks for one of them"),
-        };
-        let plan = TrainPlan {
-            hook: args.hook.clone(),
-            tokens: args.tokens,
-            features: args.features,
-            kind,
-            lr: args.lr,
-            batch: args.batch,
-            seed: args.seed,
-            context: args.context,
-        };
-        let trained = lab::train(&subject, &corpus, &plan, &self.bars).await.map_err(text)?;
-        let several = trained.len() > 1 || args.hook.contains('*');
-        let mut rows = Vec::new();
-        for (sae, fit) in &trained {
-            let hook = sae.config.hook_name.as_deref().unwrap_or_default();
-            let dir = if several { args.save.join(hook) } else { args.save.clone() };
-            if several {
-                std::fs::create_dir_all(&args.save).map_err(|e| format!("{}: {e}", args.save.display()))?;
-            }
-            sae.save(&dir, if args.f16 { Storage::F16 } else { Storage::F32 }).await.map_err(text)?;
-            rows.push(json!({ "hook": hook, "saved": dir, "fit": fit }));
-        }
-        let lines: Vec<String> = trained
-            .iter()
-            .map(|(sae, fit)| {
-                format!(
-                    "{}: L0 {:.1}, error {:.4}, dead {:.1} %",
-                    sae.config.hook_name.as_deref().unwrap_or_default(),
-                    fit.l0,
-                    fit.error,
-                    fit.dead * 100.0
-                )
-            })
-            .collect();
-        self.out.say(&format!("{}\nsaved to {}", lines.join("\n"), args.save.display()), &json!(rows))
-    }
-
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
         let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;

@@ -12,6 +12,7 @@ mod progress;
 mod run;
 mod sae_info;
 mod tensors;
+mod train;
 
 use std::process::ExitCode;
 

@@ -3,17 +3,23 @@
 use std::cell::RefCell;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mppc::lab::{Observer, Progress};
+use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
 
 /// One bar, renewed for each stage; silent where standard error is no terminal.
 pub(crate) struct Bars {
     bar: RefCell<Option<(String, ProgressBar)>>,
+    curve: RefCell<Vec<CurvePoint>>,
     quiet: bool,
 }
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { bar: RefCell::new(None), quiet }
+        Self { bar: RefCell::new(None), curve: RefCell::default(), quiet }
+    }
+
+    /// Every point of the training curves so far.
+    pub(crate) fn curve(&self) -> Vec<CurvePoint> {
+        self.curve.borrow().clone()
     }
 }
 
@@ -41,5 +47,20 @@ impl Observer for Bars {
                 bar.finish();
             }
         }
+    }
+}
+
+impl TrainWatch for Bars {
+    fn point(&self, point: &CurvePoint) {
+        if let Some((_, bar)) = self.bar.borrow().as_ref() {
+            let s = &point.stats;
+            bar.set_message(format!(
+                "L0 {:.1}, EV {:.3}, dead {:.1} %",
+                s.l0,
+                s.explained_variance,
+                s.dead * 100.0
+            ));
+        }
+        self.curve.borrow_mut().push(point.clone());
     }
 }

@@ -1,0 +1,150 @@
+//! `mppc sae train`: SAEs from a model and a corpus.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use mppc::atomic;
+use mppc::checkpoint::SafeFile;
+use mppc::corpus::Corpus;
+use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
+use mppc::sae::{SaeKind, Storage};
+use serde_json::json;
+
+use crate::args::TrainArgs;
+use crate::commands::{Outcome, Session, text, writable};
+use crate::models;
+
+/// What a run that was stopped leaves in its directory.
+const CHECKPOINT: &str = "training.checkpoint.safetensors";
+/// The training curves.
+const CURVE: &str = "training.csv";
+
+impl Session {
+    pub(crate) async fn train(&self, args: &TrainArgs) -> Outcome {
+        writable(&args.save)?;
+        let files = models::files(&args.model, self.out.json)?;
+        let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
+        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let plan = plan(args);
+        std::fs::create_dir_all(&args.save).map_err(|e| format!("{}: {e}", args.save.display()))?;
+        let left = args.save.join(CHECKPOINT);
+        let from = left.is_file().then(|| SafeFile::open(&left)).transpose().map_err(text)?;
+        if from.is_some() && !self.out.json {
+            eprintln!("going on with {}", left.display());
+        }
+        let mut write = |checkpoint: &Checkpoint| keep(&left, checkpoint);
+        let every = args.checkpoint_every as f64;
+        let checkpoints = Checkpoints { from, every, write: &mut write };
+        let trained =
+            lab::train(&subject, &corpus, &plan, &self.bars, Some(checkpoints)).await.map_err(text)?;
+
+        let mut rows = Vec::new();
+        let mut lines = Vec::new();
+        for one in &trained {
+            let dir = directory(args, &plan, one, trained.len());
+            one.sae.save(&dir, if args.f16 { Storage::F16 } else { Storage::F32 }).await.map_err(text)?;
+            let hook = one.sae.config.hook_name.as_deref().unwrap_or_default();
+            lines.push(line(hook, one));
+            let recipe = one.recipe.to_string();
+            rows.push(json!({
+                "hook": hook, "recipe": recipe, "saved": dir, "fit": one.stats, "pruned": one.pruned
+            }));
+        }
+        self.write_curve(&args.save.join(CURVE))?;
+        // Only now is there nothing left to go on with.
+        if left.is_file() {
+            std::fs::remove_file(&left).map_err(|e| format!("{}: {e}", left.display()))?;
+        }
+        lines.push(format!("saved to {}, the curves in {CURVE} there", args.save.display()));
+        self.out.say(&lines.join("\n"), &json!(rows))
+    }
+
+    fn write_curve(&self, path: &Path) -> Outcome {
+        let mut table = String::from(
+            "hook,recipe,step,tokens,error,penalty,l0,explained_variance,dead,resampled,tokens_per_second\n",
+        );
+        for point in self.bars.curve() {
+            let s = point.stats;
+            let _ = writeln!(
+                table,
+                "{},{},{},{},{},{},{},{},{},{},{:.1}",
+                point.hook,
+                point.recipe,
+                s.step,
+                s.tokens,
+                s.error,
+                s.penalty,
+                s.l0,
+                s.explained_variance,
+                s.dead,
+                s.resampled,
+                point.tokens_per_second
+            );
+        }
+        atomic::write(path, |out| out.write_all(table.as_bytes()))
+            .map_err(|e| format!("{}: {e}", path.display()))
+    }
+}
+
+fn plan(args: &TrainArgs) -> TrainPlan {
+    let kinds = [
+        args.topk.iter().map(|&k| SaeKind::TopK { k }).collect::<Vec<_>>(),
+        args.batchtopk.iter().map(|&k| SaeKind::BatchTopK { k }).collect(),
+        args.jumprelu.iter().map(|&l0| SaeKind::JumpRelu { l0 }).collect(),
+        args.gated.iter().map(|&l1| SaeKind::Gated { l1 }).collect(),
+        args.l1.iter().map(|&l1| SaeKind::Relu { l1 }).collect(),
+    ];
+    let seeds = if args.sae_seeds.is_empty() { vec![args.seed] } else { args.sae_seeds.clone() };
+    let recipe = |kind: &SaeKind| seeds.iter().map(|&seed| Recipe { kind: *kind, seed }).collect::<Vec<_>>();
+    TrainPlan {
+        hook: args.hook.clone(),
+        recipes: kinds.concat().iter().flat_map(recipe).collect(),
+        features: args.features,
+        lr: args.lr,
+        tokens: args.tokens,
+        fine_tune: args.fine_tune,
+        prune: args.prune,
+        dead_after: args.dead_after,
+        revive: !args.no_revive,
+        batch: args.batch,
+        seed: args.seed,
+        context: args.context,
+    }
+}
+
+/// Puts a checkpoint in the place of the one before.
+fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), LabError> {
+    let failed = |source| LabError::Io { path: path.display().to_string(), source };
+    atomic::write(path, |out| checkpoint.write_to(out)).map_err(failed)
+}
+
+/// Where a SAE goes: a folder for each hook where there may be several, and in it one for each recipe.
+fn directory(args: &TrainArgs, plan: &TrainPlan, one: &Trained, trained: usize) -> PathBuf {
+    let mut dir = args.save.clone();
+    if trained > plan.recipes.len() || args.hook.contains('*') {
+        dir.push(one.sae.config.hook_name.as_deref().unwrap_or_default());
+    }
+    if plan.recipes.len() > 1 {
+        dir.push(one.recipe.to_string());
+    }
+    dir
+}
+
+fn line(hook: &str, one: &Trained) -> String {
+    let s = &one.stats;
+    let mut line = format!(
+        "{hook} {}: L0 {:.1}, explained variance {:.3}, dead {:.1} %",
+        one.recipe,
+        s.l0,
+        s.explained_variance,
+        s.dead * 100.0
+    );
+    if s.resampled > 0 {
+        let _ = write!(line, ", {} resampled", s.resampled);
+    }
+    if one.pruned > 0 {
+        let _ = write!(line, ", {} pruned", one.pruned);
+    }
+    line
+}

@@ -1,0 +1,260 @@
+//! SAEs trained on a corpus.
+
+mod checkpoint;
+mod plan;
+mod prune;
+
+pub use checkpoint::Checkpoint;
+use checkpoint::{Course, Left};
+pub use plan::{Checkpoints, CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
+use web_time::Instant;
+
+use super::stages::Stages;
+use super::subject::LabModel;
+use super::tokens::token_batches;
+use super::{LabError, Settings};
+use crate::corpus::{Corpus, TokenBatch};
+use crate::gpu::{Engine, Tensor};
+use crate::sae::{SaeKind, ShuffleBuffer, TrainConfig, Trainer};
+
+/// Batches in a shuffle buffer: a batch mixes some hundred documents.
+const BUFFERED: usize = 16;
+
+/// A hook, its activations, and the SAEs that learn from them.
+struct Place {
+    hook: String,
+    width: usize,
+    buffer: ShuffleBuffer,
+    trainers: Vec<(Recipe, Trainer)>,
+}
+
+/// Trains one SAE for each matching hook and each recipe; the model runs once for all of them.
+///
+/// # Errors
+/// A hook that matches nothing, impossible settings, a corpus with too few tokens for one step, a checkpoint of
+/// another run, a device that fails, an observer that cancels.
+pub async fn train(
+    subject: &LabModel,
+    corpus: &Corpus,
+    plan: &TrainPlan,
+    watch: &dyn TrainWatch,
+    mut checkpoints: Option<Checkpoints<'_>>,
+) -> Result<Vec<Trained>, LabError> {
+    let steps = steps(plan)?;
+    let mut places = places(subject, plan, steps)?;
+    let course =
+        Course { model: subject.name(), corpus: corpus.name(), plan, done: 0, batches: 0, curve: &[] };
+    let (mut done, mut taken, mut curve) = (0, 0, Vec::new());
+    if let Some(file) = checkpoints.as_mut().and_then(|c| c.from.take()) {
+        let left = Left::read(&file, &course)?;
+        restore(subject.model.engine(), &mut places, &left)?;
+        (done, taken, curve) = (left.facts.done, left.facts.batches, left.facts.curve.clone());
+        curve.iter().for_each(|point| watch.point(point));
+    }
+
+    let settings = Settings {
+        tokens: plan.tokens + plan.prune,
+        context: plan.context,
+        seed: plan.seed,
+        ..Settings::default()
+    };
+    let names: Vec<String> = places.iter().map(|place| place.hook.clone()).collect();
+    let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan)));
+    stages.begin("SAE training", steps * plan.batch, "tokens").await?;
+    let mut batches = token_batches(corpus, &subject.tokenizer, &settings)?.skip(taken);
+    let (mut kept_at, mut point_at, mut point_done) = (Instant::now(), Instant::now(), done);
+    while done < steps {
+        // All buffers are filled alike, so that the model runs once for all SAEs.
+        while places[0].buffer.needs() > 0
+            && let Some(batch) = batches.next()
+        {
+            taken += 1;
+            for (place, x) in places.iter_mut().zip(subject.activations(&batch?, &names)?) {
+                place.buffer.add(&x.read_f32().await?);
+            }
+        }
+        if places[0].buffer.len() < plan.batch {
+            break; // the corpus is used up
+        }
+        for place in &mut places {
+            let rows = place.buffer.take(plan.batch).expect("the buffer was just measured");
+            let x = Tensor::from_f32(subject.model.engine(), &[plan.batch, place.width], rows);
+            for (_, trainer) in &mut place.trainers {
+                trainer.step(&x).await?;
+            }
+        }
+        done += 1;
+        if places[0].trainers[0].1.stats().step == done {
+            let seconds = point_at.elapsed().as_secs_f64();
+            let tokens_per_second = ((done - point_done) * plan.batch) as f64 / seconds.max(1e-9);
+            for point in points(&places, tokens_per_second) {
+                watch.point(&point);
+                curve.push(point);
+            }
+            (point_at, point_done) = (Instant::now(), done);
+        }
+        let stopped = stages.step(done * plan.batch).await;
+        if let Some(checkpoints) = &mut checkpoints
+            && done < steps
+            && (stopped.is_err() || kept_at.elapsed().as_secs_f64() >= checkpoints.every)
+        {
+            let course = Course { done, batches: taken, curve: &curve, ..course };
+            (checkpoints.write)(&keep(&course, &places).await?)?;
+            kept_at = Instant::now();
+        }
+        stopped?;
+    }
+    if done == 0 {
+        return Err(LabError::Mismatch(format!(
+            "the corpus has fewer tokens than one step of {}; use a larger corpus or smaller steps",
+            plan.batch
+        )));
+    }
+    finish(subject, plan, places, (&mut stages, &mut batches)).await
+}
+
+fn prunes(plan: &TrainPlan) -> bool {
+    plan.prune > 0 && plan.recipes.iter().any(|recipe| matches!(recipe.kind, SaeKind::Relu { .. }))
+}
+
+/// The SAEs; those with an L1 penalty pruned on what the corpus has left.
+async fn finish(
+    subject: &LabModel,
+    plan: &TrainPlan,
+    places: Vec<Place>,
+    (stages, batches): (&mut Stages<'_>, &mut impl Iterator<Item = Result<TokenBatch, LabError>>),
+) -> Result<Vec<Trained>, LabError> {
+    let mut trained = Vec::new();
+    for place in places {
+        for (recipe, trainer) in place.trainers {
+            let stats = trainer.stats();
+            trained.push((
+                place.hook.clone(),
+                Trained { sae: trainer.finish().await?, recipe, stats, pruned: 0 },
+            ));
+        }
+    }
+    if prunes(plan) {
+        stages.begin("SAE pruning", plan.prune, "tokens").await?;
+        let mut found: Vec<_> = trained.iter().map(|(_, one)| prune::Activity::new(&one.sae)).collect();
+        let mut done = 0;
+        for batch in batches {
+            let batch = batch?;
+            for ((hook, one), activity) in trained.iter().zip(&mut found) {
+                if matches!(one.recipe.kind, SaeKind::Relu { .. }) {
+                    activity.add(&one.sae, (subject, &batch, hook)).await?;
+                }
+            }
+            done += batch.kept();
+            stages.step(done).await?;
+        }
+        for ((_, one), activity) in trained.iter_mut().zip(found) {
+            if matches!(one.recipe.kind, SaeKind::Relu { .. }) && done > 0 {
+                let kept = activity.kept();
+                one.pruned = kept.iter().filter(|kept| !**kept).count();
+                one.sae = one.sae.without(&kept).await?;
+            }
+        }
+    }
+    Ok(trained.into_iter().map(|(_, one)| one).collect())
+}
+
+fn points(places: &[Place], tokens_per_second: f64) -> Vec<CurvePoint> {
+    let of = |place: &Place| -> Vec<CurvePoint> {
+        let point = |(recipe, trainer): &(Recipe, Trainer)| CurvePoint {
+            hook: place.hook.clone(),
+            recipe: recipe.to_string(),
+            stats: trainer.stats(),
+            tokens_per_second,
+        };
+        place.trainers.iter().map(point).collect()
+    };
+    places.iter().flat_map(of).collect()
+}
+
+async fn keep(course: &Course<'_>, places: &[Place]) -> Result<Checkpoint, LabError> {
+    let mut snapshots = Vec::new();
+    for (_, trainer) in places.iter().flat_map(|place| &place.trainers) {
+        snapshots.extend(trainer.snapshot().await?);
+    }
+    let buffers: Vec<(&str, usize, &ShuffleBuffer)> =
+        places.iter().map(|place| (&place.hook[..], place.width, &place.buffer)).collect();
+    Ok(Checkpoint::new(course, &buffers, snapshots))
+}
+
+fn restore(engine: &Engine, places: &mut [Place], left: &Left<'_>) -> Result<(), LabError> {
+    let mut i = 0;
+    for place in places {
+        left.fill(&place.hook, &mut place.buffer)?;
+        for (_, trainer) in &mut place.trainers {
+            if let Some((facts, file, prefix)) = left.trainer(i) {
+                *trainer = Trainer::restore(engine, trainer.config().clone(), facts, (file, &prefix))?;
+            }
+            i += 1;
+        }
+    }
+    Ok(())
+}
+
+fn steps(plan: &TrainPlan) -> Result<usize, LabError> {
+    let steps = plan.tokens / plan.batch.max(1);
+    if plan.batch == 0 || steps == 0 {
+        return Err(LabError::Mismatch(format!(
+            "{} tokens are less than one step of {}; train on more tokens or in smaller steps",
+            plan.tokens, plan.batch
+        )));
+    }
+    if plan.recipes.is_empty() {
+        return Err(LabError::Mismatch("there is no kind of SAE to train; name one".to_owned()));
+    }
+    Ok(steps)
+}
+
+fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Place>, LabError> {
+    let engine = subject.model.engine();
+    let place = |(hook, width): (String, usize)| {
+        let trainer = |recipe: &Recipe| {
+            let usual = TrainConfig::new(width, plan.features, recipe.kind, steps);
+            let fine_tunes = matches!(recipe.kind, SaeKind::Relu { .. });
+            let config = TrainConfig {
+                lr: plan.lr,
+                seed: recipe.seed,
+                fine_tune: if fine_tunes { plan.fine_tune / plan.batch } else { 0 },
+                dead_after: plan.dead_after,
+                aux_k: if plan.revive { usual.aux_k } else { 0 },
+                resample_every: if plan.revive { usual.resample_every } else { 0 },
+                model_name: Some(subject.name().to_owned()),
+                hook_name: Some(hook.clone()),
+                // A short run is read at its end, too.
+                report_every: steps.min(50),
+                ..usual
+            };
+            Ok((*recipe, Trainer::new(engine, config)?))
+        };
+        let trainers = plan.recipes.iter().map(trainer).collect::<Result<_, LabError>>()?;
+        let buffer = ShuffleBuffer::new(width, BUFFERED * plan.batch, plan.seed);
+        Ok(Place { hook, width, buffer, trainers })
+    };
+    matching(subject, &plan.hook)?.into_iter().map(place).collect()
+}
+
+/// Names and widths of the hooks that match a pattern.
+fn matching(subject: &LabModel, pattern: &str) -> Result<Vec<(String, usize)>, LabError> {
+    let matcher = wildmatch::WildMatch::new(pattern);
+    let hooks = subject.model.hooks(1, 1);
+    // Scores, patterns and states are no activations of a token.
+    let fits = |h: &&crate::model::HookPoint| h.position_axis == Some(1) && h.shape.len() == 3;
+    let found: Vec<(String, usize)> = hooks
+        .iter()
+        .filter(fits)
+        .filter(|h| matcher.matches(&h.name))
+        .map(|h| (h.name.clone(), h.shape[2]))
+        .collect();
+    if found.is_empty() {
+        return Err(LabError::Mismatch(format!(
+            "no hook of {} with one vector a token matches {pattern:?}; try blocks.*.hook_resid_post",
+            subject.name()
+        )));
+    }
+    Ok(found)
+}

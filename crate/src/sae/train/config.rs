@@ -1,0 +1,190 @@
+//! What to train, and how.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sae::SaeError;
+
+/// What makes features sparse.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum SaeKind {
+    /// Only the k largest features of a token stay (Gao et al. 2024, 2406.04093).
+    TopK {
+        /// Features kept per token.
+        k: usize,
+    },
+    /// Only the k·B largest features of a batch of B tokens stay (Bussmann et al. 2024, 2412.06410).
+    BatchTopK {
+        /// Features kept per token, on average.
+        k: usize,
+    },
+    /// A threshold for each feature, learned with a penalty on the number of active features (Rajamanoharan et al.
+    /// 2024, 2407.14435).
+    JumpRelu {
+        /// Its coefficient: what an active feature costs, as a share of the variance.
+        l0: f64,
+    },
+    /// A gate for each feature, learned with a penalty on its sum (Rajamanoharan et al. 2024, 2404.16014).
+    Gated {
+        /// Its coefficient, in the units of `l0`.
+        l1: f64,
+    },
+    /// A penalty on the sum of features (the paper, section 2).
+    Relu {
+        /// Its coefficient λ.
+        l1: f64,
+    },
+}
+
+impl SaeKind {
+    /// Its name in SAELens's words, and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TopK { .. } => "topk",
+            Self::BatchTopK { .. } => "batchtopk",
+            Self::JumpRelu { .. } => "jumprelu",
+            Self::Gated { .. } => "gated",
+            Self::Relu { .. } => "l1",
+        }
+    }
+
+    /// The k, or the coefficient of the penalty.
+    pub fn number(self) -> f64 {
+        match self {
+            Self::TopK { k } | Self::BatchTopK { k } => k as f64,
+            Self::JumpRelu { l0: number } | Self::Gated { l1: number } | Self::Relu { l1: number } => number,
+        }
+    }
+
+    /// Features a token keeps, where that is fixed.
+    pub(super) fn k(self) -> Option<usize> {
+        match self {
+            Self::TopK { k } | Self::BatchTopK { k } => Some(k),
+            _ => None,
+        }
+    }
+}
+
+/// Settings of a training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// Width D of the activations.
+    pub d_in: usize,
+    /// Number of features F.
+    pub features: usize,
+    /// What makes features sparse.
+    pub kind: SaeKind,
+    /// Number of batches that will come; the schedules below depend on it.
+    pub steps: usize,
+    /// Learning rate of Adam.
+    pub lr: f64,
+    /// Steps over which the learning rate rises from 0.
+    pub warm_up: usize,
+    /// Last steps, over which it falls to 0.
+    pub cool_down: usize,
+    /// Steps over which a penalty rises from 0.
+    pub penalty_warm_up: usize,
+    /// Last steps, in which only the decoder learns and without a penalty: against shrinkage. ReLU only.
+    pub fine_tune: usize,
+    /// A feature that has not fired for this many tokens is dead.
+    pub dead_after: usize,
+    /// TopK and BatchTopK: dead features per token that take part in the auxiliary loss; 0 for none.
+    pub aux_k: usize,
+    /// The other kinds: steps between two resamplings of dead features; 0 for none.
+    pub resample_every: usize,
+    /// JumpReLU: width of the window around a threshold in which it learns, in standard deviations of the input.
+    pub bandwidth: f64,
+    /// Steps between two readings of the statistics (and of which features are dead).
+    pub report_every: usize,
+    /// Of the initial weights, and of resampling.
+    pub seed: u64,
+    /// The model, for the SAE's configuration.
+    pub model_name: Option<String>,
+    /// The hook, for the SAE's configuration.
+    pub hook_name: Option<String>,
+}
+
+impl TrainConfig {
+    /// Settings that work for small SAEs.
+    pub fn new(d_in: usize, features: usize, kind: SaeKind, steps: usize) -> Self {
+        Self {
+            d_in,
+            features,
+            kind,
+            steps,
+            lr: 1e-3,
+            warm_up: steps / 20,
+            cool_down: steps / 5,
+            penalty_warm_up: steps / 10,
+            fine_tune: 0,
+            dead_after: 200_000,
+            aux_k: (d_in / 2).max(1),
+            resample_every: steps / 8,
+            bandwidth: 0.5,
+            report_every: 50,
+            seed: 0,
+            model_name: None,
+            hook_name: None,
+        }
+    }
+
+    /// Refuses impossible settings.
+    pub(super) fn check(&self) -> Result<(), SaeError> {
+        let wrong = |what: String| Err(SaeError::Training(what));
+        if self.d_in == 0 || self.features == 0 {
+            return wrong("width and number of features must be positive".to_owned());
+        }
+        if let Some(k) = self.kind.k()
+            && (k == 0 || k > self.features)
+        {
+            let features = self.features;
+            return wrong(format!("k is {k}, but must be between 1 and the number of features, {features}"));
+        }
+        let (name, number) = (self.kind.name(), self.kind.number());
+        if !(number.is_finite() && number >= 0.0) {
+            return wrong(format!("the coefficient of {name} is {number}, but must be 0 or more"));
+        }
+        if !(self.lr.is_finite() && self.lr > 0.0) {
+            return wrong(format!("the learning rate is {}, but must be positive", self.lr));
+        }
+        if !(self.bandwidth.is_finite() && self.bandwidth > 0.0) {
+            return wrong(format!("the bandwidth is {}, but must be positive", self.bandwidth));
+        }
+        if self.fine_tune > 0 && !matches!(self.kind, SaeKind::Relu { .. }) {
+            return wrong(format!("fine-tuning is against the shrinkage of l1; {name} has none"));
+        }
+        Ok(())
+    }
+
+    /// Learning rate of step `t`, from 0. Fine-tuning has a rise and a fall of its own.
+    pub(super) fn rate(&self, t: usize) -> f64 {
+        let main = self.steps.saturating_sub(self.fine_tune);
+        let (t, steps) = if t < main { (t, main) } else { (t - main, self.fine_tune) };
+        let rise = (t + 1) as f64 / (self.warm_up.min(steps / 4) + 1) as f64;
+        let fall = steps.saturating_sub(t) as f64 / (self.cool_down.min(steps / 2) + 1) as f64;
+        self.lr * rise.min(fall).min(1.0)
+    }
+
+    /// Whether step `t` only fine-tunes the decoder.
+    pub(super) fn fine_tunes(&self, t: usize) -> bool {
+        t >= self.steps.saturating_sub(self.fine_tune)
+    }
+
+    /// Coefficient of the penalty at step `t`, from 0; none for TopK and BatchTopK.
+    pub(super) fn penalty(&self, t: usize) -> f64 {
+        if self.kind.k().is_some() || self.fine_tunes(t) {
+            return 0.0;
+        }
+        self.kind.number() * (t as f64 / self.penalty_warm_up.max(1) as f64).min(1.0)
+    }
+
+    /// Whether dead features are resampled after step `t`: never while the learning rate falls, when they could
+    /// not learn any more.
+    pub(super) fn resamples(&self, t: usize) -> bool {
+        let last = self.steps.saturating_sub(self.fine_tune + self.cool_down + self.steps / 10);
+        self.kind.k().is_none()
+            && self.resample_every > 0
+            && t > 0
+            && t < last
+            && t.is_multiple_of(self.resample_every)
+    }
+}

@@ -1,0 +1,75 @@
+//! From what was trained to a SAE that reads activations as they are.
+
+use super::{SaeKind, Trainer};
+use crate::kernels::Normalize;
+use crate::sae::{Architecture, GateWeights, Sae, SaeConfig, SaeError, SaeWeights};
+
+impl Trainer {
+    /// The trained SAE, its decoder's rows of norm 1.
+    ///
+    /// # Errors
+    /// When no batch came, training diverged, or the device failed.
+    pub async fn finish(self) -> Result<Sae, SaeError> {
+        let Some(state) = &self.state else {
+            return Err(SaeError::Training("there was no batch to train on".to_owned()));
+        };
+        let (d, f, kind) = (self.config.d_in, self.config.features, self.config.kind);
+        let rows = state.params.w_enc.read_f32().await?;
+        let small = state.params.small.read_f32().await?;
+        // The encoder reads σ·u, so features come out σ times as large with the same weights, and whatever is added
+        // to them or compared with them must be, too.
+        let unit = 1.0 / state.scale;
+        let column = |c: usize| small.chunks_exact(4).map(|own| own[c] * unit).collect::<Vec<f32>>();
+        let mut w_enc = vec![0.0; d * f];
+        for (j, row) in rows.chunks_exact(d).enumerate() {
+            row.iter().enumerate().for_each(|(c, &w)| w_enc[c * f + j] = w);
+        }
+        let b_dec = state.params.b_dec.read_f32().await?.into_iter().map(|b| b * unit).collect();
+        let mut weights = SaeWeights {
+            w_enc,
+            b_enc: column(0),
+            w_dec: state.params.w_dec.read_f32().await?,
+            b_dec,
+            threshold: None,
+            gate: None,
+        };
+        let (architecture, normalize) = match kind {
+            SaeKind::TopK { k } => (Architecture::TopK { k }, Normalize::None),
+            SaeKind::BatchTopK { .. } => {
+                weights.threshold = Some(vec![state.threshold * unit; f]);
+                (Architecture::JumpRelu, Normalize::None)
+            }
+            SaeKind::JumpRelu { .. } => {
+                weights.threshold = Some(small.chunks_exact(4).map(|own| own[1].exp() * unit).collect());
+                (Architecture::JumpRelu, Normalize::None)
+            }
+            SaeKind::Gated { .. } => {
+                let r_mag = small.chunks_exact(4).map(|own| own[2]).collect();
+                weights.gate = Some(GateWeights { b_mag: column(1), r_mag });
+                (Architecture::Gated, Normalize::None)
+            }
+            SaeKind::Relu { .. } => {
+                weights.fold_decoder_norms(d);
+                (Architecture::Relu, Normalize::ConstantNorm)
+            }
+        };
+        let SaeWeights { w_enc, b_enc, w_dec, b_dec, threshold, gate } = &weights;
+        let all =
+            [Some(w_enc), Some(b_enc), Some(w_dec), Some(b_dec), threshold.as_ref()].into_iter().flatten();
+        let all = all.chain(gate.iter().flat_map(|gate| [&gate.b_mag, &gate.r_mag]));
+        if all.flatten().any(|v| !v.is_finite()) {
+            return Err(SaeError::Training("the weights diverged; use a smaller learning rate".to_owned()));
+        }
+        let config = SaeConfig {
+            d_in: d,
+            d_sae: f,
+            architecture,
+            apply_b_dec_to_input: true,
+            normalize,
+            rescale_acts_by_decoder_norm: false,
+            model_name: self.config.model_name,
+            hook_name: self.config.hook_name,
+        };
+        Ok(Sae::new(&self.engine, config, weights))
+    }
+}

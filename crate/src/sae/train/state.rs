@@ -1,0 +1,139 @@
+//! What is trained, and what a step needs to remember.
+
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::{Normalize, sae_input};
+use crate::rng::Rng;
+use crate::sae::SaeError;
+
+use super::{SaeKind, TrainConfig};
+
+/// The arrays that are trained, or one value for each of their elements.
+#[derive(Debug, Clone)]
+pub(super) struct Parameters {
+    /// Encoder, a row for each feature: [F, D].
+    pub(super) w_enc: Tensor,
+    /// Decoder, [F, D].
+    pub(super) w_dec: Tensor,
+    /// What else a feature owns, [F, 4]: see [`EntryKind`](crate::kernels::EntryKind). What is beyond its kind's
+    /// numbers means nothing.
+    pub(super) small: Tensor,
+    /// Decoder bias, [D].
+    pub(super) b_dec: Tensor,
+}
+
+impl Parameters {
+    fn zeros(engine: &Engine, d: usize, f: usize) -> Self {
+        Self {
+            w_enc: Tensor::zeros(engine, &[f, d]),
+            w_dec: Tensor::zeros(engine, &[f, d]),
+            small: Tensor::zeros(engine, &[f, 4]),
+            b_dec: Tensor::zeros(engine, &[d]),
+        }
+    }
+
+    /// All four with their names.
+    pub(super) fn named(&self) -> [(&'static str, &Tensor); 4] {
+        [("w_enc", &self.w_enc), ("w_dec", &self.w_dec), ("small", &self.small), ("b_dec", &self.b_dec)]
+    }
+
+    /// The same, to be replaced.
+    pub(super) fn named_mut(&mut self) -> [(&'static str, &mut Tensor); 4] {
+        let Self { w_enc, w_dec, small, b_dec } = self;
+        [("w_enc", w_enc), ("w_dec", w_dec), ("small", small), ("b_dec", b_dec)]
+    }
+}
+
+/// What the first batch begins and every step changes.
+pub(super) struct State {
+    pub(super) params: Parameters,
+    /// Adam's moments.
+    pub(super) first: Parameters,
+    pub(super) second: Parameters,
+    /// Number of the step, from 1, that touched each feature's rows last; 0 for none.
+    pub(super) touched: Vec<u32>,
+    /// Tokens since each feature fired, [F].
+    pub(super) age: Tensor,
+    /// Tokens of a batch.
+    pub(super) batch: usize,
+    /// What activations are multiplied with: one over the standard deviation of an element, taken over the first
+    /// batch. ReLU: 1, its tokens are normalised one by one.
+    pub(super) scale: f32,
+    /// BatchTopK: running mean of the least feature that a batch kept; NaN before the first.
+    pub(super) threshold: f32,
+    /// Features per token in the last batch.
+    pub(super) l0: f64,
+}
+
+/// Pre-activations that JumpReLU and Gated begin with, per token: enough to learn from, few enough to be sparse.
+const FIRST_L0: usize = 128;
+
+impl State {
+    /// Initial weights: random decoder rows of one norm, the encoder their transpose, b_d the batch's mean.
+    pub(super) async fn new(config: &TrainConfig, batch: &Tensor) -> Result<Self, SaeError> {
+        let engine = batch.engine();
+        let (d, f) = (config.d_in, config.features);
+        let tokens = batch.rows_cols().0;
+        let relu = matches!(config.kind, SaeKind::Relu { .. });
+        let mode = if relu { Normalize::ConstantNorm } else { Normalize::None };
+        let values = sae_input(batch, &Tensor::zeros(engine, &[d]), mode).0.read_f32().await?;
+        let mut mean = vec![0.0f64; d];
+        for (i, &v) in values.iter().enumerate() {
+            mean[i % d] += f64::from(v) / tokens as f64;
+        }
+        let squares = values.iter().enumerate().map(|(i, &v)| (f64::from(v) - mean[i % d]).powi(2));
+        let variance = squares.sum::<f64>() / tokens as f64;
+        if !variance.is_finite() {
+            return Err(SaeError::Training("the activations of the first batch are not finite".to_owned()));
+        }
+        // All tokens alike (or a single one): there is no scale, so any will do.
+        let deviation = if variance > 0.0 { (variance / d as f64).sqrt() } else { 1.0 };
+        let scale = if relu { 1.0 } else { 1.0 / deviation };
+
+        // With ReLU about half of the features are active at first, and f·W_d ≈ norm² · F / 2D · input: this
+        // norm makes that the input itself. The others keep few features, whose rows have norm 1.
+        let norm = if relu { (2.0 * d as f64 / f as f64).sqrt().min(1.0) } else { 1.0 };
+        let mut random = Rng::new(config.seed);
+        let mut rows: Vec<f32> = (0..f * d).map(|_| random.normal() as f32).collect();
+        for row in rows.chunks_exact_mut(d) {
+            let length = row.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt().max(1e-12);
+            row.iter_mut().for_each(|w| *w = (f64::from(*w) * norm / length) as f32);
+        }
+        let matrix = |values: Vec<f32>| Tensor::from_f32(engine, &[f, d], values);
+        let params = Parameters {
+            w_enc: matrix(rows.clone()),
+            w_dec: matrix(rows),
+            small: Tensor::from_f32(engine, &[f, 4], first_small(config).repeat(f)),
+            b_dec: Tensor::from_f32(engine, &[d], mean.iter().map(|&m| (m * scale) as f32).collect()),
+        };
+        Ok(Self {
+            params,
+            first: Parameters::zeros(engine, d, f),
+            second: Parameters::zeros(engine, d, f),
+            touched: vec![0; f],
+            age: Tensor::zeros(engine, &[f]),
+            batch: tokens,
+            scale: scale as f32,
+            threshold: f32::NAN,
+            l0: f as f64 / 2.0,
+        })
+    }
+}
+
+/// What a feature owns beside its rows, at first. Pre-activations have a standard deviation of about 1 then, so the
+/// normal distribution tells which threshold leaves [`FIRST_L0`] of them.
+pub(super) fn first_small(config: &TrainConfig) -> [f32; 4] {
+    let share = (FIRST_L0 as f64 / config.features as f64).min(0.125);
+    let threshold = upper_quantile(share) as f32;
+    match config.kind {
+        SaeKind::JumpRelu { .. } => [0.0, threshold.ln(), 0.0, 0.0],
+        SaeKind::Gated { .. } => [-threshold, 0.0, 0.0, 0.0],
+        _ => [0.0; 4],
+    }
+}
+
+/// z with P(Z > z) = `share`, Z normal and the share below a half: Abramowitz and Stegun 26.2.23, good to 4.5e-4.
+fn upper_quantile(share: f64) -> f64 {
+    let t = (-2.0 * share.ln()).sqrt();
+    t - (2.515_517 + 0.802_853 * t + 0.010_328 * t * t)
+        / (1.0 + 1.432_788 * t + 0.189_269 * t * t + 0.001_308 * t * t * t)
+}
