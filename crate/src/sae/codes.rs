@@ -1,6 +1,6 @@
 //! Sparse feature activations, by token.
 
-use crate::kernels::SparseRows;
+use crate::kernels::Sparse;
 
 /// Activations of one SAE over a run of tokens, in compressed rows: token `t` owns the entries
 /// `indptr[t]..indptr[t + 1]`, its feature indices ascending and without repetition.
@@ -48,14 +48,14 @@ impl Codes {
         self.values.extend_from_slice(&other.values);
     }
 
-    /// Appends tokens as a kernel compacted them.
-    pub(super) fn push_rows(&mut self, rows: SparseRows) {
-        let mut end = self.indices.len() as u64;
-        self.indptr.extend(rows.counts.iter().map(|&count| {
-            end += u64::from(count);
-            end
-        }));
-        self.indices.extend(rows.indices);
-        self.values.extend(rows.values);
+    /// Appends tokens as a kernel selected them, with these values; zeros are no entries.
+    pub(super) fn push(&mut self, rows: &Sparse, values: Vec<f32>) {
+        for row in 0..rows.rows() {
+            for e in rows.row(row).filter(|&e| values[e] != 0.0) {
+                self.indices.push(rows.columns[e]);
+                self.values.push(values[e]);
+            }
+            self.indptr.push(self.indices.len() as u64);
+        }
     }
 }

@@ -3,8 +3,8 @@
 use super::{Architecture, Codes, SaeConfig, SaeError};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, Divisor, Gate, Layout, Normalize, Product, embed, gated, jump_relu, matmul, paste, sae_error,
-    sae_input, sae_output, sparsify, topk,
+    Activation, Divisor, Encoder, EntryKind, Gate, Keep, Layout, Normalize, Product, Sparse, embed, encode,
+    entry_features, gated, jump_relu, matmul, paste, sae_error, sae_input, sae_output, sparse_decode, topk,
 };
 
 /// Bytes that the dense features of one block may take.
@@ -29,6 +29,8 @@ pub struct Sae {
     pub gate: Option<GateTensors>,
     /// What is subtracted before encoding, [D]: `b_dec` or zeros.
     input_bias: Tensor,
+    /// Of a gated SAE, what each feature owns as [`entry_features`] takes it, [F, 4].
+    own: Option<Tensor>,
 }
 
 /// The magnitude's own parameters of a gated SAE on an engine.
@@ -90,6 +92,10 @@ impl Sae {
         let needs =
             (config.architecture == Architecture::JumpRelu, config.architecture == Architecture::Gated);
         assert_eq!((weights.threshold.is_some(), weights.gate.is_some()), needs, "weights of {config:?}");
+        let own = weights.gate.as_ref().map(|gate| {
+            let own = |j: usize| [weights.b_enc[j], gate.b_mag[j], gate.r_mag[j], 0.0];
+            Tensor::from_f32(engine, &[f, 4], (0..f).flat_map(own).collect())
+        });
         let per_feature = |values| Tensor::from_f32(engine, &[f], values);
         let b_dec = Tensor::from_f32(engine, &[d], weights.b_dec);
         let input_bias =
@@ -105,6 +111,7 @@ impl Sae {
                 .gate
                 .map(|g| GateTensors { b_mag: per_feature(g.b_mag), r_mag: per_feature(g.r_mag) }),
             input_bias,
+            own,
         }
     }
 
@@ -138,12 +145,38 @@ impl Sae {
     /// # Errors
     /// When `x` has another width, or the device failed.
     pub async fn encode(&self, x: &Tensor) -> Result<Codes, SaeError> {
+        let (features, _) = self.sparse_features(x).await?;
         let mut codes = Codes::new(self.config.d_sae);
-        for block in self.blocks(x)? {
-            let (features, _) = self.features(&block);
-            codes.push_rows(sparsify(&features).await?);
-        }
+        let values = features.values.read_f32().await?;
+        codes.push(&features, values);
         Ok(codes)
+    }
+
+    /// Features of `x` [.., D] as a sparse matrix, and the scale that undoes the normalisation. Places may hold zeros.
+    async fn sparse_features(&self, x: &Tensor) -> Result<(Sparse, Tensor), SaeError> {
+        let (rows, cols) = x.rows_cols();
+        self.config.check_width(cols)?;
+        let (input, scale) = sae_input(&x.reshape(&[rows, cols]), &self.input_bias, self.config.normalize);
+        let keep = match self.config.architecture {
+            // A positive gate.
+            Architecture::Relu | Architecture::Gated => Keep::Positive,
+            Architecture::TopK { k } => Keep::Largest(k),
+            Architecture::JumpRelu => Keep::Above(self.threshold.as_ref().expect("JumpReLU has thresholds")),
+        };
+        let encoder = Encoder { w: &self.w_enc, layout: Layout::Nn, bias: &self.b_enc };
+        let mut features = encode(&input, &encoder, &[keep]).await?.remove(0);
+        if let Some(own) = &self.own {
+            features = features.with_values(entry_features(&features, EntryKind::Gated, own));
+        }
+        if self.config.normalize == Normalize::Centered {
+            // Back to the token's own scale; there is no shift.
+            let (mut values, scale) = (features.values.read_f32().await?, scale.read_f32().await?);
+            for row in 0..rows {
+                values[features.row(row)].iter_mut().for_each(|v| *v *= scale[2 * row + 1]);
+            }
+            features = features.with_values(Tensor::from_f32(x.engine(), &[values.len()], values));
+        }
+        Ok((features, scale))
     }
 
     /// Activations as the SAE reconstructs them, shaped like `x` [.., D].
@@ -168,16 +201,15 @@ impl Sae {
 
     /// As [`Sae::encode`], with the squared error of each token's reconstruction.
     pub(super) async fn measure(&self, x: &Tensor) -> Result<Measured, SaeError> {
-        let mut out = Measured { codes: Codes::new(self.config.d_sae), squared_errors: Vec::new() };
-        for block in self.blocks(x)? {
-            let (features, scale) = self.features(&block);
-            let recon = self.decode(&features, &scale);
-            let ones = Tensor::from_f32(x.engine(), &[block.shape()[0]], vec![1.0; block.shape()[0]]);
-            let (_, errors) = sae_error(&recon, &block, &ones, Divisor::Spread, 1.0);
-            out.codes.push_rows(sparsify(&features).await?);
-            out.squared_errors.extend(errors.read_f32().await?);
-        }
-        Ok(out)
+        let (features, scale) = self.sparse_features(x).await?;
+        let recon = self.undo(sparse_decode(&features, &self.w_dec, &self.b_dec), &scale);
+        let ones = Tensor::from_f32(x.engine(), &[features.rows()], vec![1.0; features.rows()]);
+        let wanted = x.reshape(recon.shape());
+        let (_, errors) = sae_error(&recon, &wanted, &ones, Divisor::Spread, 1.0);
+        let mut codes = Codes::new(self.config.d_sae);
+        let values = features.values.read_f32().await?;
+        codes.push(&features, values);
+        Ok(Measured { codes, squared_errors: errors.read_f32().await? })
     }
 
     /// `x` cut into matrices [tokens, D] whose features fit into a block.
@@ -227,7 +259,11 @@ impl Sae {
 
     fn decode(&self, features: &Tensor, scale: &Tensor) -> Tensor {
         let product = Product { layout: Layout::Nn, bias: Some(&self.b_dec), ..Product::default() };
-        let output = matmul(features, &self.w_dec, &product);
+        self.undo(matmul(features, &self.w_dec, &product), scale)
+    }
+
+    /// The normalisation, undone.
+    fn undo(&self, output: Tensor, scale: &Tensor) -> Tensor {
         match self.config.normalize {
             Normalize::None | Normalize::Centered => output,
             Normalize::ConstantNorm | Normalize::LayerNorm => sae_output(&output, scale),

@@ -85,7 +85,7 @@ pub(crate) struct RunArgs {
 #[derive(Subcommand)]
 pub(crate) enum SaeCommand {
     /// Train an SAE on the activations of one hook, or one for every hook that matches, in one pass over the model.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Encode saved activations into sparse codes.
     Encode(EncodeArgs),
     /// Show what SAE files hold: format, architecture, sizes, hook, and the conventions that reading them takes.
