@@ -21,7 +21,7 @@ struct Case {
     run: fn(&How) -> Result<Vec<Value>>,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case { name: "kernels", what: "matmul, selective scan, attention", peers: false, run: kernels },
     Case { name: "model", what: "whole models of the paper's shapes, tokens/s", peers: false, run: model },
     Case {
@@ -30,6 +30,7 @@ const CASES: [Case; 4] = [
         peers: true,
         run: torch,
     },
+    Case { name: "sae", what: "training steps and encoding of SAEs, beside torch", peers: true, run: sae },
     Case {
         name: "page",
         what: "matmul in a browser, beside jax-js and onnxruntime-web",
@@ -58,7 +59,7 @@ impl How {
         if !self.cases.is_empty() {
             return self.cases.iter().any(|name| name == case.name);
         }
-        !case.peers || self.peers || (self.gpu && case.name == "torch")
+        !case.peers || self.peers || (self.gpu && ["torch", "sae"].contains(&case.name))
     }
 }
 
@@ -119,13 +120,26 @@ fn kernels(how: &How) -> Result<Vec<Value>> {
 }
 
 fn model(how: &How) -> Result<Vec<Value>> {
-    let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--"]);
+    let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench", "--"]);
     bench.arg(shell::target().join("standins"));
     on_gpu(&mut bench, how);
     rows(&mut bench)
 }
 
 fn torch(_: &How) -> Result<Vec<Value>> {
+    in_python("tools/bench_torch.py")
+}
+
+fn sae(how: &How) -> Result<Vec<Value>> {
+    let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-sae"]);
+    on_gpu(&mut bench, how);
+    let mut all = rows(&mut bench)?;
+    all.extend(in_python("tools/bench_sae.py")?);
+    Ok(all)
+}
+
+/// Rows of a script that needs torch.
+fn in_python(script: &str) -> Result<Vec<Value>> {
     let own = root().join(".venv/bin/python");
     let python = match std::env::var_os("MPPC_PYTHON") {
         Some(python) => PathBuf::from(python),
@@ -133,7 +147,7 @@ fn torch(_: &How) -> Result<Vec<Value>> {
         None => find(&["python3", "python"])
             .context("Python is missing; tools/README.md says how to set it up")?,
     };
-    rows(Command::new(python).arg("tools/bench_torch.py").current_dir(root())).context(
+    rows(Command::new(python).arg(script).current_dir(root())).context(
         "torch and transformers are wanted (tools/README.md); MPPC_PYTHON names a Python that has them",
     )
 }
