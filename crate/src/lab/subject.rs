@@ -116,7 +116,8 @@ impl LabModel {
 }
 
 /// The SAEs in the folders of a place (or the one that is the place), whoever wrote them, in the order of the
-/// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after.
+/// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after, as
+/// hooks or as sparsify's modules are named.
 fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
     let hooks = model.hooks(1, 1);
     let mut found: Vec<(usize, HookedSae)> = Vec::new();
@@ -129,8 +130,9 @@ fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
                  takes it)"
             )));
         }
-        let hook =
-            config.hook_name.clone().unwrap_or_else(|| path.rsplit('/').next().unwrap_or(&name).to_owned());
+        let folder = path.rsplit('/').next().filter(|f| !f.is_empty()).unwrap_or(&name);
+        let hook = config.hook_name.clone().or_else(|| formats::module_hook(folder));
+        let hook = hook.unwrap_or_else(|| folder.to_owned());
         let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
             LabError::Mismatch(format!(
                 "{name}: the SAE reads {hook}, which {} does not have; `mppc sae info` tells what the files say, and a \

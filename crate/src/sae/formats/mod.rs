@@ -13,6 +13,7 @@ use std::ops::Deref;
 use serde_json::Value;
 
 use fold::row_norms;
+pub(crate) use sparsify::module_hook;
 
 use super::{Sae, SaeConfig, SaeError, SaeWeights};
 use crate::checkpoint::{Files, SafeFile};

@@ -84,7 +84,7 @@ fn hook(place: &str, transcoder: bool) -> Option<(String, String)> {
 }
 
 /// The hook where a module's output is seen: `layers.3` is the residual stream after block 3.
-pub(super) fn module_hook(module: &str) -> Option<String> {
+pub(crate) fn module_hook(module: &str) -> Option<String> {
     let (_, rest) = module.split_once("layers.")?;
     let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
     let layer: usize = layer.parse().ok()?;
