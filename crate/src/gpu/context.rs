@@ -322,6 +322,21 @@ impl Gpu {
         copy
     }
 
+    /// Copies the first bytes of several buffers, one after the other, into another.
+    pub(super) fn gather(&self, parts: &[(&Buffer, usize)], into: &Buffer) {
+        self.submit();
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut offset = 0;
+        for &(part, bytes) in parts {
+            // A buffer that was too large to make has been noted as an error already.
+            if bytes > 0 && offset + bytes as u64 <= into.buffer.size() {
+                encoder.copy_buffer_to_buffer(&part.buffer, 0, &into.buffer, offset, bytes as u64);
+            }
+            offset += bytes as u64;
+        }
+        self.queue.submit([encoder.finish()]);
+    }
+
     /// Waits for all recorded work and returns the first `bytes` bytes of a buffer.
     ///
     /// # Errors

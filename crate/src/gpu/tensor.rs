@@ -96,6 +96,29 @@ impl Tensor {
         Self { engine: engine.clone(), shape: shape.to_vec(), dtype, data: Data::Gpu(gpu.empty(bytes)) }
     }
 
+    /// The elements of all `parts`, one after the other, as one axis.
+    ///
+    /// # Panics
+    /// When there is no part, or they are not floats of one engine.
+    pub(crate) fn concat(parts: &[Tensor]) -> Self {
+        let engine = parts.first().expect("at least one part").engine();
+        assert!(parts.iter().all(|p| p.dtype == Dtype::F32), "concat of {parts:?}");
+        let len = parts.iter().map(Tensor::len).sum();
+        match engine.backend() {
+            Backend::Cpu => {
+                let mut all = Vec::with_capacity(len);
+                parts.iter().for_each(|part| all.extend_from_slice(part.f32s()));
+                Self::from_f32(engine, &[len], all)
+            }
+            Backend::Gpu(gpu) => {
+                let all = Self::output(engine, &[len], Dtype::F32);
+                let sizes: Vec<(&Buffer, usize)> = parts.iter().map(|p| (p.buffer(), p.len() * 4)).collect();
+                gpu.gather(&sizes, all.buffer());
+                all
+            }
+        }
+    }
+
     /// The engine it lives on.
     pub fn engine(&self) -> &Engine {
         &self.engine

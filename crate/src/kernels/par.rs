@@ -83,3 +83,31 @@ pub(crate) fn each<T: Send>(
     }
     out.iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
 }
+
+/// Calls `f(i, [a, b, c])` for the `width`-long rows of three arrays of one length.
+///
+/// # Panics
+/// When `width` is 0 and the arrays are not empty.
+pub(crate) fn rows3(
+    [a, b, c]: [&mut [f32]; 3],
+    width: usize,
+    f: impl Fn(usize, [&mut [f32]; 3]) + Sync + Send,
+) {
+    if a.is_empty() {
+        return;
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        a.par_chunks_mut(width)
+            .zip(b.par_chunks_mut(width))
+            .zip(c.par_chunks_mut(width))
+            .enumerate()
+            .for_each(|(i, ((a, b), c))| f(i, [a, b, c]));
+    }
+    #[cfg(target_arch = "wasm32")]
+    for (i, ((a, b), c)) in a.chunks_mut(width).zip(b.chunks_mut(width)).zip(c.chunks_mut(width)).enumerate()
+    {
+        f(i, [a, b, c]);
+    }
+}

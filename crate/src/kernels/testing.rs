@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
+use super::Sparse;
 use crate::gpu::{Dtype, Engine, Filling, Tensor, Tier};
 
 /// The processor, the machine's adapter, and the adapter with a browser's default limits.
@@ -33,6 +34,24 @@ pub(crate) fn uniform(seed: u64, n: usize) -> Vec<f32> {
 /// `n` values of mean 0 and variance 1 (a sum of twelve uniforms: no tails beyond 6).
 pub(crate) fn normal(seed: u64, n: usize) -> Vec<f32> {
     uniform(seed, 12 * n).chunks(12).map(|u| u.iter().sum::<f32>() - 6.0).collect()
+}
+
+/// About one value in seven is not zero.
+pub(crate) fn mostly_zeros(seed: u64, n: usize) -> Vec<f32> {
+    normal(seed, n).iter().map(|&v| if (-3.0..=1.1).contains(&v) { 0.0 } else { v }).collect()
+}
+
+/// The entries of a dense matrix that are not zero.
+pub(crate) fn sparse(engine: &Engine, dense: &[f32], cols: usize) -> Sparse {
+    let (mut starts, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
+    for row in dense.chunks(cols) {
+        for (c, &v) in row.iter().enumerate().filter(|(_, v)| **v != 0.0) {
+            columns.push(c as u32);
+            values.push(v);
+        }
+        starts.push(columns.len() as u32);
+    }
+    Sparse::new(cols, starts, columns, Tensor::from_f32(engine, &[values.len()], values))
 }
 
 /// `values` rounded to a type, as little-endian bytes and as the f32 that these stand for.

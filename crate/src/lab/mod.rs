@@ -5,6 +5,7 @@ mod embedded;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod figures;
+mod health;
 #[cfg(not(target_arch = "wasm32"))]
 mod html;
 mod progress;
@@ -22,6 +23,7 @@ mod train;
 #[cfg(not(target_arch = "wasm32"))]
 pub use embedded::embedded;
 pub use error::LabError;
+pub use health::health;
 pub use progress::{Observer, Progress, Silent};
 pub use prompt::{NextToken, PromptToken, Prompted, prompt};
 pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Timing};
@@ -29,4 +31,4 @@ pub use reproduce::{FeatureRow, Reproduction, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;
 pub use subject::{HookedSae, LabModel};
-pub use train::{TrainPlan, health, train};
+pub use train::{TrainPlan, train};

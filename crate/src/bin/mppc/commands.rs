@@ -13,7 +13,7 @@ use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
 use crate::args::{
-    Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, HealthArgs, ReproduceArgs, SaeCommand, TrainArgs,
+    Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, ReproduceArgs, SaeCommand, TrainArgs,
 };
 use crate::models;
 use crate::output::{Output, number};
@@ -28,7 +28,7 @@ pub(crate) type Outcome<T = ()> = Result<T, String>;
 pub(crate) struct Session {
     pub(crate) engine: Engine,
     pub(crate) out: Output,
-    bars: Bars,
+    pub(crate) bars: Bars,
 }
 
 /// Runs a command.
@@ -214,35 +214,6 @@ impl Session {
                 "format": format.name(), "conventions": conventions,
             }),
         )
-    }
-
-    async fn health(&self, args: &HealthArgs) -> Outcome {
-        let files = models::files(&args.model, self.out.json)?;
-        let saes = args.saes.as_ref().map(Files::dir);
-        let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
-        sae_info::tell(&subject, self.out.json);
-        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
-        let all =
-            lab::health(&subject, &corpus, (args.tokens, args.context), &self.bars).await.map_err(text)?;
-        let mut lines = vec![format!(
-            "{:32} {:>6} {:>9} {:>7} {:>8} {:>8} {:>8} {:>8} {:>10}",
-            "hook", "L0", "expl.var.", "dead", "always", "CE", "CE SAE", "CE zero", "recovered"
-        )];
-        for (hook, h) in &all {
-            lines.push(format!(
-                "{hook:32} {:6.1} {:9.3} {:6.1}% {:7.1}% {:>8} {:>8} {:>8} {:>10}",
-                h.l0,
-                h.explained_variance,
-                h.dead * 100.0,
-                h.always_on * 100.0,
-                number(h.ce_clean),
-                number(h.ce_spliced),
-                number(h.ce_zero),
-                number(h.ce_recovered)
-            ));
-        }
-        let rows: Vec<_> = all.iter().map(|(hook, h)| json!({ "hook": hook, "health": h })).collect();
-        self.out.say(&lines.join("\n"), &json!(rows))
     }
 
     async fn correlate(&self, args: &CorrelateArgs) -> Outcome {

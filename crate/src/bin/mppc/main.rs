@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod health;
 mod models;
 mod output;
 mod progress;

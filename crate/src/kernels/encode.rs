@@ -1,0 +1,309 @@
+//! Sparse features of activations: act(x·W + b), of which only the features that stay ever reach the host.
+//!
+//! Not a kernel of its own on a GPU: a product, a selection and a compaction, block by block. The processor selects
+//! from each block of pre-activations while it is in the cache.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::{
+    Layout, Product, Sparse, SparseRows, Unary, embed, jump_relu, map, matmul, only_dead, par, sparsify, topk,
+};
+use crate::gpu::{Backend, GpuError, Tensor};
+
+/// The encoder of a sparse autoencoder.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoder<'a> {
+    /// [D, F] ([`Layout::Nn`]) or [F, D] ([`Layout::Nt`]).
+    pub w: &'a Tensor,
+    /// Which of the two.
+    pub layout: Layout,
+    /// [F].
+    pub bias: &'a Tensor,
+}
+
+/// Which pre-activations stay: always positive ones only.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep<'a> {
+    /// All of them: ReLU.
+    Positive,
+    /// The largest of each token; of equal ones those of lower index.
+    Largest(usize),
+    /// The largest among features whose `age` [F] is at least `limit`.
+    LargestOf {
+        /// How many of a token.
+        k: usize,
+        /// [F].
+        age: &'a Tensor,
+        /// Least age.
+        limit: f32,
+    },
+    /// Those above their feature's threshold, [F].
+    Above(&'a Tensor),
+}
+
+/// Bytes of pre-activations that a GPU makes at once.
+const GPU_BLOCK: usize = 64 << 20;
+/// And the processor: large enough that a product is worth its preparation.
+const CPU_BLOCK: usize = 48 << 20;
+
+/// Pre-activations of the tokens `x` [T, D], of which each of `keeps` keeps its own: one sparse matrix [T, F] each.
+///
+/// # Errors
+/// What went wrong on the device.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub async fn encode(x: &Tensor, encoder: &Encoder<'_>, keeps: &[Keep<'_>]) -> Result<Vec<Sparse>, GpuError> {
+    let (tokens, _) = x.rows_cols();
+    let features = encoder.bias.len();
+    let on_gpu = matches!(x.engine().backend(), Backend::Gpu(_));
+    let most = (if on_gpu { GPU_BLOCK } else { CPU_BLOCK } / 4 / features.max(1)).max(1);
+    let mut found: Vec<Vec<Sparse>> =
+        keeps.iter().map(|_| vec![Sparse::empty(x.engine(), features)]).collect();
+    for start in (0..tokens).step_by(most) {
+        let block = rows(x, start, (start + most).min(tokens));
+        let bias = on_gpu.then_some(encoder.bias);
+        let pre = matmul(&block, encoder.w, &Product { layout: encoder.layout, bias, ..Product::default() });
+        for (found, keep) in found.iter_mut().zip(keeps) {
+            let kept =
+                if on_gpu { on_device(&pre, keep).await? } else { twin(&pre, encoder.bias.f32s(), keep) };
+            found.push(kept);
+        }
+    }
+    Ok(found.into_iter().map(Sparse::concat).collect())
+}
+
+/// Rows `start` to `end` of a matrix.
+fn rows(x: &Tensor, start: usize, end: usize) -> Tensor {
+    if (start, end) == (0, x.rows_cols().0) {
+        return x.clone();
+    }
+    let ids = (start as u32..end as u32).collect();
+    embed(std::slice::from_ref(x), &Tensor::from_u32(x.engine(), &[end - start], ids))
+}
+
+async fn on_device(pre: &Tensor, keep: &Keep<'_>) -> Result<Sparse, GpuError> {
+    let kept = match *keep {
+        Keep::Positive => map(pre, Unary::Relu),
+        Keep::Largest(k) => topk(pre, k),
+        Keep::LargestOf { k, age, limit } => topk(&only_dead(pre, age, limit), k),
+        Keep::Above(threshold) => jump_relu(pre, threshold),
+    };
+    Ok(from_rows(pre, sparsify(&kept).await?))
+}
+
+fn from_rows(pre: &Tensor, rows: SparseRows) -> Sparse {
+    let mut starts = vec![0];
+    for count in rows.counts {
+        starts.push(starts[starts.len() - 1] + count);
+    }
+    let values = Tensor::from_f32(pre.engine(), &[rows.values.len()], rows.values);
+    Sparse::new(pre.rows_cols().1, starts, rows.indices, values)
+}
+
+/// Tokens that a core takes at a time.
+const ROWS: usize = 16;
+
+fn twin(pre: &Tensor, bias: &[f32], keep: &Keep<'_>) -> Sparse {
+    let ((tokens, features), values) = (pre.rows_cols(), pre.f32s());
+    let (k, rule) = match *keep {
+        Keep::Positive => (features, Rule::Positive),
+        Keep::Largest(k) => (k, Rule::Positive),
+        Keep::LargestOf { k, age, limit } => (k, Rule::Aged(age.f32s(), limit)),
+        Keep::Above(threshold) => (features, Rule::Above(threshold.f32s())),
+    };
+    let parts = par::map(tokens.div_ceil(ROWS), |part| {
+        let mut rows = SparseRows { counts: Vec::new(), indices: Vec::new(), values: Vec::new() };
+        let mut found = Vec::new();
+        for t in part * ROWS..((part + 1) * ROWS).min(tokens) {
+            found.clear();
+            Arch::new().dispatch(Row {
+                pre: &values[t * features..][..features],
+                bias,
+                rule,
+                k,
+                found: &mut found,
+            });
+            rows.counts.push(found.len() as u32);
+            rows.indices.extend(found.iter().map(|(_, j)| j));
+            rows.values.extend(found.iter().map(|(p, _)| p));
+        }
+        rows
+    });
+    let mut all = SparseRows { counts: Vec::new(), indices: Vec::new(), values: Vec::new() };
+    for part in parts {
+        all.counts.extend(part.counts);
+        all.indices.extend(part.indices);
+        all.values.extend(part.values);
+    }
+    from_rows(pre, all)
+}
+
+/// What a value must pass beside being positive.
+#[derive(Clone, Copy)]
+enum Rule<'a> {
+    Positive,
+    Aged(&'a [f32], f32),
+    Above(&'a [f32]),
+}
+
+/// The selection from one token.
+struct Row<'a> {
+    pre: &'a [f32],
+    bias: &'a [f32],
+    rule: Rule<'a>,
+    k: usize,
+    found: &'a mut Vec<(f32, u32)>,
+}
+
+impl WithSimd for Row<'_> {
+    type Output = ();
+
+    /// Features are looked at 32 at a time: their largest value tells, without a branch for each, that none of them
+    /// can stay, which is so almost always. `bar` is what the k largest so far all reach.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        const CHUNK: usize = 32;
+        let Self { pre, bias, rule, k, found } = self;
+        if k == 0 {
+            return;
+        }
+        // Candidates beyond k wait until a selection among them is worth it.
+        let room = 4 * k.min(pre.len()) + 64;
+        let mut bar = 0.0f32;
+        for start in (0..pre.len()).step_by(CHUNK) {
+            let end = (start + CHUNK).min(pre.len());
+            let mut values = [0.0f32; CHUNK];
+            for ((v, p), b) in values.iter_mut().zip(&pre[start..end]).zip(&bias[start..end]) {
+                *v = p + b;
+            }
+            match rule {
+                Rule::Positive => {}
+                Rule::Aged(age, limit) => {
+                    for (v, age) in values.iter_mut().zip(&age[start..end]) {
+                        *v = if *age >= limit { *v } else { 0.0 };
+                    }
+                }
+                Rule::Above(threshold) => {
+                    for (v, threshold) in values.iter_mut().zip(&threshold[start..end]) {
+                        *v = if *v > *threshold { *v } else { 0.0 };
+                    }
+                }
+            }
+            let mut largest = [0.0f32; 8];
+            for (i, v) in values.iter().enumerate() {
+                largest[i % 8] = if *v > largest[i % 8] { *v } else { largest[i % 8] };
+            }
+            if !largest.iter().any(|v| *v > bar) {
+                continue;
+            }
+            for (i, &v) in values.iter().enumerate() {
+                if v > bar {
+                    found.push((v, (start + i) as u32));
+                }
+            }
+            if k < pre.len() && found.len() >= room {
+                bar = keep_largest(found, k);
+            }
+        }
+        if found.len() > k {
+            keep_largest(found, k);
+            found.sort_unstable_by_key(|&(_, j)| j);
+        } else if k < pre.len() {
+            found.sort_unstable_by_key(|&(_, j)| j);
+        }
+    }
+}
+
+/// Keeps the k largest, and of equal ones those of lower index; gives the least that is kept.
+fn keep_largest(found: &mut Vec<(f32, u32)>, k: usize) -> f32 {
+    let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    let (_, &mut (least, _), _) = found.select_nth_unstable_by(k - 1, order);
+    found.truncate(k);
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{self, each_engine};
+
+    /// The definition: every pre-activation, sorted.
+    fn reference(pre: &[f64], keep: &str, own: &[f32]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..pre.len())
+            .filter(|&j| pre[j] > 0.0)
+            .filter(|&j| match keep {
+                "aged" => own[j] >= 0.5,
+                "above" => pre[j] > f64::from(own[j]),
+                _ => true,
+            })
+            .collect();
+        if keep == "largest" || keep == "aged" {
+            order.sort_by(|&a, &b| pre[b].total_cmp(&pre[a]).then(a.cmp(&b)));
+            order.truncate(5);
+            order.sort_unstable();
+        }
+        order
+    }
+
+    #[test]
+    fn keeps_what_the_definitions_keep() {
+        // Small integers: products are exact, and full of ties.
+        let whole =
+            |seed, n: usize| -> Vec<f32> { testing::normal(seed, n).iter().map(|v| v.round()).collect() };
+        for (tokens, d, f) in [(1, 1, 1), (7, 3, 40), (33, 5, 131), (0, 2, 9), (20, 4, 2_000)] {
+            let (x, w, bias) = (whole(1, tokens * d), whole(2, d * f), whole(3, f));
+            let own = testing::uniform(4, f);
+            let pre = |t: usize, j: usize| -> f64 {
+                f64::from(bias[j]) + (0..d).map(|c| f64::from(x[t * d + c] * w[c * f + j])).sum::<f64>()
+            };
+            each_engine(|engine| {
+                let t = |shape: &[usize], v: &[f32]| Tensor::from_f32(engine, shape, v.to_vec());
+                let (weights, bias, own_tensor) = (t(&[d, f], &w), t(&[f], &bias), t(&[f], &own));
+                let encoder = Encoder { w: &weights, layout: Layout::Nn, bias: &bias };
+                let keeps = [
+                    ("positive", Keep::Positive),
+                    ("largest", Keep::Largest(5)),
+                    ("aged", Keep::LargestOf { k: 5, age: &own_tensor, limit: 0.5 }),
+                    ("above", Keep::Above(&own_tensor)),
+                ];
+                let all: Vec<Keep<'_>> = keeps.iter().map(|(_, keep)| *keep).collect();
+                let got = pollster::block_on(encode(&t(&[tokens, d], &x), &encoder, &all)).expect("encode");
+                for ((name, _), got) in keeps.iter().zip(got) {
+                    assert_eq!((got.rows(), got.cols), (tokens, f));
+                    let values = pollster::block_on(got.values.read_f32()).expect("readback");
+                    for row in 0..tokens {
+                        let pre: Vec<f64> = (0..f).map(|j| pre(row, j)).collect();
+                        let want = reference(&pre, name, &own);
+                        let columns: Vec<usize> =
+                            got.columns[got.row(row)].iter().map(|&j| j as usize).collect();
+                        assert_eq!(columns, want, "{name}, token {row}, on {engine:?}");
+                        for (e, j) in got.row(row).zip(want) {
+                            assert_eq!(f64::from(values[e]), pre[j]);
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn blocks_are_seamless() {
+        // A million features: 12 or 16 tokens fill a block.
+        let (d, f, tokens) = (2, 1 << 20, 35);
+        let engine = crate::gpu::Engine::cpu();
+        let t = |shape: &[usize], v: Vec<f32>| Tensor::from_f32(&engine, shape, v);
+        let (w, bias) = (t(&[f, d], testing::normal(1, f * d)), Tensor::zeros(&engine, &[f]));
+        let encoder = Encoder { w: &w, layout: Layout::Nt, bias: &bias };
+        let x = testing::normal(2, tokens * d);
+        let run = |x: &[f32]| {
+            let x = t(&[x.len() / d, d], x.to_vec());
+            pollster::block_on(encode(&x, &encoder, &[Keep::Largest(3)])).expect("encode").remove(0)
+        };
+        let all = run(&x);
+        assert_eq!((all.rows(), all.entries()), (tokens, 3 * tokens));
+        for row in [0, 11, 12, 34] {
+            assert_eq!(run(&x[row * d..][..d]).columns, all.columns[all.row(row)]);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Features from pre-activations, at the places of a sparse matrix.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{Sparse, par};
+use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+
+static SHADER: Shader =
+    Shader { name: "entry_features", wgsl: include_str!("../../../shaders/entry_features.wgsl") };
+
+/// How a pre-activation p that was selected becomes a feature f. Beside the encoder's weights a feature j owns up to
+/// four numbers, its row of `small` [F, 4]; the first is always its bias in the encoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// f = p. `small`: b_enc.
+    Plain,
+    /// f = p where p > θ, else 0. `small`: b_enc, ln θ.
+    JumpRelu,
+    /// f = ReLU((p − b_gate)·exp(r_mag) + b_mag), p > 0 being the gate. `small`: b_gate, b_mag, r_mag.
+    Gated,
+}
+
+impl EntryKind {
+    /// The code in the shaders.
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Self::Plain => 0,
+            Self::JumpRelu => 1,
+            Self::Gated => 2,
+        }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    entries: u32,
+    kind: u32,
+    _pad: [u32; 2],
+}
+
+/// The features at the places of `pre`, whose values are pre-activations; `small` is [F, 4].
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn entry_features(pre: &Sparse, kind: EntryKind, small: &Tensor) -> Tensor {
+    assert_eq!(small.shape(), [pre.cols, 4], "entry_features small");
+    let (engine, entries) = (small.engine(), pre.entries());
+    match engine.backend() {
+        _ if kind == EntryKind::Plain => pre.values.clone(),
+        Backend::Cpu => {
+            let (values, small) = (pre.values.f32s(), small.f32s().as_chunks::<4>().0);
+            let mut y = vec![0.0; entries];
+            par::rows(&mut y, 1, |e, y| {
+                let (p, [bias, second, third, _]) = (values[e], small[pre.columns[e] as usize]);
+                y[0] = match kind {
+                    EntryKind::Plain => p,
+                    EntryKind::JumpRelu if p > second.exp() => p,
+                    EntryKind::JumpRelu => 0.0,
+                    EntryKind::Gated => ((p - bias) * third.exp() + second).max(0.0),
+                };
+            });
+            Tensor::from_f32(engine, &[entries], y)
+        }
+        Backend::Gpu(gpu) => {
+            let y = Tensor::output(engine, &[entries], Dtype::F32);
+            if entries > 0 {
+                gpu.dispatch(&Dispatch {
+                    shader: &SHADER,
+                    constants: &[],
+                    params: bytemuck::bytes_of(&Params {
+                        entries: entries as u32,
+                        kind: kind.code(),
+                        _pad: [0; 2],
+                    }),
+                    inputs: &[&pre.column, &pre.values, small],
+                    outputs: &[&y],
+                    groups: grid(entries.div_ceil(64)),
+                });
+            }
+            y
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{self, close, each_engine, sparse};
+
+    #[test]
+    fn agrees_with_float64() {
+        for (rows, features) in [(1, 1), (30, 70), (0, 5), (70_000, 3)] {
+            let dense = testing::mostly_zeros(1, rows * features);
+            let small = testing::normal(2, features * 4);
+            for kind in [EntryKind::Plain, EntryKind::JumpRelu, EntryKind::Gated] {
+                let wanted = |i: usize| {
+                    let p = f64::from(dense[i]);
+                    let own: Vec<f64> =
+                        small[i % features * 4..][..4].iter().map(|&v| f64::from(v)).collect();
+                    match kind {
+                        EntryKind::Plain => p,
+                        EntryKind::JumpRelu => p * f64::from(u8::from(p > own[1].exp())),
+                        EntryKind::Gated => ((p - own[0]) * own[2].exp() + own[1]).max(0.0),
+                    }
+                };
+                let places = (0..rows * features).filter(|&i| dense[i] != 0.0);
+                let want: Vec<f64> = places.map(wanted).collect();
+                each_engine(|engine| {
+                    let pre = sparse(engine, &dense, features);
+                    let small = Tensor::from_f32(engine, &[features, 4], small.clone());
+                    // One exponential: WGSL allows it some 3 + 2·|x| units in the last place.
+                    close(engine, &entry_features(&pre, kind, &small), &want, 1e-6);
+                });
+            }
+        }
+    }
+}
