@@ -137,6 +137,7 @@ fn hook(keys: &Keys<'_>, conventions: &mut Vec<String>) -> Option<String> {
     };
     let points = [
         ("resid_post", "hook_resid_post"),
+        ("resid_out", "hook_resid_post"),
         ("mlp_out", "hook_mlp_out"),
         ("attn_out", "hook_attn_out"),
         ("attention_out", "hook_attn_out"),

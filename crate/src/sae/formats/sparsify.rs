@@ -20,6 +20,7 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         return Err(keys.unsupported("activation", &map["activation"], "\"topk\""));
     }
     keys.refuse("skip_connection")?;
+    keys.refuse("signed")?; // of its first versions: the largest by magnitude
     let transcoder = keys.flag("transcode", false)?;
     let d = keys.size("d_in")?;
     let f = match keys.get("num_latents").filter(|n| n.as_u64() != Some(0)) {
