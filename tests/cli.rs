@@ -334,10 +334,18 @@ fn saes_of_another_library_are_as_healthy_as_ours() {
     assert!(line.contains("layers.1 is a transcoder"), "{line}");
     let narrow = golden("sparsify-topk");
     let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&narrow), "--engine", "cpu"]);
-    assert!(line.contains("the SAE reads activations of width 12, but these have width 128"), "{line}");
+    assert!(
+        line.contains("cfg.json: `d_in` is 12, but blocks.1.hook_resid_post of tiny-neox is 128 wide"),
+        "{line}"
+    );
     std::fs::rename(theirs.join("layers.1"), theirs.join("layers.1.mlp.act")).unwrap();
     let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--engine", "cpu"]);
-    assert!(line.contains("the SAE reads layers.1.mlp.act, which tiny-neox does not have"), "{line}");
+    assert!(
+        line.contains(
+            "cfg.json: the SAE reads layers.1.mlp.act (the folder's name), which tiny-neox does not have"
+        ),
+        "{line}"
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::{Architecture, GateWeights, SaeConfig, SaeError, SaeWeights};
 
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 /// The library's own file, which is never opened.
 pub(super) const PICKLE: &str = "ae.pt";
 pub(super) const WEIGHTS: &str = "ae.safetensors";

@@ -46,6 +46,36 @@ impl Format {
         }
     }
 
+    /// Name of the configuration.
+    pub fn config_file(self) -> &'static str {
+        match self {
+            Self::SaeLens => saelens::CONFIG,
+            Self::Sparsify => sparsify::CONFIG,
+            Self::DictionaryLearning => dictionary_learning::CONFIG,
+            Self::LmSaes2024 => lm_saes::CONFIG_2024,
+            Self::LmSaes2025 => lm_saes::CONFIG_2025,
+        }
+    }
+
+    /// The configuration's key for the width D.
+    pub fn width_key(self) -> &'static str {
+        match self {
+            Self::SaeLens | Self::Sparsify => "d_in",
+            Self::DictionaryLearning => "trainer.activation_dim",
+            Self::LmSaes2024 | Self::LmSaes2025 => "d_model",
+        }
+    }
+
+    /// What names the hook, in the configuration or around it.
+    pub fn hook_key(self) -> &'static str {
+        match self {
+            Self::SaeLens => "hook_name",
+            Self::Sparsify => "the folder's name",
+            Self::DictionaryLearning => "trainer.layer and trainer.submodule_name",
+            Self::LmSaes2024 | Self::LmSaes2025 => "hook_point_in",
+        }
+    }
+
     /// Which library wrote these files; `None` when they are no SAE.
     ///
     /// # Errors

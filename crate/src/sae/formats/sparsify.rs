@@ -8,7 +8,7 @@ use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::{Architecture, SaeConfig, SaeError, SaeWeights};
 
-const CONFIG: &str = "cfg.json";
+pub(super) const CONFIG: &str = "cfg.json";
 pub(super) const WEIGHTS: &str = "sae.safetensors";
 
 /// TopK over ReLU(W·(x − b_dec) + b); a transcoder subtracts nothing.
