@@ -314,15 +314,38 @@ fn saes_of_another_library_are_as_healthy_as_ours() {
         succeeds(&[&args[..], &["--engine", "cpu"]].concat())
     };
     assert_eq!(health(&theirs), health(&one));
+    // One of ours that does not say its hook, in a folder that is named as sparsify names them.
+    let unnamed = dir.path().join("unnamed");
+    std::fs::create_dir(&unnamed).unwrap();
+    std::fs::rename(one.join(hook), unnamed.join("layers.1")).unwrap();
+    let config = unnamed.join("layers.1/cfg.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    json["metadata"]["hook_name"] = serde_json::Value::Null;
+    std::fs::write(&config, json.to_string()).unwrap();
+    assert_eq!(health(&unnamed), health(&theirs));
 
     let told =
         mppc(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--tokens", "64", "--engine", "cpu"]);
     let told = String::from_utf8(told.stderr).unwrap();
     assert!(told.contains("b_dec is subtracted from the input (sparsify)"), "{told}");
 
+    let coder = golden("sparsify-transcode");
+    let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&coder), "--engine", "cpu"]);
+    assert!(line.contains("layers.1 is a transcoder"), "{line}");
+    let narrow = golden("sparsify-topk");
+    let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&narrow), "--engine", "cpu"]);
+    assert!(
+        line.contains("cfg.json: `d_in` is 12, but blocks.1.hook_resid_post of tiny-neox is 128 wide"),
+        "{line}"
+    );
     std::fs::rename(theirs.join("layers.1"), theirs.join("layers.1.mlp.act")).unwrap();
     let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--engine", "cpu"]);
-    assert!(line.contains("the SAE reads layers.1.mlp.act, which tiny-neox does not have"), "{line}");
+    assert!(
+        line.contains(
+            "cfg.json: the SAE reads layers.1.mlp.act (the folder's name), which tiny-neox does not have"
+        ),
+        "{line}"
+    );
 }
 
 #[test]
@@ -345,6 +368,32 @@ fn info_shows_one_sae_or_many() {
     assert_eq!(all.as_array().unwrap().len(), std::fs::read_dir(&pair).unwrap().count());
     assert!(fails(&["sae", "info", text(&golden("tokenizer-neox.json"))]).contains("is no directory"));
     assert!(fails(&["sae", "info", text(&golden("mamba-hf"))]).contains("give the folder of an SAE"));
+}
+
+#[test]
+fn a_converted_sae_encodes_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dictionary-learning-gated", "lm-saes-2025-jumprelu", "sparsify-topk/layers.1"] {
+        let (sae, converted) = (golden(name), dir.path().join("converted"));
+        succeeds(&["sae", "convert", text(&sae), "--save", text(&converted)]);
+        let acts = sae.join("reference.safetensors");
+        let codes = |sae: &Path, out: &str| {
+            let out = dir.path().join(out);
+            let args = ["sae", "encode", text(sae), text(&acts), "--key", "acts", "--save", text(&out)];
+            succeeds(&[&args[..], &["--engine", "cpu"]].concat());
+            std::fs::read(out).unwrap()
+        };
+        assert_eq!(codes(&converted, "b.safetensors"), codes(&sae, "a.safetensors"), "{name}");
+    }
+    let line = fails(&[
+        "sae",
+        "convert",
+        text(&golden("lm-saes-2024-token-wise")),
+        "--save",
+        text(&dir.path().join("none")),
+    ]);
+    assert!(line.contains("cannot be written in SAELens's form"), "{line}");
+    assert!(!dir.path().join("none").exists());
 }
 
 #[test]

@@ -8,6 +8,7 @@ as well. Pickles are read with `weights_only=True`, so that none of them can run
 
 import argparse
 import os
+import pickle
 import shutil
 import sys
 from pathlib import Path
@@ -47,7 +48,10 @@ def main():
         target = args.out / source.relative_to(args.folder) if args.out else source
         try:
             convert(source, target)
-        except Exception as error:  # a broken pickle raises anything
+        except pickle.UnpicklingError:
+            sys.exit(f"error: {source / 'ae.pt'} holds more than tensors, or is damaged, and is not opened; "
+                     "save torch.save(sae.state_dict(), ...) of it where it comes from")
+        except Exception as error:  # a broken file raises anything
             sys.exit(f"error: {source / 'ae.pt'} cannot be converted: {str(error).splitlines()[0]}")
         print(target / "ae.safetensors")
 

@@ -116,7 +116,8 @@ impl LabModel {
 }
 
 /// The SAEs in the folders of a place (or the one that is the place), whoever wrote them, in the order of the
-/// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after.
+/// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after, as
+/// hooks or as sparsify's modules are named.
 fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
     let hooks = model.hooks(1, 1);
     let mut found: Vec<(usize, HookedSae)> = Vec::new();
@@ -129,16 +130,28 @@ fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
                  takes it)"
             )));
         }
-        let hook =
-            config.hook_name.clone().unwrap_or_else(|| path.rsplit('/').next().unwrap_or(&name).to_owned());
+        let folder = path.rsplit('/').next().filter(|f| !f.is_empty()).unwrap_or(&name);
+        let said = config.hook_name.clone().map(|hook| (hook, format.hook_key()));
+        let (hook, key) = said.unwrap_or_else(|| {
+            (formats::module_hook(folder).unwrap_or_else(|| folder.to_owned()), "the folder's name")
+        });
+        let file = files.label(format.config_file());
         let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
             LabError::Mismatch(format!(
-                "{name}: the SAE reads {hook}, which {} does not have; `mppc sae info` tells what the files say, and a \
-                 folder may be named after the hook",
+                "{file}: the SAE reads {hook} ({key}), which {} does not have; use the SAEs of this model, or name the \
+                 folder of one that does not say its hook after it",
                 model.name()
             ))
         })?;
-        config.check_width(*hooks[at].shape.last().expect("hooks have axes"))?;
+        let width = *hooks[at].shape.last().expect("hooks have axes");
+        if config.check_width(width).is_err() {
+            return Err(LabError::Mismatch(format!(
+                "{file}: `{}` is {}, but {hook} of {} is {width} wide; use the SAEs of this model",
+                format.width_key(),
+                config.d_in,
+                model.name()
+            )));
+        }
         if found.iter().any(|(other, _)| *other == at) {
             return Err(LabError::Mismatch(format!("{} holds two SAEs of {hook}; keep one", place.place())));
         }

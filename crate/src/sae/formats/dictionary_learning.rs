@@ -7,7 +7,7 @@ use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::{Architecture, GateWeights, SaeConfig, SaeError, SaeWeights};
 
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 /// The library's own file, which is never opened.
 pub(super) const PICKLE: &str = "ae.pt";
 pub(super) const WEIGHTS: &str = "ae.safetensors";
@@ -137,6 +137,7 @@ fn hook(keys: &Keys<'_>, conventions: &mut Vec<String>) -> Option<String> {
     };
     let points = [
         ("resid_post", "hook_resid_post"),
+        ("resid_out", "hook_resid_post"),
         ("mlp_out", "hook_mlp_out"),
         ("attn_out", "hook_attn_out"),
         ("attention_out", "hook_attn_out"),

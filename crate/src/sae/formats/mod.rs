@@ -13,6 +13,7 @@ use std::ops::Deref;
 use serde_json::Value;
 
 use fold::row_norms;
+pub(crate) use sparsify::module_hook;
 
 use super::{Sae, SaeConfig, SaeError, SaeWeights};
 use crate::checkpoint::{Files, SafeFile};
@@ -42,6 +43,36 @@ impl Format {
             Self::DictionaryLearning => "dictionary_learning",
             Self::LmSaes2024 => "Language-Model-SAEs (2024)",
             Self::LmSaes2025 => "Language-Model-SAEs (2025)",
+        }
+    }
+
+    /// Name of the configuration.
+    pub fn config_file(self) -> &'static str {
+        match self {
+            Self::SaeLens => saelens::CONFIG,
+            Self::Sparsify => sparsify::CONFIG,
+            Self::DictionaryLearning => dictionary_learning::CONFIG,
+            Self::LmSaes2024 => lm_saes::CONFIG_2024,
+            Self::LmSaes2025 => lm_saes::CONFIG_2025,
+        }
+    }
+
+    /// The configuration's key for the width D.
+    pub fn width_key(self) -> &'static str {
+        match self {
+            Self::SaeLens | Self::Sparsify => "d_in",
+            Self::DictionaryLearning => "trainer.activation_dim",
+            Self::LmSaes2024 | Self::LmSaes2025 => "d_model",
+        }
+    }
+
+    /// What names the hook, in the configuration or around it.
+    pub fn hook_key(self) -> &'static str {
+        match self {
+            Self::SaeLens => "hook_name",
+            Self::Sparsify => "the folder's name",
+            Self::DictionaryLearning => "trainer.layer and trainer.submodule_name",
+            Self::LmSaes2024 | Self::LmSaes2025 => "hook_point_in",
         }
     }
 

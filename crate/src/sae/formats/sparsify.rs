@@ -8,7 +8,7 @@ use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::{Architecture, SaeConfig, SaeError, SaeWeights};
 
-const CONFIG: &str = "cfg.json";
+pub(super) const CONFIG: &str = "cfg.json";
 pub(super) const WEIGHTS: &str = "sae.safetensors";
 
 /// TopK over ReLU(W·(x − b_dec) + b); a transcoder subtracts nothing.
@@ -20,6 +20,7 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         return Err(keys.unsupported("activation", &map["activation"], "\"topk\""));
     }
     keys.refuse("skip_connection")?;
+    keys.refuse("signed")?; // of its first versions: the largest by magnitude
     let transcoder = keys.flag("transcode", false)?;
     let d = keys.size("d_in")?;
     let f = match keys.get("num_latents").filter(|n| n.as_u64() != Some(0)) {
@@ -84,7 +85,7 @@ fn hook(place: &str, transcoder: bool) -> Option<(String, String)> {
 }
 
 /// The hook where a module's output is seen: `layers.3` is the residual stream after block 3.
-pub(super) fn module_hook(module: &str) -> Option<String> {
+pub(crate) fn module_hook(module: &str) -> Option<String> {
     let (_, rest) = module.split_once("layers.")?;
     let (layer, part) = rest.split_once('.').unwrap_or((rest, ""));
     let layer: usize = layer.parse().ok()?;
