@@ -1,7 +1,7 @@
-//! `mppc-bench-sae`: steps of training and encoding at the paper's size, 768 → 24,576. Prints a JSON row for each on
+//! `mppc-bench-sae [TEXT]`: steps of training and encoding at the paper's size, 768 → 24,576. Prints a JSON row for each on
 //! standard output. `cargo xtask bench sae` runs this beside torch and keeps the rows.
 //!
-//! The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. Activations are random; what a step costs depends
+//! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. Activations are random; what a step costs depends
 //! on how many features are active, and TopK fixes that.
 
 use std::process::ExitCode;
@@ -90,18 +90,28 @@ async fn run() -> Result<()> {
         let name = format!("mppc gpu ({})", gpu.report().name);
         engines.push((gpu, name));
     }
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let wanted = |what: &str| what.contains(&only);
     for (engine, who) in &engines {
         for tokens in [512, 1_024, 2_048, 4_096] {
-            let samples = train(engine, SaeKind::TopK { k: 32 }, tokens).await?;
-            tell(&format!("SAE training step, topk 32, {tokens} tokens"), who, &samples, tokens);
+            let what = format!("SAE training step, topk 32, {tokens} tokens");
+            if wanted(&what) {
+                tell(&what, who, &train(engine, SaeKind::TopK { k: 32 }, tokens).await?, tokens);
+            }
         }
-        let dense = train(engine, SaeKind::Relu { l1: 0.01 }, 4_096).await?;
-        tell("SAE training step, relu (half of the features active), 4096 tokens", who, &dense, 4_096);
-        let samples = encode(engine, Architecture::TopK { k: 32 }, 0.0, 4_096).await?;
-        tell("SAE encode, topk 32, 4096 tokens", who, &samples, 4_096);
+        let what = "SAE training step, relu (half of the features active), 4096 tokens";
+        if wanted(what) {
+            tell(what, who, &train(engine, SaeKind::Relu { l1: 0.01 }, 4_096).await?, 4_096);
+        }
+        let what = "SAE encode, topk 32, 4096 tokens";
+        if wanted(what) {
+            tell(what, who, &encode(engine, Architecture::TopK { k: 32 }, 0.0, 4_096).await?, 4_096);
+        }
         // Pre-activations have a deviation of 1: 0.2% of them are positive, 47 a token.
-        let samples = encode(engine, Architecture::Relu, -2.89, 4_096).await?;
-        tell("SAE encode, relu, 4096 tokens", who, &samples, 4_096);
+        let what = "SAE encode, relu, 4096 tokens";
+        if wanted(what) {
+            tell(what, who, &encode(engine, Architecture::Relu, -2.89, 4_096).await?, 4_096);
+        }
     }
     Ok(())
 }

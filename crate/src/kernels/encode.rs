@@ -44,7 +44,7 @@ pub enum Keep<'a> {
 /// Bytes of pre-activations that a GPU makes at once.
 const GPU_BLOCK: usize = 64 << 20;
 /// And the processor: large enough that a product is worth its preparation.
-const CPU_BLOCK: usize = 48 << 20;
+const CPU_BLOCK: usize = 31 << 20;
 
 /// Pre-activations of the tokens `x` [T, D], of which each of `keeps` keeps its own: one sparse matrix [T, F] each.
 ///
