@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempPath};
 
+/// What temporary names begin and end with.
+const PREFIX: &str = ".mppc-";
+const SUFFIX: &str = ".part";
+
 /// A file that is written and synced, and waits to take its place. Dropped, it vanishes.
 #[derive(Debug)]
 pub struct Staged {
@@ -38,7 +42,7 @@ pub fn stage(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Resul
     };
     std::fs::create_dir_all(folder)?;
     let mut builder = Builder::new();
-    builder.prefix(".mppc-").suffix(".part");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -52,6 +56,22 @@ pub fn stage(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Resul
     drop(out);
     file.sync_all()?;
     Ok(Staged { from, to: path.to_owned() })
+}
+
+/// Removes what a killed process may have left in a folder: files that never took their place.
+///
+/// # Errors
+/// When the folder cannot be read, or such a file not removed.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes `path` whole or not at all. Missing folders are made.

@@ -27,7 +27,8 @@ impl Session {
         let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
         let plan = plan(args);
-        std::fs::create_dir_all(&args.save).map_err(|e| format!("{}: {e}", args.save.display()))?;
+        let folder = std::fs::create_dir_all(&args.save).and_then(|()| atomic::sweep(&args.save));
+        folder.map_err(|e| format!("{}: {e}", args.save.display()))?;
         let left = args.save.join(CHECKPOINT);
         let from = left.is_file().then(|| SafeFile::open(&left)).transpose().map_err(text)?;
         if from.is_some() && !self.out.json {
@@ -119,14 +120,15 @@ fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), LabError> {
     atomic::write(path, |out| checkpoint.write_to(out)).map_err(failed)
 }
 
-/// Where a SAE goes: a folder for each hook where there may be several, and in it one for each recipe.
+/// Where a SAE goes: a folder for each recipe where there are several, so that `--saes` can take one of them, and in
+/// it one for each hook where there may be several.
 fn directory(args: &TrainArgs, plan: &TrainPlan, one: &Trained, trained: usize) -> PathBuf {
     let mut dir = args.save.clone();
-    if trained > plan.recipes.len() || args.hook.contains('*') {
-        dir.push(one.sae.config.hook_name.as_deref().unwrap_or_default());
-    }
     if plan.recipes.len() > 1 {
         dir.push(one.recipe.to_string());
+    }
+    if trained > plan.recipes.len() || args.hook.contains('*') {
+        dir.push(one.sae.config.hook_name.as_deref().unwrap_or_default());
     }
     dir
 }
