@@ -31,4 +31,6 @@ pub use reproduce::{FeatureRow, Reproduction, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;
 pub use subject::{HookedSae, LabModel};
-pub use train::{Checkpoint, Checkpoints, CurvePoint, Recipe, TrainPlan, TrainWatch, Trained, train};
+pub use train::{
+    Checkpoint, Checkpoints, CurvePoint, LeftTraining, Recipe, TrainPlan, TrainWatch, Trained, train,
+};

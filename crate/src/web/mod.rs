@@ -8,6 +8,7 @@ mod bench;
 mod failure;
 mod observer;
 mod stored;
+mod train;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ pub use bench::bench_matmul;
 pub use failure::Failure;
 use observer::PageObserver;
 use stored::{Reading, StoredFile};
+pub use train::{TrainCallbacks, TrainedSae, TrainedSaes, left_training};
 
 #[wasm_bindgen(start)]
 fn start() {

@@ -120,6 +120,44 @@ fn prefix(trainer: usize) -> String {
     format!("sae{trainer}.")
 }
 
+/// What a checkpoint says of the run that left it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct LeftTraining {
+    /// The model.
+    pub model: String,
+    /// What was to be trained.
+    pub plan: TrainPlan,
+    /// Steps done.
+    pub done: usize,
+    /// Steps in all.
+    pub steps: usize,
+}
+
+impl LeftTraining {
+    /// Reads it from a checkpoint.
+    ///
+    /// # Errors
+    /// When the file is none.
+    pub fn read(file: &SafeFile) -> Result<Self, LabError> {
+        let RunFacts { model, plan, done, .. } = facts(file)?;
+        let steps = plan.tokens / plan.batch.max(1);
+        Ok(Self { model, plan, done, steps })
+    }
+}
+
+fn facts(file: &SafeFile) -> Result<RunFacts, LabError> {
+    let facts: Option<RunFacts> = file.note(KEY).and_then(|text| serde_json::from_str(text).ok());
+    facts.filter(|facts| facts.form == FORM).ok_or_else(|| other(file, "no checkpoint of a training"))
+}
+
+fn other(file: &SafeFile, what: &str) -> LabError {
+    let label = file.label();
+    LabError::Mismatch(format!(
+        "{label} is {what}; repeat the command as it was to go on with it, or delete the file to begin anew"
+    ))
+}
+
 /// A checkpoint that was read.
 pub(super) struct Left<'a> {
     file: &'a SafeFile,
@@ -129,23 +167,15 @@ pub(super) struct Left<'a> {
 impl<'a> Left<'a> {
     /// What an earlier run left, if it was a run of this plan on this model and corpus.
     pub(super) fn read(file: &'a SafeFile, course: &Course<'_>) -> Result<Self, LabError> {
-        let other = |what: &str| {
-            let label = file.label();
-            LabError::Mismatch(format!(
-                "{label} is {what}; repeat the command as it was to go on with it, or delete the file to begin anew"
-            ))
-        };
-        let facts: Option<RunFacts> = file.note(KEY).and_then(|text| serde_json::from_str(text).ok());
-        let facts =
-            facts.filter(|facts| facts.form == FORM).ok_or_else(|| other("no checkpoint of a training"))?;
+        let facts = facts(file)?;
         if facts.model != course.model {
-            return Err(other(&format!("of a training on {}", facts.model)));
+            return Err(other(file, &format!("of a training on {}", facts.model)));
         }
         if facts.corpus != course.corpus {
-            return Err(other(&format!("of a training on the corpus {}", facts.corpus)));
+            return Err(other(file, &format!("of a training on the corpus {}", facts.corpus)));
         }
         if facts.plan != *course.plan {
-            return Err(other("of a training with other settings"));
+            return Err(other(file, "of a training with other settings"));
         }
         Ok(Self { file, facts })
     }

@@ -4,7 +4,7 @@ mod checkpoint;
 mod plan;
 mod prune;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, LeftTraining};
 use checkpoint::{Course, Left};
 pub use plan::{Checkpoints, CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
 use web_time::Instant;

@@ -9,6 +9,7 @@ use crate::sae::{Sae, SaeKind, TrainStats};
 
 /// What to train: one SAE for every matching hook and every recipe, all in one pass over the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
 pub struct TrainPlan {
     /// Hook, or pattern of hooks.
     pub hook: String,
@@ -58,6 +59,7 @@ impl TrainPlan {
 
 /// One SAE of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
 pub struct Recipe {
     /// What makes its features sparse.
     pub kind: SaeKind,

@@ -6,6 +6,7 @@ use crate::sae::SaeError;
 
 /// What makes features sparse.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
 pub enum SaeKind {
     /// Only the k largest features of a token stay (Gao et al. 2024, 2406.04093).
     TopK {
