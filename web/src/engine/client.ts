@@ -1,15 +1,21 @@
 /** The page's side of the engine. */
-import type { Opened, Progress, Report } from 'mppc';
-import type { Ask, PromptAnswer, PromptAsk, Reply, Request } from './messages';
+import type { CurvePoint, LeftTraining, Opened, Progress, Report } from 'mppc';
+import type { Ask, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
 
 export interface Watcher {
   loading(done: number, total: number): void;
   opened(opened: Opened): void;
   progress(progress: Progress): void;
+  /** Of a training. */
+  point?(point: CurvePoint): void;
 }
 
 /** A worker that has not stopped by then is ended: the engine may be in a long step. */
 const PATIENCE = 300;
+/** A training leaves a checkpoint first. */
+const TRAINING_PATIENCE = 10_000;
+
+const NOBODY: Watcher = { loading: () => {}, opened: () => {}, progress: () => {} };
 
 export class Engine {
   #worker: Worker | undefined;
@@ -25,6 +31,26 @@ export class Engine {
     return this.#ask<PromptAnswer>({ kind: 'prompt', base: document.baseURI, ask }, watcher);
   }
 
+  /** Trains SAEs; rejects with a Failure, `cancelled` among them, after which the run can be gone on with. */
+  train(ask: TrainAsk, watcher: Watcher): Promise<TrainedHere[]> {
+    return this.#ask<TrainedHere[]>({ kind: 'train', base: document.baseURI, ask }, watcher);
+  }
+
+  /** The training that was stopped before its end. Any number may ask, each has a worker of its own. */
+  static left(): Promise<LeftTraining | undefined> {
+    return Engine.#once<LeftTraining | undefined>({ kind: 'left' });
+  }
+
+  /** Lets go of it. */
+  static forget(): Promise<void> {
+    return Engine.#once<void>({ kind: 'forget' });
+  }
+
+  static #once<T>(request: Request): Promise<T> {
+    const engine = new Engine();
+    return engine.#ask<T>(request, NOBODY).finally(() => engine.#worker?.terminate());
+  }
+
   /** One at a time. The worker stays for the next, with its models loaded. */
   #ask<T>(request: Request, watcher: Watcher): Promise<T> {
     const worker = (this.#worker ??= new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
@@ -37,12 +63,14 @@ export class Engine {
       };
       this.#stop = () => {
         worker.postMessage({ kind: 'cancel' } satisfies Request);
-        deadline ??= setTimeout(() => fail('cancelled', 'cancelled', ''), PATIENCE);
+        const patience = request.kind === 'train' ? TRAINING_PATIENCE : PATIENCE;
+        deadline ??= setTimeout(() => fail('cancelled', 'cancelled', ''), patience);
       };
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
         if (data.kind === 'loading') watcher.loading(data.done, data.total);
         else if (data.kind === 'opened') watcher.opened(data.opened);
         else if (data.kind === 'progress') watcher.progress(data.progress);
+        else if (data.kind === 'point') watcher.point?.(data.point);
         else if (data.kind === 'done') resolve(data.value as T);
         else reject(data.failure);
       };

@@ -1,4 +1,4 @@
-import type { Failure, Opened, Progress, Prompted, Report } from 'mppc';
+import type { CurvePoint, Failure, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
 
@@ -36,18 +36,44 @@ export interface PromptAnswer {
   wasmBytes: number;
 }
 
-/** Page to worker. */
+/** What the engine calls a model; two commits of a repository are two models. */
+export const nameOf = ({ name, stored }: ModelRef): string =>
+  stored ? `${name}@${stored.slice(stored.lastIndexOf('@') + 1).slice(0, 12)}` : name;
+
+export interface TrainAsk {
+  model: ModelRef;
+  engine: EngineName;
+  plan: TrainPlan;
+  /** Go on with the run that was left, which must have this plan. */
+  resume: boolean;
+}
+
+/** A SAE that was trained; its files are in the browser's storage. */
+export interface TrainedHere {
+  hook: string;
+  recipe: string;
+  stats: TrainStats;
+}
+
+/** Page to worker. `left` asks for the training that was stopped, `forget` lets go of it. */
 export type Request =
   | { kind: 'run'; base: string; ask: Ask }
   | { kind: 'prompt'; base: string; ask: PromptAsk }
+  | { kind: 'train'; base: string; ask: TrainAsk }
+  | { kind: 'left' }
+  | { kind: 'forget' }
   | { kind: 'cancel' };
 
-/** Worker to page. A run or a prompt ends with exactly one `done` or `failed`. */
+/** What a request but `cancel` ends with. */
+export type Value = Report | PromptAnswer | TrainedHere[] | LeftTraining | undefined;
+
+/** Worker to page. Everything but `cancel` ends with exactly one `done` or `failed`. */
 export type Reply =
   | { kind: 'loading'; done: number; total: number }
   | { kind: 'opened'; opened: Opened }
   | { kind: 'progress'; progress: Progress }
-  | { kind: 'done'; value: Report | PromptAnswer }
+  | { kind: 'point'; point: CurvePoint }
+  | { kind: 'done'; value: Value }
   | { kind: 'failed'; failure: Failure };
 
 export function isFailure(value: unknown): value is Failure {

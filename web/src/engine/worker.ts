@@ -1,9 +1,20 @@
 /** The engine's side: wasm, models and one run at a time, away from the page's thread. */
-import init, { Lab, defaultSettings, wasmBytes, type Failure, type Report } from 'mppc';
+import init, {
+  Lab,
+  TrainCallbacks,
+  defaultSettings,
+  leftTraining,
+  wasmBytes,
+  type Failure,
+  type LeftTraining,
+  type Report,
+} from 'mppc';
 import { isAbort, HubError } from '../hub/failure';
-import { isFailure, type Ask, type EngineName, type ModelRef, type PromptAnswer, type PromptAsk } from './messages';
-import type { Reply, Request } from './messages';
+import { Checkpoints } from './checkpoints';
+import { isFailure, nameOf, type Ask, type EngineName, type ModelRef, type PromptAnswer, type PromptAsk } from './messages';
+import type { Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
 import { fetchModel, readIndex } from './models';
+import { keepSae } from './saes';
 import { withStored } from './stored';
 
 /** How many next tokens a prompt shows. */
@@ -31,8 +42,7 @@ onmessage = ({ data }: MessageEvent<Request>) => {
     return;
   }
   cancelled = false;
-  const work = data.kind === 'run' ? run(data.base, data.ask) : prompt(data.base, data.ask);
-  work.then(
+  answer(data).then(
     (value) => tell({ kind: 'done', value }),
     (error: unknown) => {
       // WebAssembly that has trapped is not to be trusted any more: the page hears of it as of a crash.
@@ -43,6 +53,61 @@ onmessage = ({ data }: MessageEvent<Request>) => {
     },
   );
 };
+
+function answer(request: Exclude<Request, { kind: 'cancel' }>): Promise<Value> {
+  switch (request.kind) {
+    case 'run':
+      return run(request.base, request.ask);
+    case 'prompt':
+      return prompt(request.base, request.ask);
+    case 'train':
+      return train(request.base, request.ask);
+    case 'left':
+      return left();
+    case 'forget':
+      return forget();
+  }
+}
+
+async function train(base: string, { model, engine: choice, plan, resume }: TrainAsk): Promise<TrainedHere[]> {
+  const open = await openLab(choice);
+  tell({ kind: 'opened', opened: open.opened() });
+  await load(open, base, model);
+  if (cancelled) throw new Cancelled();
+  const checkpoints = await Checkpoints.open();
+  try {
+    if (!resume) checkpoints.clear();
+    const watch = new TrainCallbacks(
+      (progress) => tell({ kind: 'progress', progress }),
+      (point) => tell({ kind: 'point', point }),
+    );
+    const { saes } = await open.trainSaes(nameOf(model), plan, checkpoints.last(), checkpoints, watch);
+    for (const sae of saes) await keepSae(nameOf(model), sae);
+    // Only now is there nothing left to go on with.
+    checkpoints.clear();
+    return saes.map(({ hook, recipe, stats }) => ({ hook, recipe, stats }));
+  } finally {
+    checkpoints.close();
+  }
+}
+
+async function left(): Promise<LeftTraining | undefined> {
+  const checkpoints = await Checkpoints.open();
+  try {
+    const last = checkpoints.last();
+    if (!last) return undefined;
+    await init();
+    return leftTraining(last);
+  } finally {
+    checkpoints.close();
+  }
+}
+
+async function forget(): Promise<undefined> {
+  const checkpoints = await Checkpoints.open();
+  checkpoints.clear();
+  checkpoints.close();
+}
 
 async function run(base: string, ask: Ask): Promise<Report> {
   const open = await openLab(ask.engine);
@@ -59,17 +124,21 @@ async function prompt(base: string, { model, engine: choice, text }: PromptAsk):
   const opened = open.opened();
   tell({ kind: 'opened', opened });
   const name = nameOf(model);
-  let loadSeconds: number | undefined;
-  if (!loaded.has(name)) {
-    const start = performance.now();
-    await (model.stored ? loadStored(open, model) : loadBuiltin(open, base, [name]));
-    loadSeconds = (performance.now() - start) / 1000;
-  }
+  const loadSeconds = await load(open, base, model);
   if (cancelled) throw new Cancelled();
   const start = performance.now();
   const prompted = await open.prompt(name, text, TOP);
   const runSeconds = (performance.now() - start) / 1000;
   return { prompted, opened, loadSeconds, runSeconds, wasmBytes: wasmBytes() };
+}
+
+/** Loads a model unless it is there; gives the seconds that took. */
+async function load(open: Lab, base: string, model: ModelRef): Promise<number | undefined> {
+  const name = nameOf(model);
+  if (loaded.has(name)) return undefined;
+  const start = performance.now();
+  await (model.stored ? loadStored(open, model) : loadBuiltin(open, base, [name]));
+  return (performance.now() - start) / 1000;
 }
 
 async function openLab(choice: EngineName): Promise<Lab> {
@@ -99,10 +168,6 @@ async function loadBuiltin(open: Lab, base: string, names: string[]): Promise<vo
     loaded.add(model.name);
   }
 }
-
-/** What the engine calls a model; two commits of a repository are two models. */
-const nameOf = ({ name, stored }: ModelRef): string =>
-  stored ? `${name}@${stored.slice(stored.lastIndexOf('@') + 1).slice(0, 12)}` : name;
 
 /** Straight from the browser's storage to the engine: the weights are never in memory as a whole. */
 async function loadStored(open: Lab, model: ModelRef): Promise<void> {
