@@ -39,6 +39,7 @@ interface Wish {
 
 async function fill(page: Page, { kind, number, tokens, engine = 'cpu' }: Wish): Promise<void> {
   const form = card(page);
+  await form.getByLabel('Model to train on').selectOption('tiny-neox');
   await form.getByLabel('Kind of SAE').selectOption(kind);
   await form.locator('label', { hasText: /keeps|costs|Weight/ }).locator('input').fill(String(number));
   await form.getByLabel('Where to compute').selectOption(engine);

@@ -32,7 +32,7 @@ export function curves(points: CurvePoint[], width: number): HTMLElement {
         marginLeft: 48,
         style: { fontSize: '11px', background: 'transparent' },
         x: { label: 'tokens', labelArrow: 'none', ticks: 3, tickFormat: '~s' },
-        y: { label: name, labelArrow: 'none', grid: true, ticks: 4, nice: true, tickFormat: '~g', zero: true },
+        y: { label: name, labelArrow: 'none', grid: true, ticks: 4, nice: true, tickFormat: '~s', zero: true },
         marks: [
           Plot.lineY(shown, {
             x: ({ stats }: CurvePoint) => stats.tokens,
