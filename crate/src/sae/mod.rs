@@ -23,6 +23,9 @@ pub use config::{Architecture, SaeConfig};
 pub use encode::{Sae, SaeWeights};
 pub use error::SaeError;
 pub use files::{CONFIG_FILE, WEIGHTS_FILE};
-pub use health::{Health, HealthAccumulator};
+pub use health::{
+    DecoderHealth, DecoderScan, Distribution, Flag, Health, HealthAccumulator, Histogram, Quantiles, Spliced,
+    code_flags,
+};
 pub use train::{SaeKind, TrainConfig, TrainStats, Trainer};
 pub use weights::Storage;

@@ -88,7 +88,7 @@ pub(crate) enum SaeCommand {
     Train(TrainArgs),
     /// Encode saved activations into sparse codes.
     Encode(EncodeArgs),
-    /// Measure how healthy SAEs are: L0, explained variance, dead features, cross-entropy recovered.
+    /// Measure how healthy SAEs are: L0, explained variance, dead features, decoder, loss and divergence when spliced in.
     Health(HealthArgs),
 }
 
@@ -168,6 +168,9 @@ pub(crate) struct HealthArgs {
     /// Documents are cut to this many tokens.
     #[arg(long, default_value_t = 256)]
     pub(crate) context: usize,
+    /// File to save every figure to: distributions, settings, reasons to be warned.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Group)]
