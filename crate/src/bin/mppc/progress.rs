@@ -1,28 +1,39 @@
 //! Progress on standard error.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mppc::lab::{Observer, Progress};
 
-/// One bar, renewed for each stage; silent where standard error is no terminal.
+/// One bar, renewed for each stage; silent where standard error is no terminal. Warnings are printed everywhere.
 pub(crate) struct Bars {
     bar: RefCell<Option<(String, ProgressBar)>>,
+    /// How many warnings were printed.
+    warned: Cell<usize>,
     quiet: bool,
 }
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { bar: RefCell::new(None), quiet }
+        Self { bar: RefCell::new(None), warned: Cell::new(0), quiet }
     }
 }
 
 impl Observer for Bars {
     fn progress(&self, p: &Progress) {
+        let mut slot = self.bar.borrow_mut();
+        for line in p.warnings.iter().skip(self.warned.get()) {
+            let print = || eprintln!("warning: {line}");
+            match slot.as_ref() {
+                // Above the bar, which is drawn again below it.
+                Some((_, bar)) => bar.suspend(print),
+                None => print(),
+            }
+        }
+        self.warned.set(p.warnings.len());
         if self.quiet {
             return;
         }
-        let mut slot = self.bar.borrow_mut();
         if slot.as_ref().is_none_or(|(stage, _)| *stage != p.stage) {
             if let Some((_, old)) = slot.take() {
                 old.finish();
