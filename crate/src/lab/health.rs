@@ -1,125 +1,177 @@
 //! How healthy the SAEs of a model are.
 
-use super::stages::Stages;
-use super::subject::LabModel;
-use super::tokens::token_batches;
-use super::{LabError, Observer, Settings};
-use crate::corpus::{Corpus, TokenBatch};
-use crate::gpu::Tensor;
-use crate::kernels::{columns, cross_entropy};
-use crate::model::{Plan, Prompts, Replacement};
-use crate::sae::{Health, HealthAccumulator, Sae};
+use serde::{Deserialize, Serialize};
 
-/// Health of every SAE of a model on `tokens` tokens of a corpus, in contexts of `context`: reconstruction, and
-/// what is left of the model's prediction when the reconstruction stands in for the activations.
+use super::splice::{Splice, SpliceSums};
+use super::stages::Stages;
+use super::subject::{HookedSae, LabModel};
+use super::tokens::token_batches;
+use super::{LabError, Observer, Settings, Timing};
+use crate::corpus::{Corpus, TokenBatch};
+use crate::sae::{DecoderScan, Flag, Health, HealthAccumulator, Spliced};
+
+/// Everything that decides the figures.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
+pub struct HealthSettings {
+    /// `builtin` or the name of the file.
+    pub corpus: String,
+    /// Seed of the built-in corpus.
+    pub seed: u64,
+    /// Tokens to measure on (BOS, EOS and PAD are dropped).
+    pub tokens: usize,
+    /// Documents are cut to this many tokens, BOS included.
+    pub context: usize,
+    /// Documents in a batch.
+    pub batch: usize,
+}
+
+impl Default for HealthSettings {
+    /// 20,000 tokens of the built-in corpus, contexts of 256.
+    fn default() -> Self {
+        let Settings { corpus, seed, context, batch, .. } = Settings::default();
+        Self { corpus, seed, tokens: 20_000, context, batch }
+    }
+}
+
+/// The result of `mppc sae health`.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct HealthReport {
+    /// Version of the lab that made it.
+    pub version: String,
+    /// `gpu` or `cpu`.
+    pub engine: String,
+    /// Name of the adapter or processor engine.
+    pub adapter: String,
+    /// The model.
+    pub model: String,
+    /// What was asked for; `tokens` is how many there were.
+    pub settings: HealthSettings,
+    /// One entry an SAE, in the order of the layers.
+    pub saes: Vec<SaeHealth>,
+    /// Wall time by stage.
+    pub timings: Vec<Timing>,
+}
+
+/// One SAE of a [`HealthReport`].
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct SaeHealth {
+    /// Where it reads, e.g. `blocks.2.hook_resid_post`.
+    pub hook: String,
+    /// Width of the activations.
+    pub width: usize,
+    /// Its figures.
+    pub health: Health,
+    /// Why it should not be correlated as it is; empty for a healthy one.
+    pub flags: Vec<Flag>,
+}
+
+/// Health of `saes`, which read `subject` (its own, or others of the same model), on a corpus: how well they
+/// reconstruct, what is left of the model's predictions when the reconstruction stands in for the activations, and
+/// what their decoders look like.
 ///
 /// # Errors
-/// As [`super::reproduce`].
+/// No SAE, a corpus without tokens, a device that fails, an observer that cancels.
 pub async fn health(
     subject: &LabModel,
+    saes: &[HookedSae],
     corpus: &Corpus,
-    (tokens, context): (usize, usize),
+    mut settings: HealthSettings,
     observer: &dyn Observer,
-) -> Result<Vec<(String, Health)>, LabError> {
-    if subject.saes.is_empty() {
+) -> Result<HealthReport, LabError> {
+    if saes.is_empty() {
         return Err(LabError::Mismatch(format!(
             "{} has no SAEs; give a directory with --saes",
             subject.name()
         )));
     }
-    let settings = Settings { tokens, context, ..Settings::default() };
-    let mut stages = Stages::new(observer, 1);
+    let HealthSettings { tokens, context, batch, .. } = settings;
+    let asked = Settings { tokens, context, batch, ..Settings::default() };
+    let mut stages = Stages::new(observer, 2);
     stages.begin("SAE health", tokens, "tokens").await?;
-    let hooks: Vec<String> = subject.saes.iter().map(|s| s.hook.clone()).collect();
-    let mut sums: Vec<HealthAccumulator> =
-        subject.saes.iter().map(|s| HealthAccumulator::new(&s.sae)).collect();
-    // Σ loss: clean, then spliced and zero-ablated for each SAE; over this many predictions.
-    let (mut clean, mut changed, mut predictions) = (0.0, vec![(0.0, 0.0); hooks.len()], 0);
-    let mut done = 0;
-    for batch in token_batches(corpus, &subject.tokenizer, &settings)? {
-        let batch = batch?;
-        for ((sum, hooked), x) in sums.iter_mut().zip(&subject.saes).zip(subject.activations(&batch, &hooks)?)
-        {
+    let mut measuring = Measuring::new(subject, saes);
+    for batch in token_batches(corpus, &subject.tokenizer, &asked)? {
+        measuring.add(&batch?, &mut stages).await?;
+    }
+    settings.tokens = measuring.tokens;
+    if measuring.tokens == 0 {
+        return Err(LabError::Mismatch(format!(
+            "the corpus {} gives no tokens; use a larger one",
+            settings.corpus
+        )));
+    }
+    let mut all = measuring.finish();
+    let features = saes.iter().map(|s| s.sae.config.d_sae).sum();
+    stages.begin("decoders", features, "features").await?;
+    let mut before = 0;
+    for (health, hooked) in all.iter_mut().zip(saes) {
+        let mut scan = DecoderScan::new(&hooked.sae).await?;
+        while let Some(done) = scan.step().await? {
+            stages.step(before + done).await?;
+        }
+        before += hooked.sae.config.d_sae;
+        health.decoder = Some(scan.finish());
+    }
+    stages.step(features).await?;
+    let told = subject.model.engine().report();
+    let row = |(health, hooked): (Health, &HookedSae)| SaeHealth {
+        hook: hooked.hook.clone(),
+        width: hooked.sae.config.d_in,
+        flags: health.flags(),
+        health,
+    };
+    Ok(HealthReport {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: told.engine.to_owned(),
+        adapter: told.name,
+        model: subject.name().to_owned(),
+        settings,
+        saes: all.into_iter().zip(saes).map(row).collect(),
+        timings: stages.finish(),
+    })
+}
+
+/// SAEs being measured batch by batch.
+struct Measuring<'a> {
+    subject: &'a LabModel,
+    saes: &'a [HookedSae],
+    sums: Vec<HealthAccumulator>,
+    splices: SpliceSums,
+    tokens: usize,
+}
+
+impl<'a> Measuring<'a> {
+    fn new(subject: &'a LabModel, saes: &'a [HookedSae]) -> Self {
+        let sums = saes.iter().map(|s| HealthAccumulator::new(&s.sae)).collect();
+        Self { subject, saes, sums, splices: SpliceSums::new(saes.len()), tokens: 0 }
+    }
+
+    async fn add(&mut self, batch: &TokenBatch, stages: &mut Stages<'_>) -> Result<(), LabError> {
+        let splice = Splice::new(self.subject, self.saes, batch)?;
+        for ((sum, hooked), x) in self.sums.iter_mut().zip(self.saes).zip(splice.kept()) {
             sum.add(&hooked.sae, &x).await?;
         }
-        let losses = Losses::new(subject, &batch);
-        if batch.len > 1 {
-            clean += losses.sum(None).await?;
-            predictions += losses.predictions();
-            for (hooked, (spliced, zero)) in subject.saes.iter().zip(&mut changed) {
-                let (with_sae, with_zeros) = losses.stand_ins(&hooked.hook, &hooked.sae)?;
-                *spliced += losses.sum(Some(with_sae)).await?;
-                *zero += losses.sum(Some(with_zeros)).await?;
-            }
+        let (before, kept, runs) = (self.tokens, batch.kept(), self.saes.len());
+        let mut changed = Vec::with_capacity(runs);
+        for i in 0..runs {
+            changed.push(splice.changed(i)?);
+            // A batch through a large model and its SAEs takes long: progress inside it.
+            stages.step(before + kept * (i + 1) / (runs + 1)).await?;
         }
-        done += batch.kept();
-        stages.step(done).await?;
-    }
-    let mean = |sum: f64| sum / predictions as f64;
-    let report = |((sum, hook), (spliced, zero)): ((HealthAccumulator, String), (f64, f64))| {
-        let health = sum.health();
-        let with = health.with_losses(mean(clean), mean(spliced), mean(zero));
-        (hook, if predictions > 0 { with } else { sum.health() })
-    };
-    Ok(sums.into_iter().zip(hooks).zip(changed).map(report).collect())
-}
-
-/// Next-token losses of a batch, as it is or with a hook replaced. A prediction counts when the token it
-/// predicts is kept, whatever it is made from: the first token after BOS is predicted, padding is not.
-struct Losses<'a> {
-    subject: &'a LabModel,
-    batch: &'a TokenBatch,
-}
-
-impl<'a> Losses<'a> {
-    fn new(subject: &'a LabModel, batch: &'a TokenBatch) -> Self {
-        Self { subject, batch }
+        self.splices.add(&splice, &changed).await?;
+        self.tokens += kept;
+        stages.step(self.tokens).await
     }
 
-    /// Position of each counted prediction in [B, T].
-    fn counted(&self) -> impl Iterator<Item = usize> {
-        let len = self.batch.len;
-        (0..self.batch.ids.len()).filter(move |i| i % len + 1 < len && self.batch.keep[i + 1])
-    }
-
-    fn predictions(&self) -> usize {
-        self.counted().count()
-    }
-
-    async fn sum(&self, replacement: Option<Replacement>) -> Result<f64, LabError> {
-        let TokenBatch { batch, len, ids, .. } = self.batch;
-        let model = &self.subject.model;
-        let prompts = Prompts { batch: *batch, len: *len, ids: ids.clone() };
-        let plan = Plan { replace: replacement.into_iter().collect(), logits: true, ..Plan::default() };
-        let logits = model.run(&prompts, plan)?.logits.expect("logits were asked for"); // [B, T, V]
-        // The last position of a row predicts nothing; any target does there.
-        let targets: Vec<u32> = ids.iter().skip(1).chain([&0]).copied().collect();
-        let vocab = self.subject.tokenizer.real_vocabulary(model.vocab());
-        let mut losses = Vec::with_capacity(ids.len()); // [B, T]
-        for positions in logits.stretches() {
-            let next = targets[positions.clone()].to_vec();
-            let next = Tensor::from_u32(model.engine(), &[next.len()], next);
-            losses.extend(cross_entropy(&logits.at(positions), &next, vocab).read_f32().await?);
-        }
-        Ok(self.counted().map(|i| f64::from(losses[i])).sum())
-    }
-
-    /// The SAE's reconstruction, and zeros, in place of the activations after BOS, which SAEs never see.
-    fn stand_ins(&self, hook: &str, sae: &Sae) -> Result<(Replacement, Replacement), LabError> {
-        let TokenBatch { batch, len, ids, .. } = self.batch;
-        let prompts = Prompts { batch: *batch, len: *len, ids: ids.clone() };
-        let plan = Plan { keep: vec![hook.to_owned()], ..Plan::default() };
-        let mut output = self.subject.model.run(&prompts, plan)?;
-        let x = output.hooks.remove(hook).expect("the hook was asked for"); // [B, T, D]
-        let width = x.shape()[2];
-        let after = columns(&x.reshape(&[*batch, len * width]), width, (len - 1) * width);
-        let shape = [*batch, len - 1, width];
-        let decoded = sae.decode_dense(&after.reshape(&[batch * (len - 1), width]))?.reshape(&shape);
-        let put = |value: Tensor| Replacement {
-            hook: hook.to_owned(),
-            positions: Some((1..*len).collect()),
-            value,
-        };
-        Ok((put(decoded), put(Tensor::zeros(x.engine(), &shape))))
+    fn finish(self) -> Vec<Health> {
+        let spliced: Vec<Option<Spliced>> = self.splices.means();
+        let joined = self.sums.iter().zip(spliced);
+        joined.map(|(sum, spliced)| Health { spliced, ..sum.health() }).collect()
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+#[path = "health_tests.rs"]
+mod tests;

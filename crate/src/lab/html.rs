@@ -12,6 +12,7 @@ h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
 th:first-child, td:first-child, td.text { text-align: left } caption { text-align: left; color: #555; padding-bottom: .3rem }
 mark { background: #ffe08a; padding: 0 .1em } .example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere }
+.warning { border-left: 3px solid #a3271b; padding-left: .7rem }
 figure { margin: 1rem 0; overflow-x: auto } svg { max-width: 100%; height: auto }
 ";
 
@@ -114,6 +115,9 @@ fn saes(subject: &Subject) -> Markup {
             @for s in &subject.saes {
                 tr { td { (s.hook) } td { (s.features) } td { (format!("{:.1}", s.l0)) } td { (s.dead) } td { (s.kept) } }
             }
+        }
+        @for s in &subject.saes {
+            @for flag in &s.flags { p.warning { (s.hook) " is not healthy: " (flag.reason) "." } }
         }
     }
 }

@@ -14,6 +14,7 @@ mod report;
 mod reproduce;
 #[cfg(not(target_arch = "wasm32"))]
 mod save;
+mod splice;
 mod stages;
 mod subject;
 mod tokens;
@@ -23,7 +24,7 @@ mod train;
 #[cfg(not(target_arch = "wasm32"))]
 pub use embedded::embedded;
 pub use error::LabError;
-pub use health::health;
+pub use health::{HealthReport, HealthSettings, SaeHealth, health};
 pub use progress::{Observer, Progress, Silent};
 pub use prompt::{NextToken, PromptToken, Prompted, prompt};
 pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Timing};

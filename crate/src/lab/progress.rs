@@ -20,6 +20,8 @@ pub struct Progress {
     pub total: usize,
     /// What a unit is, e.g. `tokens`.
     pub unit: String,
+    /// What somebody should know before the result is there, one line each; they stay once they are said.
+    pub warnings: Vec<String>,
 }
 
 /// Somebody who watches a run. Called often: an observer that draws limits its own rate.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sae::Flag;
 use crate::universality::Summary;
 
 /// The result of `mppc reproduce`.
@@ -85,6 +86,10 @@ pub struct SaeSummary {
     /// Features that are neither dead, rare nor always on, by the density bounds of the settings: the filtered
     /// ones.
     pub kept: usize,
+    /// What its codes have that a healthy SAE's don't ([`code_flags`](crate::sae::code_flags)): too many active
+    /// features, too many dead ones. Reconstruction and loss are measured by `mppc sae health`.
+    #[serde(default)]
+    pub flags: Vec<Flag>,
 }
 
 /// MPPC of one model's features against the other model.

@@ -8,7 +8,7 @@ use super::top::Contexts;
 use super::{Direction, Feature, LabError, LabModel, Observer, Pair, Report, SaeSummary, Settings, Subject};
 use crate::corpus::{Corpus, TokenBatch, Tokenize};
 use crate::gpu::Engine;
-use crate::sae::Codes;
+use crate::sae::{Codes, code_flags};
 use crate::universality::{
     Best, DenseCorrelator, DensityFilter, Layers, Moment, best_layer, depth_spearman, layer_mean, moments,
     mppc_layers, shuffle_tokens, summarize,
@@ -56,7 +56,8 @@ pub struct FeatureRow {
 }
 
 /// Runs both models over a corpus, encodes every layer, correlates everything with everything, and sets the
-/// neuron baseline and the shuffled-token null beside it.
+/// neuron baseline and the shuffled-token null beside it. SAEs whose codes look unhealthy are named in the progress
+/// before anything is correlated, and in the report.
 ///
 /// # Errors
 /// The parts do not fit (different tokenizers, no SAEs), the corpus is too short to correlate over, a device
@@ -85,6 +86,9 @@ pub async fn reproduce(
 
     let codes_a = encode(a, &batches, settings.center_resid, &mut stages).await?;
     let codes_b = encode(b, &batches, false, &mut stages).await?;
+    // Before the correlation, which takes longest: who is warned may want to stop it.
+    warn(a, &codes_a, &mut stages);
+    warn(b, &codes_b, &mut stages);
 
     let pairs = codes_a.len() * codes_b.len();
     stages.begin("MPPC", pairs, "layer pairs").await?;
@@ -174,6 +178,20 @@ async fn encode(
     Ok(all)
 }
 
+/// Says what the codes have that a healthy SAE's don't.
+fn warn(model: &LabModel, codes: &[Codes], stages: &mut Stages<'_>) {
+    for (hooked, codes) in model.saes.iter().zip(codes) {
+        for flag in code_flags(codes) {
+            stages.warn(format!(
+                "the SAE of {}, {}, is not healthy: {}",
+                model.name(),
+                hooked.hook,
+                flag.reason
+            ));
+        }
+    }
+}
+
 /// MPPC of A's neurons in B and of B's neurons in A.
 async fn neuron_baseline(
     engine: &Engine,
@@ -247,6 +265,7 @@ fn subject(model: &LabModel, side: &Side<'_>) -> Subject {
             l0: codes.indices.len() as f64 / codes.tokens() as f64,
             dead: side.moments[i].iter().filter(|m| m.density == 0.0).count(),
             kept: side.kept[i].iter().filter(|k| **k).count(),
+            flags: code_flags(codes),
         }
     };
     Subject {

@@ -14,8 +14,15 @@ pub(super) struct Stages<'a> {
 
 impl<'a> Stages<'a> {
     pub(super) fn new(observer: &'a dyn Observer, stages: usize) -> Self {
-        let now =
-            Progress { stage: String::new(), stage_index: 0, stages, done: 0, total: 0, unit: String::new() };
+        let now = Progress {
+            stage: String::new(),
+            stage_index: 0,
+            stages,
+            done: 0,
+            total: 0,
+            unit: String::new(),
+            warnings: Vec::new(),
+        };
         Self { observer, now, started: Instant::now(), timings: Vec::new() }
     }
 
@@ -40,6 +47,11 @@ impl<'a> Stages<'a> {
         self.now.done = done.min(self.now.total);
         self.observer.progress(&self.now);
         if self.observer.cancelled() { Err(LabError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Something to be known before the next stage begins.
+    pub(super) fn warn(&mut self, line: String) {
+        self.now.warnings.push(line);
     }
 
     /// Units of this stage.

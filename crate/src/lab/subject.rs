@@ -57,6 +57,14 @@ impl LabModel {
         self.model.name()
     }
 
+    /// The SAEs of this model in the folders of a place, in the order of the layers.
+    ///
+    /// # Errors
+    /// As [`LabModel::load`].
+    pub fn find_saes(&self, place: &Files) -> Result<Vec<HookedSae>, LabError> {
+        find_saes(&self.model, place)
+    }
+
     fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
         let order = keep.clone();
         let prompts = Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() };
@@ -163,7 +171,7 @@ fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
 }
 
 /// Rows of a batch's activations [B·T, ..] that stay.
-fn kept_rows(batch: &TokenBatch) -> Vec<u32> {
+pub(super) fn kept_rows(batch: &TokenBatch) -> Vec<u32> {
     (0u32..).zip(&batch.keep).filter(|(_, keep)| **keep).map(|(i, _)| i).collect()
 }
 

@@ -29,6 +29,9 @@ pub use encode::{GateTensors, GateWeights, Sae, SaeWeights};
 pub use error::SaeError;
 pub use files::{CONFIG_FILE, WEIGHTS_FILE};
 pub use formats::{Format, SaeFile, StoredTensor};
-pub use health::{Health, HealthAccumulator};
+pub use health::{
+    DecoderHealth, DecoderScan, Distribution, Flag, Health, HealthAccumulator, Histogram, Quantiles, Spliced,
+    code_flags,
+};
 pub use train::{Facts, SaeKind, Snapshot, TrainConfig, TrainStats, Trainer};
 pub use weights::Storage;

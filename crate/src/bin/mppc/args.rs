@@ -92,7 +92,7 @@ pub(crate) enum SaeCommand {
     Info(InfoArgs),
     /// Write an SAE of any format in SAELens's, with its conventions folded into the weights.
     Convert(ConvertArgs),
-    /// Measure how healthy SAEs are: L0, explained variance, dead features, cross-entropy recovered.
+    /// Measure how healthy SAEs are: L0, explained variance, dead features, decoder, loss and divergence when spliced in.
     Health(HealthArgs),
 }
 
@@ -220,6 +220,9 @@ pub(crate) struct HealthArgs {
     /// Documents are cut to this many tokens.
     #[arg(long, default_value_t = 256)]
     pub(crate) context: usize,
+    /// File to save every figure to: distributions, settings, reasons to be warned.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Group)]

@@ -8,7 +8,7 @@ use mppc::checkpoint::{Files, SafeFile};
 use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings};
-use mppc::sae::{Codes, SaeFile};
+use mppc::sae::{Codes, SaeFile, code_flags};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
@@ -170,6 +170,13 @@ impl Session {
     async fn correlate(&self, args: &CorrelateArgs) -> Outcome {
         writable(&args.save)?;
         let (a, b) = (read_side(&args.a)?, read_side(&args.b)?);
+        for (side, path) in [(&a, &args.a), (&b, &args.b)] {
+            // Dense activations may be neurons, of which all are active.
+            let Side::Sparse(codes) = side else { continue };
+            for flag in code_flags(codes) {
+                eprintln!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason);
+            }
+        }
         let both: Correlation = match (&a, &b) {
             (Side::Dense(x, fx), Side::Dense(y, fy)) => {
                 correlate_dense(&self.engine, (x, *fx), (y, *fy)).await

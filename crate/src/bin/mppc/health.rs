@@ -1,43 +1,115 @@
 //! `mppc sae health`: how healthy SAEs are.
 
+use std::io::Write as _;
+
+use mppc::atomic;
 use mppc::checkpoint::Files;
 use mppc::corpus::Corpus;
-use mppc::lab::{self, LabModel};
+use mppc::lab::{self, HealthReport, HealthSettings, LabModel, SaeHealth};
+use mppc::sae::Quantiles;
 use serde_json::json;
 
 use crate::args::HealthArgs;
-use crate::commands::{Outcome, Session, text};
+use crate::commands::{Outcome, Session, text, writable};
 use crate::models;
 use crate::output::number;
 use crate::sae_info;
 
 impl Session {
     pub(crate) async fn health(&self, args: &HealthArgs) -> Outcome {
+        if let Some(save) = &args.save {
+            writable(save)?;
+        }
         let files = models::files(&args.model, self.out.json)?;
         let saes = args.saes.as_ref().map(Files::dir);
         let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
         sae_info::tell(&subject, self.out.json);
         let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
-        let all =
-            lab::health(&subject, &corpus, (args.tokens, args.context), &self.bars).await.map_err(text)?;
-        let mut lines = vec![format!(
-            "{:32} {:>6} {:>9} {:>7} {:>8} {:>8} {:>8} {:>8} {:>10}",
-            "hook", "L0", "expl.var.", "dead", "always", "CE", "CE SAE", "CE zero", "recovered"
-        )];
-        for (hook, h) in &all {
-            lines.push(format!(
-                "{hook:32} {:6.1} {:9.3} {:6.1}% {:7.1}% {:>8} {:>8} {:>8} {:>10}",
-                h.l0,
-                h.explained_variance,
-                h.dead * 100.0,
-                h.always_on * 100.0,
-                number(h.ce_clean),
-                number(h.ce_spliced),
-                number(h.ce_zero),
-                number(h.ce_recovered)
-            ));
+        let settings = HealthSettings {
+            corpus: args.corpus.clone(),
+            seed: args.seed,
+            tokens: args.tokens,
+            context: args.context,
+            ..HealthSettings::default()
+        };
+        let report =
+            lab::health(&subject, &subject.saes, &corpus, settings, &self.bars).await.map_err(text)?;
+        let mut told = tables(&report);
+        if report.settings.tokens < args.tokens {
+            told += &format!("\nnote: the corpus has only {} tokens", report.settings.tokens);
         }
-        let rows: Vec<_> = all.iter().map(|(hook, h)| json!({ "hook": hook, "health": h })).collect();
-        self.out.say(&lines.join("\n"), &json!(rows))
+        if let Some(save) = &args.save {
+            let mut bytes = serde_json::to_vec_pretty(&report).map_err(text)?;
+            bytes.push(b'\n');
+            atomic::write(save, |file| file.write_all(&bytes))
+                .map_err(|e| format!("{} cannot be written: {e}", save.display()))?;
+            told += &format!("\nsaved to {}", save.display());
+        }
+        self.out.say(&told, &json!(report))
     }
+}
+
+/// Three tables, one row an SAE, and then what to be warned of.
+fn tables(report: &HealthReport) -> String {
+    let heads = [
+        format!(
+            "{:>8} {:>6} {:>6} {:>6} {:>9} {:>6} {:>9} {:>7} {:>7}",
+            "features", "L0", "5 %", "95 %", "expl.var.", "FVU", "MSE", "dead", "always"
+        ),
+        format!(
+            "{:>7} {:>7} {:>7} {:>9} {:>7} {:>7} {:>9}",
+            "CE", "CE SAE", "CE zero", "recovered", "KL SAE", "KL zero", "recovered"
+        ),
+        format!("{:>6} {:>6} {:>6}  {:>6} {:>6} {:>6}", "5 %", "median", "95 %", "5 %", "median", "95 %"),
+    ];
+    let titles = [
+        format!("{} on {} tokens: codes and reconstruction", report.model, report.settings.tokens),
+        "what the model predicts with the reconstruction, or zeros, in place (nats)".to_owned(),
+        "decoder: norms of its rows; cosine of each with its nearest other".to_owned(),
+    ];
+    let mut lines = Vec::new();
+    for ((title, head), row) in titles.iter().zip(&heads).zip([reconstruction, predictions, decoder]) {
+        lines.push(title.clone());
+        lines.push(format!("  {:30} {head}", "hook"));
+        lines.extend(report.saes.iter().map(|s| format!("  {:30} {}", s.hook, row(s))));
+    }
+    for s in &report.saes {
+        lines.extend(s.flags.iter().map(|flag| format!("not healthy: {}: {}", s.hook, flag.reason)));
+    }
+    lines.join("\n")
+}
+
+fn reconstruction(s: &SaeHealth) -> String {
+    let h = &s.health;
+    let quantile = |of: fn(&Quantiles) -> f64| h.l0_quantiles.as_ref().map_or(f64::NAN, of);
+    format!(
+        "{:8} {:6.1} {:6} {:6} {:9.3} {:6.3} {:9.3e} {:6.1}% {:6.1}%",
+        h.features,
+        h.l0,
+        quantile(|q| q.p5),
+        quantile(|q| q.p95),
+        h.explained_variance,
+        h.fvu,
+        h.mse,
+        h.dead * 100.0,
+        h.always_on * 100.0
+    )
+}
+
+fn predictions(s: &SaeHealth) -> String {
+    let Some(p) = &s.health.spliced else { return "no predictions".to_owned() };
+    let recovered = [p.ce_recovered, p.kl_recovered].map(number);
+    format!(
+        "{:7.3} {:7.3} {:7.3} {:>9} {:7.3} {:7.3} {:>9}",
+        p.ce_clean, p.ce_spliced, p.ce_zero, recovered[0], p.kl_spliced, p.kl_zero, recovered[1]
+    )
+}
+
+fn decoder(s: &SaeHealth) -> String {
+    let Some(d) = &s.health.decoder else { return String::new() };
+    let three = |q: &Option<Quantiles>| {
+        let [a, b, c] = q.map_or([None; 3], |q| [q.p5, q.median, q.p95].map(Some)).map(number);
+        format!("{a:>6} {b:>6} {c:>6}")
+    };
+    format!("{}  {}", three(&d.norms.quantiles), three(&d.nearest_cosine.quantiles))
 }

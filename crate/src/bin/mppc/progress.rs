@@ -1,20 +1,22 @@
 //! Progress on standard error.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
 
-/// One bar, renewed for each stage; silent where standard error is no terminal.
+/// One bar, renewed for each stage; silent where standard error is no terminal. Warnings are printed everywhere.
 pub(crate) struct Bars {
     bar: RefCell<Option<(String, ProgressBar)>>,
     curve: RefCell<Vec<CurvePoint>>,
+    /// How many warnings were printed.
+    warned: Cell<usize>,
     quiet: bool,
 }
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { bar: RefCell::new(None), curve: RefCell::default(), quiet }
+        Self { bar: RefCell::new(None), curve: RefCell::default(), warned: Cell::new(0), quiet }
     }
 
     /// Every point of the training curves so far.
@@ -25,10 +27,19 @@ impl Bars {
 
 impl Observer for Bars {
     fn progress(&self, p: &Progress) {
+        let mut slot = self.bar.borrow_mut();
+        for line in p.warnings.iter().skip(self.warned.get()) {
+            let print = || eprintln!("warning: {line}");
+            match slot.as_ref() {
+                // Above the bar, which is drawn again below it.
+                Some((_, bar)) => bar.suspend(print),
+                None => print(),
+            }
+        }
+        self.warned.set(p.warnings.len());
         if self.quiet {
             return;
         }
-        let mut slot = self.bar.borrow_mut();
         if slot.as_ref().is_none_or(|(stage, _)| *stage != p.stage) {
             if let Some((_, old)) = slot.take() {
                 old.finish();

@@ -1,58 +1,20 @@
-//! How good a SAE is: the figures everybody reports.
+//! Health figures, gathered block by block.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Codes, Sae, SaeError};
+use super::{Health, Histogram, Quantiles};
 use crate::gpu::Tensor;
 use crate::kernels::{column_sums, row_spread};
+use crate::sae::{Codes, Sae, SaeError};
 
 /// A feature that fires on at least this share of the tokens counts as always on.
 const ALWAYS: f64 = 0.99;
-
-/// Health figures of a SAE on some tokens. Shares are between 0 and 1, losses in nats per token.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Health {
-    /// Tokens measured.
-    pub tokens: u64,
-    /// Active features per token.
-    pub l0: f64,
-    /// 1 − Σ‖x − x̂‖² / Σ‖x − mean‖².
-    pub explained_variance: f64,
-    /// Mean over tokens and dimensions of (x − x̂)².
-    pub mse: f64,
-    /// Share of features that fired on no token.
-    pub dead: f64,
-    /// Share of features that fired on 99% of the tokens or more.
-    pub always_on: f64,
-    /// The model's loss as it is.
-    pub ce_clean: Option<f64>,
-    /// Its loss with the reconstruction in place of the activations.
-    pub ce_spliced: Option<f64>,
-    /// Its loss with zeros in their place.
-    pub ce_zero: Option<f64>,
-    /// (zero − spliced) / (zero − clean).
-    pub ce_recovered: Option<f64>,
-}
-
-impl Health {
-    /// Adds the losses of the model: as it is, with the reconstruction spliced in, and with zeros.
-    pub fn with_losses(self, clean: f64, spliced: f64, zero: f64) -> Self {
-        Self {
-            ce_clean: Some(clean),
-            ce_spliced: Some(spliced),
-            ce_zero: Some(zero),
-            ce_recovered: Some((zero - spliced) / (zero - clean)),
-            ..self
-        }
-    }
-}
 
 /// Gathers [`Health`] block by block; sums are kept in f64.
 #[derive(Debug, Clone)]
 pub struct HealthAccumulator {
     d_in: usize,
     tokens: u64,
-    entries: u64,
+    /// How many tokens have n active features `[F + 1]`.
+    active: Vec<u64>,
     /// Tokens on which each feature fired.
     fired: Vec<u64>,
     squared_error: f64,
@@ -68,7 +30,7 @@ impl HealthAccumulator {
         Self {
             d_in: d,
             tokens: 0,
-            entries: 0,
+            active: vec![0; f + 1],
             fired: vec![0; f],
             squared_error: 0.0,
             mean: vec![0.0; d],
@@ -87,7 +49,9 @@ impl HealthAccumulator {
         let (sums, spread) = (sums.read_f32().await?, spread.read_f32().await?);
         self.squared_error += measured.squared_errors.iter().map(|&e| f64::from(e)).sum::<f64>();
         self.add_moments(measured.codes.tokens() as u64, &sums, &spread);
-        self.entries += measured.codes.indices.len() as u64;
+        for row in measured.codes.indptr.windows(2) {
+            self.active[(row[1] - row[0]) as usize] += 1;
+        }
         for &j in &measured.codes.indices {
             self.fired[j as usize] += 1;
         }
@@ -111,27 +75,35 @@ impl HealthAccumulator {
         self.tokens += tokens;
     }
 
-    /// The figures so far; all NaN but the count when no token was added.
+    /// The figures so far, without the decoder's and the model's; what is a mean is NaN when no token was added.
     pub fn health(&self) -> Health {
         let tokens = self.tokens as f64;
-        let share = |count: usize| count as f64 / self.fired.len() as f64;
+        let entries: u64 = self.active.iter().zip(0..).map(|(count, n)| count * n).sum();
+        let explained_variance = 1.0 - self.squared_error / self.spread;
+        let features = self.fired.len();
+        // Of no tokens nothing is known.
+        let share = |count: usize| if self.tokens == 0 { f64::NAN } else { count as f64 / features as f64 };
         let always = (ALWAYS * tokens).ceil() as u64;
+        let mut density = Histogram::decades();
+        for &fired in &self.fired {
+            match fired {
+                0 => density.zero += 1,
+                fired => density.add(fired as f64 / tokens),
+            }
+        }
         Health {
+            features: features as u64,
             tokens: self.tokens,
-            l0: self.entries as f64 / tokens,
-            explained_variance: 1.0 - self.squared_error / self.spread,
+            l0: entries as f64 / tokens,
+            l0_quantiles: Quantiles::of_counts(&self.active),
+            explained_variance,
+            fvu: self.squared_error / self.spread,
             mse: self.squared_error / (tokens * self.d_in as f64),
-            dead: if self.tokens == 0 {
-                f64::NAN
-            } else {
-                share(self.fired.iter().filter(|&&n| n == 0).count())
-            },
-            always_on: if self.tokens == 0 {
-                f64::NAN
-            } else {
-                share(self.fired.iter().filter(|&&n| n >= always).count())
-            },
-            ..Health::default()
+            dead: share(density.zero as usize),
+            always_on: share(self.fired.iter().filter(|&&n| n >= always).count()),
+            density,
+            decoder: None,
+            spliced: None,
         }
     }
 }
@@ -171,6 +143,7 @@ mod tests {
             }
         }
         want.explained_variance = 1.0 - error / spread;
+        want.fvu = error / spread;
         want.mse = error / (tokens * d) as f64;
         each_engine(|engine| {
             let config = SaeConfig {
@@ -191,18 +164,21 @@ mod tests {
             }
             let got = health.health();
             assert_eq!((got.tokens, got.dead, got.always_on), (want.tokens, want.dead, want.always_on));
+            assert_eq!(got.features, 4);
+            let q = got.l0_quantiles.expect("60 tokens");
+            assert_eq!((q.min, q.p95, q.max), (1.0, 2.0, 2.0));
+            // Two dead, one in the last bin, one on about half of the tokens in the last but one: 10^−¼ = 0.56.
+            let counts = &got.density.counts;
+            assert_eq!((got.density.zero, counts[26], counts[27]), (2, 1, 1), "{:?}", got.density);
             // f32 values near 50 against deviations of 1: 50 · 2⁻²⁴ = 3e-6 each, errors of either sign.
-            for (got, want) in
-                [(got.l0, want.l0), (got.explained_variance, want.explained_variance), (got.mse, want.mse)]
-            {
+            for (got, want) in [
+                (got.l0, want.l0),
+                (got.explained_variance, want.explained_variance),
+                (got.fvu, want.fvu),
+                (got.mse, want.mse),
+            ] {
                 assert!((got - want).abs() <= 2e-5 * want.abs().max(1.0), "{got} instead of {want}");
             }
         });
-    }
-
-    #[test]
-    fn recovered_is_the_share_of_the_way_back() {
-        let health = Health::default().with_losses(2.0, 2.5, 7.0);
-        assert_eq!(health.ce_recovered, Some(0.9));
     }
 }
