@@ -43,7 +43,15 @@ describe('numbers', () => {
 });
 
 describe('time left', () => {
-  const at = (stage_index: number, done: number) => ({ stage: 's', stage_index, stages: 2, done, total: 100, unit: 't' });
+  const at = (stage_index: number, done: number) => ({
+    stage: 's',
+    stage_index,
+    stages: 2,
+    done,
+    total: 100,
+    unit: 't',
+    warnings: [],
+  });
 
   it('follows the pace of the stage', () => {
     const pace = new Pace();

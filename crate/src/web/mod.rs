@@ -21,7 +21,7 @@ use wasm_bindgen::prelude::*;
 use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
 use crate::gpu::{Engine, EngineChoice};
-use crate::lab::{self, LabModel, Prompted, Report, Settings};
+use crate::lab::{self, HealthReport, HealthSettings, LabModel, Prompted, Report, Settings};
 #[cfg(feature = "bench")]
 pub use bench::bench_matmul;
 pub use failure::Failure;
@@ -65,6 +65,12 @@ pub struct Opened {
 pub fn default_settings() -> Settings {
     // A first answer in under a minute, also where there is no GPU.
     Settings { tokens: 20_000, neuron_tokens: 5_000, ..Settings::default() }
+}
+
+/// What SAEs are measured on when nothing else is asked for.
+#[wasm_bindgen(js_name = defaultHealthSettings)]
+pub fn default_health_settings() -> HealthSettings {
+    HealthSettings::default()
 }
 
 /// Bytes of memory that WebAssembly has taken. It never gives any back, so this is also the most it has needed.
@@ -177,6 +183,24 @@ impl Lab {
         let (a, b) = (self.model(&a)?, self.model(&b)?);
         let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
         Ok(lab::reproduce(&self.engine, (&a, &b), &corpus, settings, &observer).await?.report)
+    }
+
+    /// Measures how healthy a model's SAEs are, on the built-in corpus.
+    ///
+    /// # Errors
+    /// As [`Lab::reproduce`], and a model without SAEs.
+    #[wasm_bindgen(js_name = saeHealth)]
+    pub async fn sae_health(
+        &self,
+        model: String,
+        settings: HealthSettings,
+        on_progress: OnProgress,
+    ) -> Result<HealthReport, Failure> {
+        self.cancelled.set(false);
+        let corpus = Corpus::builtin(settings.seed);
+        let model = self.model(&model)?;
+        let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
+        Ok(lab::health(&model, &model.saes, &corpus, settings, &observer).await?)
     }
 
     /// Asks the run to stop at its next step.

@@ -1,6 +1,6 @@
 /** The page's side of the engine. */
-import type { CurvePoint, LeftTraining, Opened, Progress, Report } from 'mppc';
-import type { Ask, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
+import type { CurvePoint, HealthReport, LeftTraining, Opened, Progress, Report } from 'mppc';
+import type { Ask, HealthAsk, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
 
 export interface Watcher {
   loading(done: number, total: number): void;
@@ -29,6 +29,11 @@ export class Engine {
   /** Runs one prompt; rejects with a Failure. */
   prompt(ask: PromptAsk, watcher: Watcher): Promise<PromptAnswer> {
     return this.#ask<PromptAnswer>({ kind: 'prompt', base: document.baseURI, ask }, watcher);
+  }
+
+  /** Measures how healthy a model's SAEs are; rejects with a Failure. */
+  health(ask: HealthAsk, watcher: Watcher): Promise<HealthReport> {
+    return this.#ask<HealthReport>({ kind: 'health', base: document.baseURI, ask }, watcher);
   }
 
   /** Trains SAEs; rejects with a Failure, `cancelled` among them, after which the run can be gone on with. */

@@ -1,4 +1,4 @@
-import type { CurvePoint, Failure, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
+import type { CurvePoint, Failure, HealthReport, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
 
@@ -40,6 +40,14 @@ export interface PromptAnswer {
 export const nameOf = ({ name, stored }: ModelRef): string =>
   stored ? `${name}@${stored.slice(stored.lastIndexOf('@') + 1).slice(0, 12)}` : name;
 
+export interface HealthAsk {
+  /** A model that comes with the page, and brings SAEs. */
+  model: string;
+  engine: EngineName;
+  tokens: number;
+  seed: number;
+}
+
 export interface TrainAsk {
   model: ModelRef;
   engine: EngineName;
@@ -60,12 +68,13 @@ export type Request =
   | { kind: 'run'; base: string; ask: Ask }
   | { kind: 'prompt'; base: string; ask: PromptAsk }
   | { kind: 'train'; base: string; ask: TrainAsk }
+  | { kind: 'health'; base: string; ask: HealthAsk }
   | { kind: 'left' }
   | { kind: 'forget' }
   | { kind: 'cancel' };
 
 /** What a request but `cancel` ends with. */
-export type Value = Report | PromptAnswer | TrainedHere[] | LeftTraining | undefined;
+export type Value = Report | PromptAnswer | HealthReport | TrainedHere[] | LeftTraining | undefined;
 
 /** Worker to page. Everything but `cancel` ends with exactly one `done` or `failed`. */
 export type Reply =

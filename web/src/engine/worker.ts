@@ -2,17 +2,19 @@
 import init, {
   Lab,
   TrainCallbacks,
+  defaultHealthSettings,
   defaultSettings,
   leftTraining,
   wasmBytes,
   type Failure,
+  type HealthReport,
   type LeftTraining,
   type Report,
 } from 'mppc';
 import { isAbort, HubError } from '../hub/failure';
 import { Checkpoints } from './checkpoints';
 import { isFailure, nameOf, type Ask, type EngineName, type ModelRef, type PromptAnswer, type PromptAsk } from './messages';
-import type { Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
+import type { HealthAsk, Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
 import { fetchModel, readIndex } from './models';
 import { keepSae } from './saes';
 import { withStored } from './stored';
@@ -62,11 +64,22 @@ function answer(request: Exclude<Request, { kind: 'cancel' }>): Promise<Value> {
       return prompt(request.base, request.ask);
     case 'train':
       return train(request.base, request.ask);
+    case 'health':
+      return health(request.base, request.ask);
     case 'left':
       return left();
     case 'forget':
       return forget();
   }
+}
+
+async function health(base: string, { model, engine: choice, tokens, seed }: HealthAsk): Promise<HealthReport> {
+  const open = await openLab(choice);
+  tell({ kind: 'opened', opened: open.opened() });
+  await load(open, base, { name: model });
+  if (cancelled) throw new Cancelled();
+  const settings = { ...defaultHealthSettings(), tokens, seed };
+  return open.saeHealth(model, settings, (progress) => tell({ kind: 'progress', progress }));
 }
 
 async function train(base: string, { model, engine: choice, plan, resume }: TrainAsk): Promise<TrainedHere[]> {
