@@ -1,0 +1,204 @@
+"""How good SAEs are that the lab trains, beside those of SAELens and dictionary_learning on the same tokens.
+
+    python tools/frontier.py MPPC FOLDER [--tokens N]
+
+MPPC is the command line (`cargo build --release -p mppc`), FOLDER takes what comes up: a corpus, its activations, SAEs.
+All learn from the same documents of the built-in corpus, at one hook of an embedded model, in batches of 1,024 for as many
+steps, with Adam under a rate that rises over 5 % of the steps and falls over the last 20 %. Each trainer gets three rates
+and is shown with its best. All are then measured by one command, `mppc sae health`, on other documents. Prints rows of
+JSON; `benches/runs/` has a run of it, BENCHMARKS.md its tables.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from scipy.optimize import linear_sum_assignment
+from tokenizers import Tokenizer
+
+BATCH, FEATURES, CONTEXT = 1024, 1024, 256
+KS = [8, 16, 32, 64]
+RATES = [4e-4, 1e-3, 3e-3]
+# Penalties that span some 5 to 100 active features; each trainer has its own unit.
+OURS_L1 = [0.0005, 0.001, 0.002, 0.003, 0.005]
+SAELENS_L1 = [0.3, 1.0, 2.0, 4.0, 8.0]
+
+
+class Place:
+    """A hook of a model, and the activations there."""
+
+    def __init__(self, mppc, root, folder, model, hook, tokens):
+        self.mppc, self.model, self.hook, self.tokens = mppc, model, hook, tokens
+        self.folder = folder / model
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.corpus = self.folder / "documents.jsonl"
+        saved = self.folder / "activations.safetensors"
+        if not saved.is_file():
+            self.save(root, saved)
+        self.activations = load_file(saved)[hook].reshape(-1, CONTEXT, 128)[:, 1:].reshape(-1, 128)[:tokens].clone()
+        self.order = torch.randperm(len(self.activations), generator=torch.Generator().manual_seed(0))
+
+    def save(self, root, saved):
+        tokenizer = Tokenizer.from_file(str(root / "models" / self.model / "tokenizer.json"))
+        wanted = -(-self.tokens // (CONTEXT - 1))
+        made = self.run("corpus", "--documents", str(2 * wanted), "--seed", "1")
+        documents, rows = [], []
+        for line in made.splitlines():
+            ids = tokenizer.encode(json.loads(line)["text"], add_special_tokens=False).ids
+            # Whole contexts only, so that nobody has to agree on padding.
+            if len(ids) >= CONTEXT - 1 and 0 not in ids[: CONTEXT - 1] and len(rows) < wanted:
+                documents.append(json.dumps({"text": json.loads(line)["text"]}))
+                rows.append([0] + ids[: CONTEXT - 1])
+        if len(rows) < wanted:
+            sys.exit(f"error: only {len(rows)} of {wanted} documents are long enough; ask for more of them")
+        self.corpus.write_text("\n".join(documents) + "\n")
+        prompts = self.folder / "prompts.json"
+        prompts.write_text(json.dumps(rows))
+        self.run("run", self.model, "--tokens", str(prompts), "--hook", self.hook, "--save", str(saved), "--engine", "cpu")
+
+    def run(self, *args):
+        return subprocess.run([self.mppc, *args], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def batches(self):
+        """All tokens once, in random order."""
+        for start in range(0, len(self.order) - BATCH + 1, BATCH):
+            yield self.activations[self.order[start : start + BATCH]]
+
+    def health(self, saes):
+        told = self.run("sae", "health", self.model, "--saes", str(saes), "--seed", "7", "--engine", "cpu", "--json")
+        return json.loads(told)["saes"][0]["health"]
+
+    def tell(self, trainer, kind, number, rate, saes):
+        health = self.health(saes)
+        row = {"model": self.model, "hook": self.hook, "trainer": trainer, "kind": kind, "number": number, "lr": rate}
+        figures = {name: health[name] for name in ["l0", "explained_variance", "mse", "dead"]}
+        figures |= {name: health["spliced"][name] for name in ["ce_recovered", "kl_spliced"]}
+        print(json.dumps(row | figures), flush=True)
+
+
+def ours(place, flag, numbers, rate, more=(), name="mppc"):
+    save = place.folder / f"{name}-{flag}-{rate}"
+    if not save.is_dir():
+        args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
+        args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
+        args += ["--context", str(CONTEXT), "--lr", str(rate), f"--{flag}", ",".join(map(str, numbers)), *more]
+        place.run(*args, "--save", str(save))
+    for number in numbers:
+        one = save / f"{flag}-{number:g}-seed1" if len(numbers) > 1 else save
+        place.tell(name, flag, number, rate, one)
+
+
+def saelens(place, kind, number, rate):
+    from sae_lens.config import SAETrainerConfig
+    from sae_lens.saes.sae import SAEMetadata
+    from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
+    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    torch.manual_seed(1)
+    save = place.folder / f"saelens-{kind}-{number}-{rate}" / place.hook
+    steps = len(place.order) // BATCH
+    if not save.is_dir():
+        usual = {"d_in": 128, "d_sae": FEATURES, "normalize_activations": "expected_average_only_in"}
+        usual["metadata"] = SAEMetadata(model_name=place.model, hook_name=place.hook)
+        if kind == "topk":
+            sae = TopKTrainingSAE(TopKTrainingSAEConfig(k=number, **usual))
+        else:
+            config = StandardTrainingSAEConfig(l1_coefficient=number, l1_warm_up_steps=steps // 10, **usual)
+            sae = StandardTrainingSAE(config)
+        config = SAETrainerConfig(
+            total_training_samples=steps * BATCH,
+            train_batch_size_samples=BATCH,
+            lr=rate,
+            lr_end=rate / 10,
+            lr_warm_up_steps=steps // 20,
+            lr_decay_steps=steps // 5,
+            dead_feature_window=200,
+            n_batches_for_norm_estimate=100,
+        )
+
+        def provider():
+            while True:
+                yield from place.batches()
+
+        trained = SAETrainer(config, sae, provider()).fit()
+        trained.save_inference_model(str(save))
+    place.tell("SAELens", kind, number, rate, save.parent)
+
+
+def dictionary_learning(place, k, rate):
+    from dictionary_learning.trainers.top_k import TopKTrainer
+
+    save = place.folder / f"dictionary_learning-topk-{k}-{rate}" / place.hook
+    steps = len(place.order) // BATCH
+    if not save.is_dir():
+        trainer = TopKTrainer(
+            steps=steps, activation_dim=128, dict_size=FEATURES, k=k, layer=1, lm_name=place.model, lr=rate,
+            warmup_steps=steps // 20, decay_start=steps - steps // 5, seed=1, device="cpu",
+        )  # fmt: skip
+        for step, x in enumerate(place.batches()):
+            trainer.update(step, x)
+        save.mkdir(parents=True)
+        torch.save(trainer.ae.state_dict(), save / "ae.pt")
+        (save / "config.json").write_text(json.dumps({"trainer": trainer.config}, default=str))
+        convert = Path(__file__).with_name("convert_dictionary_learning.py")
+        subprocess.run([sys.executable, convert, save], check=True)
+    place.tell("dictionary_learning", "topk", k, rate, save.parent)
+
+
+def decoder(folder):
+    with safe_open(next(folder.rglob("sae_weights.safetensors")), "pt") as file:
+        rows = file.get_tensor("W_dec").float()
+    return (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-12)).numpy()
+
+
+def seeds(place):
+    """How many features two seeds share: best one-to-one match by cosine of the decoder's rows."""
+    save = place.folder / "seeds"
+    if not save.is_dir():
+        args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
+        args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
+        place.run(*args, "--topk", "32", "--sae-seeds", "1,2", "--save", str(save))
+    cosine = decoder(save / "topk-32-seed1") @ decoder(save / "topk-32-seed2").T
+    ours, theirs = linear_sum_assignment(-cosine)
+    matched = cosine[ours, theirs]
+    best = cosine.argmax(1)
+    mutual = float((cosine.argmax(0)[best] == np.arange(len(best))).mean())
+    shares = {f"above_{t}": float((matched > t).mean()) for t in [0.7, 0.8, 0.9]}
+    row = {"model": place.model, "hook": place.hook, "trainer": "mppc", "kind": "two seeds", "number": 32}
+    print(json.dumps(row | {"median_cosine": float(np.median(matched)), "mutual_best": mutual} | shares), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("mppc", help="the command line of the lab")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--tokens", type=int, default=1_024_000)
+    args = parser.parse_args()
+    root = Path(__file__).resolve().parent.parent
+    place = Place(args.mppc, root, args.folder, "tiny-neox", "blocks.1.hook_resid_post", args.tokens)
+    for rate in RATES:
+        ours(place, "topk", KS, rate)
+        ours(place, "l1", OURS_L1, rate)
+    for rate in RATES:
+        for k in KS:
+            saelens(place, "topk", k, rate)
+            dictionary_learning(place, k, rate)
+        for number in SAELENS_L1:
+            saelens(place, "l1", number, rate)
+    ours(place, "batchtopk", KS, 1e-3)
+    ours(place, "jumprelu", [0.0005, 0.001, 0.002, 0.004], 3e-3)
+    ours(place, "gated", [0.01, 0.02, 0.04, 0.08], 1e-3)
+    for flag, number, rate in [("topk", 32, 1e-3), ("l1", 0.002, 1e-3), ("jumprelu", 0.002, 3e-3)]:
+        ours(place, flag, [number], rate, ["--no-revive"], "mppc, dead features left alone")
+    seeds(place)
+
+
+if __name__ == "__main__":
+    main()
