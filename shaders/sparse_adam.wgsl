@@ -1,6 +1,7 @@
 // One step of Adam on the rows of a matrix whose gradient is not zero, in place. Row j's gradient is a sum over the
 // entries of column j of a sparse matrix: Σ weight[entry]·table[row of the entry]. It is never stored.
-// One workgroup a row; lanes stride over the columns. Moments that rested are decayed first by what they missed.
+// One workgroup a row; lanes stride over the columns. A row that rested first makes the moves that its momentum would
+// have made, and its moments are decayed by what they missed.
 
 struct Params {
     lines: u32,
@@ -12,8 +13,9 @@ struct Params {
     beta1: f32,
     beta2: f32,
     eps: f32,
-    penalty: f32, // times the sum of the weights, along the row's direction
+    along: u32,   // whether along counts
     unit: u32,    // whether the row is brought to norm 1 afterwards
+    tail: f32,    // r / (1 - r) with r = beta1 / sqrt(beta2)
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -21,9 +23,10 @@ struct Params {
 @group(0) @binding(2) var<storage, read> entry: array<vec2<u32>>;     // [entries] row of table, place in weight
 @group(0) @binding(3) var<storage, read> weight: array<f32>;          // [entries, width]
 @group(0) @binding(4) var<storage, read> table: array<f32>;           // [R, cols]
-@group(0) @binding(5) var<storage, read_write> param: array<f32>;     // [F, cols]
-@group(0) @binding(6) var<storage, read_write> first: array<f32>;     // [F, cols]
-@group(0) @binding(7) var<storage, read_write> second: array<f32>;    // [F, cols]
+@group(0) @binding(5) var<storage, read> along: array<f32>;           // [F] what is added to the gradient for each unit of the row
+@group(0) @binding(6) var<storage, read_write> param: array<f32>;     // [F, cols]
+@group(0) @binding(7) var<storage, read_write> first: array<f32>;     // [F, cols]
+@group(0) @binding(8) var<storage, read_write> second: array<f32>;    // [F, cols]
 
 const LANES: u32 = 64u;
 var<workgroup> parts: array<f32, LANES>;
@@ -54,21 +57,10 @@ fn main(
     let end = line[l + 1u].y;
     let rested1 = bitcast<f32>(line[l].z);
     let rested2 = bitcast<f32>(line[l].w);
+    // r + r² + … as many terms as it rested steps
+    let missed = p.rate * p.tail * (1.0 - rested1 / sqrt(rested2));
 
-    var along = 0.0; // what the penalty adds for each unit of the row
-    if p.penalty != 0.0 {
-        var squares = 0.0;
-        for (var c = lane; c < p.cols; c += LANES) {
-            squares += param[row + c] * param[row + c];
-        }
-        var activity = 0.0;
-        for (var e = begin + lane; e < end; e += LANES) {
-            activity += weight[entry[e].y * p.width + p.part];
-        }
-        let norm = sqrt(total(lane, squares));
-        let sum = total(lane, activity);
-        along = select(0.0, p.penalty * sum / norm, norm > 0.0);
-    }
+    let more = select(0.0, along[line[l].x], p.along == 1u);
 
     var squares = 0.0;
     for (var c = lane; c < p.cols; c += LANES) {
@@ -78,10 +70,11 @@ fn main(
         for (var e = begin; e < end; e++) {
             g += weight[entry[e].y * p.width + p.part] * table[entry[e].x * p.cols + c];
         }
-        g += along * before;
+        g += more * before;
         let m = p.beta1 * (rested1 * first[i]) + (1.0 - p.beta1) * g;
         let v = p.beta2 * (rested2 * second[i]) + (1.0 - p.beta2) * g * g;
-        let after = before - p.rate * m / (sqrt(v) * p.root + p.eps);
+        let late = missed * first[i] / (sqrt(second[i]) * p.root + p.eps);
+        let after = before - late - p.rate * m / (sqrt(v) * p.root + p.eps);
         first[i] = m;
         second[i] = v;
         param[i] = after;

@@ -4,12 +4,13 @@
 
 MPPC is the command line (`cargo build --release -p mppc`), FOLDER takes what comes up: a corpus, its activations, SAEs.
 All learn from the same documents of the built-in corpus, at one hook of an embedded model, in batches of 1,024 for as many
-steps, with Adam under a rate that rises over 5 % of the steps and falls over the last 20 %. Each trainer gets three rates
-and is shown with its best. All are then measured by one command, `mppc sae health`, on other documents. Prints rows of
+steps, with Adam under a rate that rises over 5 % of the steps and falls over the last 20 %. Each trainer gets the same
+rates, and its best counts. All are then measured by one command, `mppc sae health`, on other documents. Prints rows of
 JSON; `benches/runs/` has a run of it, BENCHMARKS.md its tables.
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tokenizers import Tokenizer
 
 BATCH, FEATURES, CONTEXT = 1024, 1024, 256
 KS = [8, 16, 32, 64]
-RATES = [4e-4, 1e-3, 3e-3]
+RATES = [1e-3, 3e-3, 1e-2]
 # Penalties that span some 5 to 100 active features; each trainer has its own unit.
 OURS_L1 = [0.0005, 0.001, 0.002, 0.003, 0.005]
 SAELENS_L1 = [0.3, 1.0, 2.0, 4.0, 8.0]
@@ -95,6 +96,13 @@ def ours(place, flag, numbers, rate, more=(), name="mppc"):
 
 
 def saelens(place, kind, number, rate):
+    # Whatever it prints of itself is no row.
+    with contextlib.redirect_stdout(sys.stderr):
+        save = train_saelens(place, kind, number, rate)
+    place.tell("SAELens", kind, number, rate, save)
+
+
+def train_saelens(place, kind, number, rate):
     from sae_lens.config import SAETrainerConfig
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
@@ -129,7 +137,7 @@ def saelens(place, kind, number, rate):
 
         trained = SAETrainer(config, sae, provider()).fit()
         trained.save_inference_model(str(save))
-    place.tell("SAELens", kind, number, rate, save.parent)
+    return save.parent
 
 
 def dictionary_learning(place, k, rate):
@@ -185,18 +193,21 @@ def main():
     place = Place(args.mppc, root, args.folder, "tiny-neox", "blocks.1.hook_resid_post", args.tokens)
     for rate in RATES:
         ours(place, "topk", KS, rate)
-        ours(place, "l1", OURS_L1, rate)
-    for rate in RATES:
         for k in KS:
             saelens(place, "topk", k, rate)
             dictionary_learning(place, k, rate)
+    for rate in RATES[:2]:
+        ours(place, "l1", OURS_L1, rate)
+        tuned = ["--fine-tune", str(place.tokens // 5)]
+        ours(place, "l1", OURS_L1, rate, tuned, "mppc, the last fifth fine-tuning")
         for number in SAELENS_L1:
             saelens(place, "l1", number, rate)
-    ours(place, "batchtopk", KS, 1e-3)
+    ours(place, "batchtopk", KS, 3e-3)
     ours(place, "jumprelu", [0.0005, 0.001, 0.002, 0.004], 3e-3)
-    ours(place, "gated", [0.01, 0.02, 0.04, 0.08], 1e-3)
-    for flag, number, rate in [("topk", 32, 1e-3), ("l1", 0.002, 1e-3), ("jumprelu", 0.002, 3e-3)]:
-        ours(place, flag, [number], rate, ["--no-revive"], "mppc, dead features left alone")
+    ours(place, "gated", [0.02, 0.04, 0.08, 0.16], 3e-3)
+    for flag, number in [("topk", 32), ("l1", 0.005), ("jumprelu", 0.002)]:
+        ours(place, flag, [number], 1e-2, name="mppc, dead features helped")
+        ours(place, flag, [number], 1e-2, ["--no-revive"], "mppc, dead features left alone")
     seeds(place)
 
 

@@ -20,9 +20,9 @@ struct Params {
     beta1: f32,
     beta2: f32,
     eps: f32,
-    penalty: f32,
+    along: u32,
     unit: u32,
-    _pad: u32,
+    tail: f32,
 }
 
 /// What a step on the touched rows needs beside the parameters: row j's gradient is the sum of
@@ -37,13 +37,13 @@ pub struct SparseAdam<'a> {
     pub part: usize,
     /// [R, D].
     pub table: &'a Tensor,
-    /// c: adds c · (Σ weights of the row) · row / ‖row‖ to the gradient.
-    pub penalty: f32,
+    /// [F]: adds so much times the row itself to its gradient.
+    pub along: Option<&'a Tensor>,
     /// Whether each touched row is brought to norm 1 afterwards.
     pub unit: bool,
     /// For each touched row, how many steps it has rested since it was touched last: 0 if that was the step before.
-    /// Its moments are decayed for them, as Adam does when a gradient is zero; the row itself does not move while
-    /// it rests.
+    /// Adam goes on moving a row whose gradient is zero while its momentum lasts; these moves are made up for now,
+    /// Σ rate·β₁ⁱm / √(β₂ⁱv) with the present rate, and the moments decayed.
     pub rested: &'a [u32],
 }
 
@@ -62,7 +62,9 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
         "sparse_adam table"
     );
     assert_eq!(what.rested.len(), what.by.columns.len(), "sparse_adam rested");
+    assert!(what.along.is_none_or(|along| along.len() == param.rows_cols().0), "sparse_adam along");
     let t = f64::from(step.step);
+    let ratio = step.beta1 / step.beta2.sqrt();
     let params = Params {
         lines: what.by.columns.len() as u32,
         cols: cols as u32,
@@ -73,9 +75,9 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
         beta1: step.beta1 as f32,
         beta2: step.beta2 as f32,
         eps: step.eps as f32,
-        penalty: what.penalty,
+        along: what.along.is_some().into(),
         unit: what.unit.into(),
-        _pad: 0,
+        tail: (ratio / (1.0 - ratio)) as f32,
     };
     let decays = what
         .rested
@@ -114,7 +116,14 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
                     shader: &SHADER,
                     constants: &[],
                     params: bytemuck::bytes_of(&params),
-                    inputs: &[&lines, &what.by.entries, what.weights, what.table],
+                    // What is absent is never read, but every binding needs a buffer.
+                    inputs: &[
+                        &lines,
+                        &what.by.entries,
+                        what.weights,
+                        what.table,
+                        what.along.unwrap_or(what.weights),
+                    ],
                     outputs: &[param, m, v],
                     groups: grid(params.lines as usize),
                 });
@@ -132,13 +141,16 @@ fn twin([param, m, v]: [&mut [f32]; 3], what: &SparseAdam<'_>, line: usize, deca
     let mut grad = vec![0.0; param.len()];
     vectors::add_rows(&mut grad, &terms, what.table.f32s());
     let norm = |row: &[f32]| vectors::sum(row, |w| w * w).sqrt();
-    if p.penalty != 0.0 {
-        let (norm, activity) = (norm(param), terms.iter().map(|(w, _)| w).sum::<f32>());
-        let along = if norm > 0.0 { p.penalty * activity / norm } else { 0.0 };
+    if let Some(along) = what.along {
+        let along = along.f32s()[what.by.columns[line] as usize];
         vectors::zip(&mut grad, param, |g, w| g + along * w);
     }
     let (keep1, new1) = (p.beta1 * decay[0], 1.0 - p.beta1);
     let (keep2, new2) = (p.beta2 * decay[1], 1.0 - p.beta2);
+    let missed = p.rate * p.tail * (1.0 - decay[0] / decay[1].sqrt());
+    if missed != 0.0 {
+        vectors::zip2(param, m, v, |w, m, v| w - missed * m / (v.sqrt() * p.root + p.eps));
+    }
     vectors::zip(m, &grad, |m, g| keep1 * m + new1 * g);
     vectors::zip(v, &grad, |v, g| keep2 * v + new2 * g * g);
     vectors::zip2(param, m, v, |w, m, v| w - p.rate * m / (v.sqrt() * p.root + p.eps));
@@ -154,7 +166,7 @@ mod tests {
     use super::*;
     use crate::kernels::testing::{self, close, each_engine, sparse};
 
-    /// Adam by the book on a dense gradient; a row without entries rests.
+    /// Adam by the book, but that a row without entries waits until it has some.
     #[derive(Clone)]
     struct Reference {
         w: Vec<f64>,
@@ -164,7 +176,7 @@ mod tests {
 
     #[test]
     fn agrees_with_float64() {
-        for (rows, features, cols, penalty, unit) in
+        for (rows, features, cols, along, unit) in
             [(1, 1, 1, 0.0, false), (9, 7, 5, 0.3, false), (30, 70, 130, 0.0, true), (0, 3, 4, 0.1, true)]
         {
             let start = testing::normal(1, features * cols);
@@ -191,18 +203,23 @@ mod tests {
                     last[j] = t;
                     rested[t as usize - 1].push(gap);
                     let row = j * cols..(j + 1) * cols;
-                    let norm = want.w[row.clone()].iter().map(|w| w * w).sum::<f64>().sqrt();
-                    let activity: f64 = active.iter().map(|r| f64::from(codes[r * features + j])).sum();
                     for i in row.clone() {
                         let of = |r: &usize| {
                             f64::from(codes[r * features + j] * 1.0) * f64::from(table[r * cols + i % cols])
                         };
-                        let g = active.iter().map(of).sum::<f64>() + penalty * activity * want.w[i] / norm;
-                        want.m[i] = 0.9f64.powi(gap as i32 + 1) * want.m[i] + 0.1 * g;
-                        want.v[i] = 0.999f64.powi(gap as i32 + 1) * want.v[i] + 0.001 * g * g;
-                        let mc = want.m[i] / (1.0 - 0.9f64.powi(t as i32));
-                        let vc = want.v[i] / (1.0 - 0.999f64.powi(t as i32));
-                        want.w[i] -= 0.01 * mc / (vc.sqrt() + 1e-8);
+                        let g = active.iter().map(of).sum::<f64>() + along * j as f64 * want.w[i];
+                        let Reference { w, m, v } = &mut want;
+                        let unbiased = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
+                        let mut move_by = |m: f64, v: f64| {
+                            w[i] -= 0.01 * m / unbiased.0 / ((v / unbiased.1).sqrt() + 1e-8);
+                        };
+                        // The moves that were missed, one by one, and then this step's.
+                        for _ in 0..gap {
+                            (m[i], v[i]) = (0.9 * m[i], 0.999 * v[i]);
+                            move_by(m[i], v[i]);
+                        }
+                        (m[i], v[i]) = (0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g);
+                        move_by(m[i], v[i]);
                     }
                     if unit {
                         let norm = want.w[row.clone()].iter().map(|w| w * w).sum::<f64>().sqrt();
@@ -220,12 +237,14 @@ mod tests {
                     // The weight is the second of two; the first must not matter.
                     let values = pollster::block_on(codes.values.read_f32()).expect("readback");
                     let weights: Vec<f32> = values.iter().flat_map(|&v| [f32::NAN, v]).collect();
+                    let own = (0..features).map(|j| (along * j as f64) as f32).collect();
+                    let own = Tensor::from_f32(engine, &[features], own);
                     let what = SparseAdam {
                         by: &ByColumn::new(&codes),
                         weights: &Tensor::from_f32(engine, &[values.len(), 2], weights),
                         part: 1,
                         table: &Tensor::from_f32(engine, &[rows, cols], table.clone()),
-                        penalty: penalty as f32,
+                        along: (along != 0.0).then_some(&own),
                         unit,
                         rested,
                     };

@@ -262,8 +262,8 @@ fn dense_of(g: &sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
         for e in g.by.starts[l] as usize..g.by.starts[l + 1] as usize {
             let (row, place, j) = (entries[2 * e] as usize, entries[2 * e + 1] as usize, j as usize);
             for c in 0..D {
-                w_dec[j * D + c] += weights[2 * place] * outputs[row * D + c];
-                w_enc[c * F + j] += weights[2 * place + 1] * inputs[row * D + c];
+                w_dec[j * D + c] += weights[4 * place] * outputs[row * D + c];
+                w_enc[c * F + j] += weights[4 * place + 1] * inputs[row * D + c];
             }
         }
     }
@@ -292,17 +292,22 @@ fn check_gradients(kind: SaeKind, dead: &[usize]) {
             let gradients =
                 pollster::block_on(state.sparse_gradients(&case.config(), &target, at)).expect("pass");
             let (mut got, own) = dense_of(&gradients);
-            if let SaeKind::Relu { l1 } = kind {
-                // The penalty's part along the decoder's rows is added where the rows are moved.
-                assert_eq!(gradients.penalty, (l1 / B as f64) as f32);
-                let activity = pollster::block_on(gradients.small.read_f32()).expect("readback");
-                for j in 0..F {
-                    let row = D * F + F + j * D;
-                    let w = &case.flat[row..row + D];
-                    let norm = w.iter().map(|v| v * v).sum::<f32>().sqrt();
-                    for c in 0..D {
-                        got[row + c] += gradients.penalty * activity[4 * j + 3] * w[c] / norm;
-                    }
+            let along = pollster::block_on(gradients.along.read_f32()).expect("readback");
+            for j in 0..F {
+                let row = D * F + F + j * D;
+                let (w, g) = (&case.flat[row..row + D], got[row..row + D].to_vec());
+                if matches!(kind, SaeKind::Relu { .. }) {
+                    // The penalty's part is along the rows.
+                    (0..D).for_each(|c| got[row + c] += along[j] * w[c]);
+                } else {
+                    // A row of norm 1 is moved by what is across it.
+                    let dot: f32 = w.iter().zip(&g).map(|(w, g)| w * g).sum();
+                    assert!(
+                        (along[j] + dot).abs() < 5e-6,
+                        "{what}, row {j}: {} instead of {}",
+                        along[j],
+                        -dot
+                    );
                 }
             }
             agree(&got, &want, &what);
@@ -508,7 +513,7 @@ fn features_and_sae(engine: &Engine, kind: SaeKind) -> (Tensor, Vec<f32>, Sae) {
     for (l, &j) in gradients.by.columns.iter().enumerate() {
         for e in gradients.by.starts[l] as usize..gradients.by.starts[l + 1] as usize {
             let (row, place) = (entries[2 * e] as usize, entries[2 * e + 1] as usize);
-            features[row * FEATURES + j as usize] = weights[2 * place] * norms[j as usize];
+            features[row * FEATURES + j as usize] = weights[4 * place] * norms[j as usize];
         }
     }
     (x, features, pollster::block_on(trainer.finish()).expect("a SAE"))
@@ -582,7 +587,7 @@ fn dead_features_are_resampled() {
             with_killed(TrainConfig { resample_every, ..TrainConfig::new(WIDTH, 64, kind, 400) })
         };
         let ((dead, without), (left, with)) = (of(0), of(50));
-        assert!(dead >= 30 && left < 16, "{kind:?}: {dead} dead without help, {left} with");
+        assert!(dead >= 30 && left + 10 <= dead, "{kind:?}: {dead} dead without help, {left} with");
         assert!(without.resampled == 0 && with.resampled >= 32, "{kind:?}: {without:?} {with:?}");
     }
 }

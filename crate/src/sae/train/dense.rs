@@ -40,13 +40,14 @@ impl State {
         let step = at.adam(config.rate(at.step));
         let (p, m, v, g) = (&mut self.params, &mut self.first, &mut self.second, &gradients.params);
         adam(&mut p.w_dec, &mut m.w_dec, &mut v.w_dec, &g.w_dec, &step);
-        adam(&mut p.b_dec, &mut m.b_dec, &mut v.b_dec, &g.b_dec, &step);
         if !config.fine_tunes(at.step) {
+            adam(&mut p.b_dec, &mut m.b_dec, &mut v.b_dec, &g.b_dec, &step);
             adam(&mut p.w_enc, &mut m.w_enc, &mut v.w_enc, &g.w_enc, &step);
             adam(&mut p.small, &mut m.small, &mut v.small, &g.small, &step);
         }
         self.touched.fill(at.step as u32 + 1);
         self.l0 = gradients.active / x.rows_cols().0 as f64;
+        self.note(&gradients.errors).await?;
         Ok(Pass {
             errors: gradients.errors,
             weights: target.weights().await?,
@@ -68,7 +69,7 @@ impl State {
         let product = |layout| Product { layout, ..Product::default() };
         let bias = crate::kernels::columns(small, 0, 1).reshape(&[f]);
         let norms = row_norms(w_dec);
-        let penalty = (config.penalty(at.step) / tokens as f64) as f32;
+        let penalty = self.pace() * (config.penalty(at.step) / tokens as f64) as f32;
         let zeros = |shape: &[usize]| Tensor::zeros(engine, shape);
         let (mut d_w_enc, mut d_w_dec) = (zeros(&[f, d]), zeros(&[f, d]));
         let (mut d_bias, mut d_b_dec, mut activity) = (zeros(&[f]), zeros(&[d]), zeros(&[f]));

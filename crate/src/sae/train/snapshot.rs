@@ -31,6 +31,7 @@ pub struct Facts {
     scale: u32,
     threshold: u32,
     l0: u64,
+    error: u64,
 }
 
 impl Trainer {
@@ -62,6 +63,7 @@ impl Trainer {
             scale: state.scale.to_bits(),
             threshold: state.threshold.to_bits(),
             l0: state.l0.to_bits(),
+            error: state.error.to_bits(),
         };
         Ok(Some(Snapshot { arrays, facts }))
     }
@@ -105,6 +107,7 @@ impl Trainer {
             scale: f32::from_bits(facts.scale),
             threshold: f32::from_bits(facts.threshold),
             l0: f64::from_bits(facts.l0),
+            error: f64::from_bits(facts.error),
         };
         Ok(Self {
             engine: engine.clone(),

@@ -5,8 +5,9 @@ use super::{At, Pass, SaeKind, Sparsity, TrainConfig};
 use crate::gpu::Tensor;
 use crate::kernels::{
     Binary, ByColumn, Divisor, Encoder, EntryGradients, EntryKind, Keep, Layout, Normalize, Product, Sparse,
-    SparseAdam, Unary, adam, column_sums, columns, encode, entry_features, entry_gradients, entry_sums, map,
-    matmul, row_norms, row_spread, sae_error, sae_input, sparse_adam, sparse_decode, sparse_dot, zip,
+    SparseAdam, Unary, adam, column_sums, columns, divide_rows, encode, entry_features, entry_gradients,
+    entry_sums, map, matmul, row_norms, row_spread, sae_error, sae_input, sparse_adam, sparse_decode,
+    sparse_dot, zip,
 };
 use crate::sae::SaeError;
 
@@ -50,6 +51,7 @@ impl Target {
                 (variance, Divisor::Spread, 1.0 / tokens as f32)
             }
         };
+        let factor = factor * state.pace();
         Self { target, input, spread, divisor, factor, own_spread }
     }
 
@@ -71,14 +73,16 @@ impl Target {
 /// The gradients of a batch, as sums over entries.
 pub(super) struct Gradients {
     pub(super) by: ByColumn,
-    /// [entries, 2]: what weighs a row of `outputs` in the decoder's gradient, of `inputs` in the encoder's.
+    /// [entries, 4]: what weighs a row of `outputs` in the decoder's gradient, of `inputs` in the encoder's.
     pub(super) weights: Tensor,
     /// Gradients of reconstructions, [R, D]. R is B, and 2B with an auxiliary loss.
     pub(super) outputs: Tensor,
     /// What was encoded, [R, D].
     pub(super) inputs: Tensor,
-    /// ReLU: what the penalty adds for each unit of activity, along the decoder's row.
-    pub(super) penalty: f32,
+    /// What is added to the gradient of each decoder row, in units of the row, [F]. ReLU: the penalty's part. The
+    /// other kinds: what takes away the part along the row, which its norm of 1 would undo; Adam would else shorten
+    /// the step for its sake.
+    pub(super) along: Tensor,
     /// Of b_dec.
     pub(super) b_dec: Tensor,
     /// Of what else features own, and in the last column their activity, [F, 4].
@@ -101,6 +105,7 @@ impl State {
         let gradients = self.sparse_gradients(config, &target, at).await?;
         self.sparse_update(config, &gradients, at);
         self.l0 = gradients.l0;
+        self.note(&gradients.errors).await?;
         Ok(Pass {
             errors: gradients.errors,
             weights: target.weights().await?,
@@ -166,7 +171,7 @@ impl State {
             _ => EntryKind::Plain,
         };
         let relu = matches!(config.kind, SaeKind::Relu { .. });
-        let penalty = (config.penalty(at.step) / tokens as f64) as f32;
+        let penalty = self.pace() * (config.penalty(at.step) / tokens as f64) as f32;
         let norms = match relu {
             true => row_norms(w_dec),
             false => Tensor::from_f32(engine, &[config.features], vec![1.0; config.features]),
@@ -226,18 +231,28 @@ impl State {
         let by = ByColumn::new(&entries);
         let small = entry_sums(&by, &parts, config.features);
         // b_d is added to the output and subtracted from the input.
-        let encoder = columns(&entry_sums(&by, &weights, config.features), 1, 1);
+        let sums = entry_sums(&by, &weights, config.features);
+        let encoder = columns(&sums, 1, 1);
         let layout = Product { layout: Layout::Nn, ..Product::default() };
         let through_input = matmul(&encoder.reshape(&[1, config.features]), &self.params.w_enc, &layout);
         let b_dec = zip(&column_sums(&grad), &through_input.reshape(&[config.d_in]), Binary::Sub);
         let l0 = active as f64 / tokens as f64;
-        let penalty = if relu { penalty } else { 0.0 };
-        Ok(Gradients { by, weights, outputs, inputs, penalty, b_dec, small, l0, errors, sparsity })
+        let flat = |x: &Tensor, column: usize| columns(x, column, 1).reshape(&[config.features]);
+        let along = match relu {
+            true => {
+                let times = Tensor::from_f32(engine, &[1], vec![penalty]);
+                let mut rows = zip(&columns(&small, 3, 1), &times, Binary::Mul);
+                divide_rows(&mut rows, &norms);
+                rows.reshape(&[config.features])
+            }
+            false => zip(&Tensor::zeros(engine, &[config.features]), &flat(&sums, 2), Binary::Sub),
+        };
+        Ok(Gradients { by, weights, outputs, inputs, along, b_dec, small, l0, errors, sparsity })
     }
 
     fn sparse_update(&mut self, config: &TrainConfig, gradients: &Gradients, at: At) {
         let step = at.adam(config.rate(at.step));
-        let Gradients { by, weights, outputs, inputs, penalty, .. } = gradients;
+        let Gradients { by, weights, outputs, inputs, along, .. } = gradients;
         let now = at.step as u32 + 1;
         let rested: Vec<u32> = by
             .columns
@@ -245,15 +260,15 @@ impl State {
             .map(|&j| now - 1 - std::mem::replace(&mut self.touched[j as usize], now).min(now - 1))
             .collect();
         let unit = !matches!(config.kind, SaeKind::Relu { .. });
-        let rows =
-            SparseAdam { by, weights, part: 0, table: outputs, penalty: *penalty, unit, rested: &rested };
+        let along = Some(along);
+        let rows = SparseAdam { by, weights, part: 0, table: outputs, along, unit, rested: &rested };
         let (p, m, v) = (&mut self.params, &mut self.first, &mut self.second);
         sparse_adam([&mut p.w_dec, &mut m.w_dec, &mut v.w_dec], &rows, &step);
-        adam(&mut p.b_dec, &mut m.b_dec, &mut v.b_dec, &gradients.b_dec, &step);
         if config.fine_tunes(at.step) {
             return;
         }
-        let rows = SparseAdam { part: 1, table: inputs, penalty: 0.0, unit: false, ..rows };
+        adam(&mut p.b_dec, &mut m.b_dec, &mut v.b_dec, &gradients.b_dec, &step);
+        let rows = SparseAdam { part: 1, table: inputs, along: None, unit: false, ..rows };
         sparse_adam([&mut p.w_enc, &mut m.w_enc, &mut v.w_enc], &rows, &step);
         adam(&mut p.small, &mut m.small, &mut v.small, &gradients.small, &step);
     }

@@ -62,6 +62,27 @@ pub(super) struct State {
     pub(super) threshold: f32,
     /// Features per token in the last batch.
     pub(super) l0: f64,
+    /// Error of the last batch, which this one's loss is divided by; 1 before the first.
+    pub(super) error: f64,
+}
+
+/// An error below this is none.
+const LEAST_ERROR: f64 = 1e-6;
+
+impl State {
+    /// What this step's loss is multiplied with.
+    pub(super) fn pace(&self) -> f32 {
+        (1.0 / self.error.max(LEAST_ERROR)) as f32
+    }
+
+    /// A step has this error, summed over its tokens.
+    pub(super) async fn note(&mut self, errors: &Tensor) -> Result<(), SaeError> {
+        let sum = errors.read_f32().await?.iter().map(|&e| f64::from(e)).sum::<f64>();
+        let error = sum / f64::from(self.pace());
+        // A step that went wrong is found out at the end; until then the next ones keep their size.
+        self.error = if error.is_finite() { error } else { self.error };
+        Ok(())
+    }
 }
 
 /// Pre-activations that JumpReLU and Gated begin with, per token: enough to learn from, few enough to be sparse.
@@ -115,6 +136,7 @@ impl State {
             scale: scale as f32,
             threshold: f32::NAN,
             l0: f as f64 / 2.0,
+            error: 1.0,
         })
     }
 }
