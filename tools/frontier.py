@@ -1,12 +1,13 @@
 """How good SAEs are that the lab trains, beside those of SAELens and dictionary_learning on the same tokens.
 
-    python tools/frontier.py MPPC FOLDER [--tokens N]
+    python tools/frontier.py MPPC FOLDER [--tokens N] > ROWS
+    python tools/frontier.py --table ROWS
 
 MPPC is the command line (`cargo build --release -p mppc`), FOLDER takes what comes up: a corpus, its activations, SAEs.
 All learn from the same documents of the built-in corpus, at one hook of an embedded model, in batches of 1,024 for as many
 steps, with Adam under a rate that rises over 5 % of the steps and falls over the last 20 %. Each trainer gets the same
 rates, and its best counts. All are then measured by one command, `mppc sae health`, on other documents. Prints rows of
-JSON; `benches/runs/` has a run of it, BENCHMARKS.md its tables.
+JSON; `benches/runs/` has a run of it, BENCHMARKS.md the tables that `--table` makes of it.
 """
 
 import argparse
@@ -183,7 +184,56 @@ def seeds(place):
     print(json.dumps(row | {"median_cosine": float(np.median(matched)), "mutual_best": mutual} | shares), flush=True)
 
 
+def at_l0(rows, l0, figure):
+    """A figure at this L0, on the line between the neighbours by the logarithm of L0; nothing beyond them."""
+    points = sorted((row["l0"], row[figure]) for row in rows if row["l0"] > 0)
+    if not points or not points[0][0] <= l0 <= points[-1][0]:
+        return None
+    return float(np.interp(np.log(l0), np.log([p[0] for p in points]), [p[1] for p in points]))
+
+
+def cell(value):
+    return "–" if value is None else f"{value:.3f}"
+
+
+def table(path):
+    """The rows of a run as Markdown: explained variance and share of the loss recovered, of each trainer's best rate."""
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+    frontier = [row for row in rows if "l0" in row and "dead features" not in row["trainer"]]
+    names = {name: None for name in ((row["trainer"], row["kind"]) for row in frontier)}
+    print("| trainer | kind | " + " | ".join(f"L0 {k}" for k in KS) + " |")
+    print("|---|---|" + "--:|" * len(KS))
+    for trainer, kind in names:
+        own = [row for row in frontier if (row["trainer"], row["kind"]) == (trainer, kind)]
+        cells = []
+        for k in KS:
+            best = None, None
+            for rate in {row["lr"] for row in own}:
+                line = [row for row in own if row["lr"] == rate]
+                # A fixed k needs no line between neighbours.
+                exact = [row for row in line if kind == "topk" and row["number"] == k]
+                variance = exact[0]["explained_variance"] if exact else at_l0(line, k, "explained_variance")
+                recovered = exact[0]["ce_recovered"] if exact else at_l0(line, k, "ce_recovered")
+                if variance is not None and (best[0] is None or variance > best[0]):
+                    best = variance, recovered
+            cells.append(f"{cell(best[0])} · {cell(best[1])}")
+        print(f"| {trainer} | {kind} | " + " | ".join(cells) + " |")
+    print("\n| dead features | kind | rate | L0 | explained variance | dead |\n|---|---|--:|--:|--:|--:|")
+    for row in rows:
+        if "dead features" in row["trainer"]:
+            how = row["trainer"].removeprefix("mppc, dead features ")
+            figures = f"{row['l0']:.1f} | {row['explained_variance']:.3f} | {100 * row['dead']:.1f} %"
+            print(f"| {how} | {row['kind']} {row['number']} | {row['lr']} | {figures} |")
+    for row in rows:
+        if row["kind"] == "two seeds":
+            shares = ", ".join(f"{100 * row[f'above_{t}']:.0f} % above {t}" for t in [0.7, 0.8, 0.9])
+            print(f"\nTwo seeds, one-to-one: median cosine {row['median_cosine']:.2f}; {shares}; ", end="")
+            print(f"{100 * row['mutual_best']:.0f} % are each other's best.")
+
+
 def main():
+    if sys.argv[1:2] == ["--table"] and len(sys.argv) == 3:
+        return table(Path(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("mppc", help="the command line of the lab")
     parser.add_argument("folder", type=Path)
