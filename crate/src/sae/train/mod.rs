@@ -234,5 +234,6 @@ impl At {
 }
 
 #[cfg(test)]
-#[path = "../train_tests.rs"]
+mod gradient_tests;
+#[cfg(test)]
 mod tests;
