@@ -173,7 +173,7 @@ def seeds(place):
     if not save.is_dir():
         args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
         args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
-        place.run(*args, "--topk", "32", "--sae-seeds", "1,2", "--save", str(save))
+        place.run(*args, "--lr", "0.003", "--topk", "32", "--sae-seeds", "1,2", "--save", str(save))
     cosine = decoder(save / "topk-32-seed1") @ decoder(save / "topk-32-seed2").T
     ours, theirs = linear_sum_assignment(-cosine)
     matched = cosine[ours, theirs]
