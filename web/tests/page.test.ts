@@ -152,8 +152,8 @@ describe('a run', () => {
   it('starts from the keyboard, tells its progress and ends in a result', async () => {
     const page = await visit();
     await page.getByLabel('Engine').selectOption('cpu');
-    await page.getByLabel('Tokens').fill('2000');
-    await page.getByLabel('Tokens').press('Enter');
+    await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill('2000');
+    await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').press('Enter');
     await page.getByTestId('progress').getByText(/Step \d of \d/).waitFor();
     expect(await page.getByTestId('progress').textContent()).toContain('On the processor: asked for.');
     await page.getByRole('heading', { name: 'Your result' }).waitFor({ timeout: 100_000 });
@@ -171,7 +171,7 @@ describe('a run', () => {
       const want = commandLine(tokens);
       const page = await visit();
       await page.getByLabel('Engine').selectOption(engine);
-      await page.getByLabel('Tokens').fill(`${tokens}`);
+      await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill(`${tokens}`);
       await page.getByRole('button', { name: 'Run' }).click();
       await page.getByRole('heading', { name: 'Your result' }).waitFor({ timeout: 400_000 });
       const got = await download(page);
@@ -190,7 +190,7 @@ describe('a run', () => {
   it('is cancelled at once, and another can follow', async () => {
     const page = await visit();
     await page.getByLabel('Engine').selectOption('cpu');
-    await page.getByLabel('Tokens').fill('100000');
+    await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill('100000');
     await page.getByRole('button', { name: 'Run' }).click();
     await page.getByTestId('progress').getByText(/Step \d of \d/).waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();

@@ -22,6 +22,15 @@ export class Checkpoints implements Keeper {
     private readonly which: FileSystemSyncAccessHandle,
   ) {}
 
+  /** Whether anything was ever trained here: who only looks leaves no files behind. */
+  static async begun(): Promise<boolean> {
+    const root = await navigator.storage.getDirectory();
+    return root.getDirectoryHandle(FOLDER).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Only one tab at a time has them. */
   static async open(): Promise<Checkpoints> {
     const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER, { create: true });

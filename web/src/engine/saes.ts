@@ -12,7 +12,9 @@ async function folder(): Promise<FileSystemDirectoryHandle> {
 /** Names of the stored SAEs: model, hook and recipe. */
 export async function listSaes(): Promise<string[]> {
   const names = [];
-  for await (const name of (await folder()).keys()) names.push(name);
+  // Who only looks leaves no folder behind.
+  const found = await (await navigator.storage.getDirectory()).getDirectoryHandle(FOLDER).catch(() => undefined);
+  for await (const name of found?.keys() ?? []) names.push(name);
   return names.sort();
 }
 

@@ -105,6 +105,7 @@ async function train(base: string, { model, engine: choice, plan, resume }: Trai
 }
 
 async function left(): Promise<LeftTraining | undefined> {
+  if (!(await Checkpoints.begun())) return undefined;
   const checkpoints = await Checkpoints.open();
   try {
     const last = checkpoints.last();
