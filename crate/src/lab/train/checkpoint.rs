@@ -83,11 +83,6 @@ impl Checkpoint {
         Self { facts, arrays }
     }
 
-    /// Steps done.
-    pub fn steps_done(&self) -> usize {
-        self.facts.done
-    }
-
     /// Writes it as a safetensors file, without making a copy of it first.
     ///
     /// # Errors

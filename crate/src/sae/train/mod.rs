@@ -132,11 +132,6 @@ impl Trainer {
         &self.config
     }
 
-    /// Steps done.
-    pub fn steps_done(&self) -> usize {
-        self.step
-    }
-
     /// The statistics as last read: every `report_every` steps.
     pub fn stats(&self) -> TrainStats {
         self.stats
