@@ -19,7 +19,7 @@ const JUMP_RELU: u32 = 1u;
 @group(0) @binding(5) var<storage, read> small: array<vec4<f32>>;       // [F] see entry_features.rs
 @group(0) @binding(6) var<storage, read> norms: array<f32>;             // [F] of the decoder's rows
 @group(0) @binding(7) var<storage, read_write> parts: array<vec4<f32>>; // [entries] for small; activity
-@group(0) @binding(8) var<storage, read_write> weights: array<vec4<f32>>; // [entries] for decoder, encoder; f·q; 0
+@group(0) @binding(8) var<storage, read_write> weights: array<vec2<f32>>; // [entries] for decoder, encoder
 
 @compute @workgroup_size(64)
 fn main(
@@ -36,14 +36,14 @@ fn main(
     if p.kind == PLAIN {
         let d = q[e] + p.penalty * norms[column[e]];
         parts[e] = vec4(d, 0.0, 0.0, p.fired * value);
-        weights[e] = vec4(value, d, value * q[e], 0.0);
+        weights[e] = vec2(value, d);
     } else if p.kind == JUMP_RELU {
         let threshold = exp(own.y);
         let on = f32(value > threshold);
         let near = f32(abs(value - threshold) < 0.5 * p.bandwidth);
         let d_threshold = -near / p.bandwidth * (threshold * q[e] + p.penalty);
         parts[e] = vec4(on * q[e], threshold * d_threshold, 0.0, on * value);
-        weights[e] = vec4(on * value, on * q[e], on * value * q[e], 0.0);
+        weights[e] = vec2(on * value, on * q[e]);
     } else {
         let scale = exp(own.z);
         let scaled = (value - own.x) * scale;
@@ -51,6 +51,6 @@ fn main(
         let d_magnitude = select(0.0, q[e], feature > 0.0);
         let d_gate = q_gate[e] + p.penalty;
         parts[e] = vec4(d_gate, d_magnitude, d_magnitude * scaled, feature);
-        weights[e] = vec4(feature, d_gate + d_magnitude * scale, feature * q[e], 0.0);
+        weights[e] = vec2(feature, d_gate + d_magnitude * scale);
     }
 }

@@ -1,7 +1,6 @@
 // One step of Adam on the rows of a matrix whose gradient is not zero, in place. Row j's gradient is a sum over the
 // entries of column j of a sparse matrix: Σ weight[entry]·table[row of the entry]. It is never stored.
-// One workgroup a row; lanes stride over the columns. A row that rested first makes the moves that its momentum would
-// have made, and its moments are decayed by what they missed.
+// One workgroup a row; lanes stride over the columns. Moments that rested are decayed first by what they missed.
 
 struct Params {
     lines: u32,
@@ -15,7 +14,6 @@ struct Params {
     eps: f32,
     along: u32,   // whether along counts
     unit: u32,    // whether the row is brought to norm 1 afterwards
-    tail: f32,    // r / (1 - r) with r = beta1 / sqrt(beta2)
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -57,9 +55,6 @@ fn main(
     let end = line[l + 1u].y;
     let rested1 = bitcast<f32>(line[l].z);
     let rested2 = bitcast<f32>(line[l].w);
-    // r + r² + … as many terms as it rested steps
-    let missed = p.rate * p.tail * (1.0 - rested1 / sqrt(rested2));
-
     let more = select(0.0, along[line[l].x], p.along == 1u);
 
     var squares = 0.0;
@@ -73,8 +68,7 @@ fn main(
         g += more * before;
         let m = p.beta1 * (rested1 * first[i]) + (1.0 - p.beta1) * g;
         let v = p.beta2 * (rested2 * second[i]) + (1.0 - p.beta2) * g * g;
-        let late = missed * first[i] / (sqrt(second[i]) * p.root + p.eps);
-        let after = before - late - p.rate * m / (sqrt(v) * p.root + p.eps);
+        let after = before - p.rate * m / (sqrt(v) * p.root + p.eps);
         first[i] = m;
         second[i] = v;
         param[i] = after;

@@ -6,8 +6,9 @@
 MPPC is the command line (`cargo build --release -p mppc`), FOLDER takes what comes up: a corpus, its activations, SAEs.
 All learn from the same documents of the built-in corpus, at one hook of an embedded model, in batches of 1,024 for as many
 steps, with Adam under a rate that rises over 5 % of the steps and falls over the last 20 %. Each trainer gets the same
-rates, and its best counts. All are then measured by one command, `mppc sae health`, on other documents. Prints rows of
-JSON; `benches/runs/` has a run of it, BENCHMARKS.md the tables that `--table` makes of it.
+rates, and its best counts; TopK gets three seeds at the rate that is best for all. All are then measured by one command,
+`mppc sae health`, on other documents. Prints rows of JSON; `benches/runs/` has a run of it, BENCHMARKS.md the tables that
+`--table` makes of it.
 """
 
 import argparse
@@ -27,9 +28,13 @@ from tokenizers import Tokenizer
 BATCH, FEATURES, CONTEXT = 1024, 1024, 256
 KS = [8, 16, 32, 64]
 RATES = [1e-3, 3e-3, 1e-2]
+# Of these the best for every trainer.
+BEST = 1e-2
 # Penalties that span some 5 to 100 active features; each trainer has its own unit.
-OURS_L1 = [0.0005, 0.001, 0.002, 0.003, 0.005]
+OURS_L1 = [0.00025, 0.0005, 0.001, 0.002, 0.003]
 SAELENS_L1 = [0.3, 1.0, 2.0, 4.0, 8.0]
+JUMPRELU = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008]
+GATED = [0.005, 0.01, 0.02, 0.04]
 
 
 class Place:
@@ -76,42 +81,50 @@ class Place:
         told = self.run("sae", "health", self.model, "--saes", str(saes), "--seed", "7", "--engine", "cpu", "--json")
         return json.loads(told)["saes"][0]["health"]
 
-    def tell(self, trainer, kind, number, rate, saes):
+    def tell(self, trainer, kind, number, rate, saes, seed=1):
         health = self.health(saes)
-        row = {"model": self.model, "hook": self.hook, "trainer": trainer, "kind": kind, "number": number, "lr": rate}
+        row = {"model": self.model, "hook": self.hook, "trainer": trainer, "kind": kind, "number": number}
+        row |= {"lr": rate, "seed": seed}
         figures = {name: health[name] for name in ["l0", "explained_variance", "mse", "dead"]}
         figures |= {name: health["spliced"][name] for name in ["ce_recovered", "kl_spliced"]}
         print(json.dumps(row | figures), flush=True)
 
 
-def ours(place, flag, numbers, rate, more=(), name="mppc"):
-    save = place.folder / f"{name}-{flag}-{rate}"
+def ours(place, flag, numbers, rate, more=(), name="mppc", seeds=(1,)):
+    save = place.folder / f"{name}-{flag}-{rate}{'-seeds' * (len(seeds) > 1)}"
     if not save.is_dir():
         args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
         args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
         args += ["--context", str(CONTEXT), "--lr", str(rate), f"--{flag}", ",".join(map(str, numbers)), *more]
+        args += ["--sae-seeds", ",".join(map(str, seeds))]
         place.run(*args, "--save", str(save))
     for number in numbers:
-        one = save / f"{flag}-{number:g}-seed1" if len(numbers) > 1 else save
-        place.tell(name, flag, number, rate, one)
+        for seed in seeds:
+            several = len(numbers) > 1 or len(seeds) > 1
+            one = save / f"{flag}-{number:g}-seed{seed}" if several else save
+            place.tell(name, flag, number, rate, one, seed)
 
 
-def saelens(place, kind, number, rate):
+def saelens(place, kind, number, rate, seed=1):
     # Whatever it prints of itself is no row.
     with contextlib.redirect_stdout(sys.stderr):
-        save = train_saelens(place, kind, number, rate)
-    place.tell("SAELens", kind, number, rate, save)
+        save = train_saelens(place, kind, number, rate, seed)
+    place.tell("SAELens", kind, number, rate, save, seed)
 
 
-def train_saelens(place, kind, number, rate):
+def of_seed(seed):
+    return f"-seed{seed}" if seed != 1 else ""
+
+
+def train_saelens(place, kind, number, rate, seed):
     from sae_lens.config import SAETrainerConfig
     from sae_lens.saes.sae import SAEMetadata
     from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
-    torch.manual_seed(1)
-    save = place.folder / f"saelens-{kind}-{number}-{rate}" / place.hook
+    torch.manual_seed(seed)
+    save = place.folder / f"saelens-{kind}-{number}-{rate}{of_seed(seed)}" / place.hook
     steps = len(place.order) // BATCH
     if not save.is_dir():
         usual = {"d_in": 128, "d_sae": FEATURES, "normalize_activations": "expected_average_only_in"}
@@ -141,15 +154,15 @@ def train_saelens(place, kind, number, rate):
     return save.parent
 
 
-def dictionary_learning(place, k, rate):
+def dictionary_learning(place, k, rate, seed=1):
     from dictionary_learning.trainers.top_k import TopKTrainer
 
-    save = place.folder / f"dictionary_learning-topk-{k}-{rate}" / place.hook
+    save = place.folder / f"dictionary_learning-topk-{k}-{rate}{of_seed(seed)}" / place.hook
     steps = len(place.order) // BATCH
     if not save.is_dir():
         trainer = TopKTrainer(
             steps=steps, activation_dim=128, dict_size=FEATURES, k=k, layer=1, lm_name=place.model, lr=rate,
-            warmup_steps=steps // 20, decay_start=steps - steps // 5, seed=1, device="cpu",
+            warmup_steps=steps // 20, decay_start=steps - steps // 5, seed=seed, device="cpu",
         )  # fmt: skip
         for step, x in enumerate(place.batches()):
             trainer.update(step, x)
@@ -158,7 +171,7 @@ def dictionary_learning(place, k, rate):
         (save / "config.json").write_text(json.dumps({"trainer": trainer.config}, default=str))
         convert = Path(__file__).with_name("convert_dictionary_learning.py")
         subprocess.run([sys.executable, convert, save], check=True)
-    place.tell("dictionary_learning", "topk", k, rate, save.parent)
+    place.tell("dictionary_learning", "topk", k, rate, save.parent, seed)
 
 
 def decoder(folder):
@@ -196,28 +209,55 @@ def cell(value):
     return "–" if value is None else f"{value:.3f}"
 
 
-def table(path):
-    """The rows of a run as Markdown: explained variance and share of the loss recovered, of each trainer's best rate."""
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
-    frontier = [row for row in rows if "l0" in row and "dead features" not in row["trainer"]]
-    names = {name: None for name in ((row["trainer"], row["kind"]) for row in frontier)}
+def best_of(rows, kind, k):
+    """Explained variance and share of the loss recovered at L0 k, at the rate that explains most; means over seeds."""
+    best = None, None
+    for rate in {row["lr"] for row in rows}:
+        line = [row for row in rows if row["lr"] == rate]
+        # A fixed k needs no line between neighbours.
+        exact = [row for row in line if kind == "topk" and row["number"] == k]
+        one = [row for row in line if row["seed"] == 1]
+        figures = []
+        for figure in ["explained_variance", "ce_recovered"]:
+            figures.append(float(np.mean([row[figure] for row in exact])) if exact else at_l0(one, k, figure))
+        if figures[0] is not None and (best[0] is None or figures[0] > best[0]):
+            best = figures
+    return best
+
+
+def frontier(rows):
     print("| trainer | kind | " + " | ".join(f"L0 {k}" for k in KS) + " |")
     print("|---|---|" + "--:|" * len(KS))
-    for trainer, kind in names:
-        own = [row for row in frontier if (row["trainer"], row["kind"]) == (trainer, kind)]
+    for trainer, kind in {(row["trainer"], row["kind"]): None for row in rows}:
+        own = [row for row in rows if (row["trainer"], row["kind"]) == (trainer, kind)]
+        cells = [" · ".join(map(cell, best_of(own, kind, k))) for k in KS]
+        print(f"| {trainer} | {kind} | " + " | ".join(cells) + " |")
+
+
+def spread(rows):
+    """Of TopK with several seeds: mean and standard deviation of the explained variance, and dead features."""
+    several = [row for row in rows if row["kind"] == "topk" and row["lr"] == BEST]
+    if not any(row["seed"] > 1 for row in several):
+        return
+    print(f"\n| rate {BEST}, three seeds | " + " | ".join(f"k = {k}" for k in KS) + " |")
+    print("|---|" + "--:|" * len(KS))
+    for trainer in {row["trainer"]: None for row in several}:
         cells = []
         for k in KS:
-            best = None, None
-            for rate in {row["lr"] for row in own}:
-                line = [row for row in own if row["lr"] == rate]
-                # A fixed k needs no line between neighbours.
-                exact = [row for row in line if kind == "topk" and row["number"] == k]
-                variance = exact[0]["explained_variance"] if exact else at_l0(line, k, "explained_variance")
-                recovered = exact[0]["ce_recovered"] if exact else at_l0(line, k, "ce_recovered")
-                if variance is not None and (best[0] is None or variance > best[0]):
-                    best = variance, recovered
-            cells.append(f"{cell(best[0])} · {cell(best[1])}")
-        print(f"| {trainer} | {kind} | " + " | ".join(cells) + " |")
+            own = [row for row in several if (row["trainer"], row["number"]) == (trainer, k)]
+            values, dead = [row["explained_variance"] for row in own], np.mean([row["dead"] for row in own])
+            cells.append(f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} ({100 * dead:.0f} % dead)")
+        print(f"| {trainer} | " + " | ".join(cells) + " |")
+
+
+def table(path):
+    """The rows of a run as Markdown."""
+    rows = [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
+    for model, hook in {(row["model"], row["hook"]): None for row in rows}:
+        print(f"\n**{model}, `{hook}`**\n")
+        own = [row for row in rows if row["model"] == model and "l0" in row and "dead features" not in row["trainer"]]
+        frontier(own)
+        spread(own)
     print("\n| dead features | kind | rate | L0 | explained variance | dead |\n|---|---|--:|--:|--:|--:|")
     for row in rows:
         if "dead features" in row["trainer"]:
@@ -231,6 +271,22 @@ def table(path):
             print(f"{100 * row['mutual_best']:.0f} % are each other's best.")
 
 
+def compare(place, rates, seeds):
+    """TopK and l1, ours beside the others'."""
+    for rate in rates:
+        some = seeds if rate == BEST else seeds[:1]
+        ours(place, "topk", KS, rate, seeds=some)
+        for k in KS:
+            for seed in some:
+                saelens(place, "topk", k, rate, seed)
+                dictionary_learning(place, k, rate, seed)
+        ours(place, "l1", OURS_L1, rate)
+        tuned = ["--fine-tune", str(place.tokens // 5)]
+        ours(place, "l1", OURS_L1, rate, tuned, "mppc, the last fifth fine-tuning")
+        for number in SAELENS_L1:
+            saelens(place, "l1", number, rate)
+
+
 def main():
     if sys.argv[1:2] == ["--table"] and len(sys.argv) == 3:
         return table(Path(sys.argv[2]))
@@ -241,24 +297,16 @@ def main():
     args = parser.parse_args()
     root = Path(__file__).resolve().parent.parent
     place = Place(args.mppc, root, args.folder, "tiny-neox", "blocks.1.hook_resid_post", args.tokens)
-    for rate in RATES:
-        ours(place, "topk", KS, rate)
-        for k in KS:
-            saelens(place, "topk", k, rate)
-            dictionary_learning(place, k, rate)
-    for rate in RATES[:2]:
-        ours(place, "l1", OURS_L1, rate)
-        tuned = ["--fine-tune", str(place.tokens // 5)]
-        ours(place, "l1", OURS_L1, rate, tuned, "mppc, the last fifth fine-tuning")
-        for number in SAELENS_L1:
-            saelens(place, "l1", number, rate)
-    ours(place, "batchtopk", KS, 3e-3)
-    ours(place, "jumprelu", [0.0005, 0.001, 0.002, 0.004], 3e-3)
-    ours(place, "gated", [0.02, 0.04, 0.08, 0.16], 3e-3)
-    for flag, number in [("topk", 32), ("l1", 0.005), ("jumprelu", 0.002)]:
-        ours(place, flag, [number], 1e-2, name="mppc, dead features helped")
-        ours(place, flag, [number], 1e-2, ["--no-revive"], "mppc, dead features left alone")
+    compare(place, RATES, (1, 2, 3))
+    for rate in RATES[1:]:
+        ours(place, "batchtopk", KS, rate)
+        ours(place, "jumprelu", JUMPRELU, rate)
+        ours(place, "gated", GATED, rate)
+    for flag, number in [("topk", 32), ("l1", 0.003), ("jumprelu", 0.002)]:
+        ours(place, flag, [number], BEST, name="mppc, dead features helped")
+        ours(place, flag, [number], BEST, ["--no-revive"], "mppc, dead features left alone")
     seeds(place)
+    compare(Place(args.mppc, root, args.folder, "tiny-mamba", "blocks.3.hook_resid_post", args.tokens), [3e-3, 1e-2], (1,))
 
 
 if __name__ == "__main__":

@@ -42,8 +42,7 @@ struct Params {
 }
 
 /// For each entry of `pre`: [entries, 4], its part of the gradient of `small` in the first three and the feature in
-/// the last; and [entries, 4], the weights of its row in the decoder's and the encoder's gradient, and f·dL/df, which is
-/// its part of ⟨gradient, decoder row⟩.
+/// the last; and [entries, 2], the weights of its row in the decoder's and the encoder's gradient.
 ///
 /// JumpReLU's thresholds get the straight-through gradients of Rajamanoharan et al. 2024 (2407.14435, eq. 11 and 12),
 /// by a rectangular kernel. Gated: 2404.16014, eq. 8, where the gate's reconstruction does not move the decoder.
@@ -60,7 +59,7 @@ pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tens
     assert_eq!([what.q.len(), what.q_gate.len()], [entries; 2], "entry_gradients q");
     match engine.backend() {
         Backend::Cpu => {
-            let (parts, weights): (Vec<[f32; 4]>, Vec<[f32; 4]>) = par::map(entries.div_ceil(STRETCH), |s| {
+            let (parts, weights): (Vec<[f32; 4]>, Vec<[f32; 2]>) = par::map(entries.div_ceil(STRETCH), |s| {
                 let range = s * STRETCH..((s + 1) * STRETCH).min(entries);
                 range.map(|e| twin(pre, what, e)).collect::<Vec<_>>()
             })
@@ -69,12 +68,12 @@ pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tens
             .unzip();
             (
                 Tensor::from_f32(engine, &[entries, 4], parts.into_flattened()),
-                Tensor::from_f32(engine, &[entries, 4], weights.into_flattened()),
+                Tensor::from_f32(engine, &[entries, 2], weights.into_flattened()),
             )
         }
         Backend::Gpu(gpu) => {
             let parts = Tensor::output(engine, &[entries, 4], Dtype::F32);
-            let weights = Tensor::output(engine, &[entries, 4], Dtype::F32);
+            let weights = Tensor::output(engine, &[entries, 2], Dtype::F32);
             if entries > 0 {
                 gpu.dispatch(&Dispatch {
                     shader: &SHADER,
@@ -100,24 +99,21 @@ pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tens
 /// Entries that a core takes at a time.
 const STRETCH: usize = 8_192;
 
-fn twin(pre: &Sparse, what: &EntryGradients<'_>, e: usize) -> ([f32; 4], [f32; 4]) {
+fn twin(pre: &Sparse, what: &EntryGradients<'_>, e: usize) -> ([f32; 4], [f32; 2]) {
     let j = pre.columns[e] as usize;
     let [bias, second, third, _] = what.small.f32s().as_chunks::<4>().0[j];
     let (p, q) = (pre.values.f32s()[e], what.q.f32s()[e]);
     match what.kind {
         EntryKind::Plain => {
             let d = q + what.penalty * what.norms.f32s()[j];
-            ([d, 0.0, 0.0, if what.fired { p } else { 0.0 }], [p, d, p * q, 0.0])
+            ([d, 0.0, 0.0, if what.fired { p } else { 0.0 }], [p, d])
         }
         EntryKind::JumpRelu => {
             let threshold = second.exp();
             let active = f32::from(u8::from(p > threshold));
             let near = f32::from(u8::from((p - threshold).abs() < 0.5 * what.bandwidth));
             let d_threshold = -near / what.bandwidth * (threshold * q + what.penalty);
-            (
-                [active * q, threshold * d_threshold, 0.0, active * p],
-                [active * p, active * q, active * p * q, 0.0],
-            )
+            ([active * q, threshold * d_threshold, 0.0, active * p], [active * p, active * q])
         }
         EntryKind::Gated => {
             let scale = third.exp();
@@ -126,7 +122,7 @@ fn twin(pre: &Sparse, what: &EntryGradients<'_>, e: usize) -> ([f32; 4], [f32; 4
             let d_magnitude = if feature > 0.0 { q } else { 0.0 };
             let d_gate = what.q_gate.f32s()[e] + what.penalty;
             let parts = [d_gate, d_magnitude, d_magnitude * scaled, feature];
-            (parts, [feature, d_gate + d_magnitude * scale, feature * q, 0.0])
+            (parts, [feature, d_gate + d_magnitude * scale])
         }
     }
 }
@@ -137,26 +133,26 @@ mod tests {
     use crate::kernels::testing::{self, close, each_engine, sparse};
 
     /// The formulas of the papers, in float64.
-    fn reference(kind: EntryKind, p: f64, [q, gate, norm]: [f64; 3], own: [f64; 4], fired: f64) -> [f64; 8] {
+    fn reference(kind: EntryKind, p: f64, [q, gate, norm]: [f64; 3], own: [f64; 4], fired: f64) -> [f64; 6] {
         let (penalty, bandwidth) = (0.25, 0.75);
         match kind {
             EntryKind::Plain => {
                 let d = q + penalty * norm;
-                [d, 0.0, 0.0, fired * p, p, d, p * q, 0.0]
+                [d, 0.0, 0.0, fired * p, p, d]
             }
             EntryKind::JumpRelu => {
                 let theta = own[1].exp();
                 let kernel = if ((p - theta) / bandwidth).abs() < 0.5 { 1.0 } else { 0.0 };
                 let d_theta = -theta / bandwidth * kernel * q - penalty / bandwidth * kernel;
                 let on = if p > theta { 1.0 } else { 0.0 };
-                [on * q, theta * d_theta, 0.0, on * p, on * p, on * q, on * p * q, 0.0]
+                [on * q, theta * d_theta, 0.0, on * p, on * p, on * q]
             }
             EntryKind::Gated => {
                 let x = p - own[0];
                 let f = (x * own[2].exp() + own[1]).max(0.0);
                 let d_mag = if f > 0.0 { q } else { 0.0 };
                 let d_gate = gate + penalty;
-                [d_gate, d_mag, d_mag * x * own[2].exp(), f, f, d_gate + d_mag * own[2].exp(), f * q, 0.0]
+                [d_gate, d_mag, d_mag * x * own[2].exp(), f, f, d_gate + d_mag * own[2].exp()]
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Matrix products with what follows them in a network: act(a·b + bias) + residual.
 
+use std::ops::Range;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::activation::Activation;
@@ -211,7 +213,7 @@ pub fn matmul_parts(a: &Tensor, parts: &[Tensor], product: &Product<'_>) -> Tens
             let room = Columns { y: y.as_mut_ptr(), rows: first.m, cols };
             for ((b, dims), start) in pieces {
                 if dims.m > 0 && dims.n > 0 && dims.k > 0 {
-                    twin(a.f32s(), b, dims, &room, start);
+                    twin(a.f32s(), b, (0, dims), &room, start);
                 }
             }
             // SAFETY: there is room for m rows of `cols`; without a sum (K = 0) they were set to 0 above, and
@@ -231,6 +233,30 @@ pub fn matmul_parts(a: &Tensor, parts: &[Tensor], product: &Product<'_>) -> Tens
             y
         }
     }
+}
+
+/// On the processor: `columns` of the product of a and b, [M, columns], for who takes a wide product apart.
+///
+/// # Panics
+/// As [`matmul`], when a column is not there, and on another engine.
+pub(super) fn matmul_columns(a: &Tensor, b: &Tensor, layout: Layout, columns: Range<usize>) -> Vec<f32> {
+    let dims = Dims::new(a, b, layout);
+    assert!(
+        columns.start <= columns.end && columns.end <= dims.n,
+        "matmul_columns {columns:?} of {}",
+        dims.n
+    );
+    let dims = Dims { n: columns.len(), ..dims };
+    let mut y = Vec::with_capacity(dims.m * dims.n);
+    if dims.k == 0 {
+        y.resize(dims.m * dims.n, 0.0);
+    } else if dims.m > 0 && dims.n > 0 {
+        let to = Columns { y: y.as_mut_ptr(), rows: dims.m, cols: dims.n };
+        twin(a.f32s(), b, (columns.start, &dims), &to, 0);
+    }
+    // SAFETY: there is room for m rows of n columns, all of which were set to 0 or written by the product.
+    unsafe { y.set_len(dims.m * dims.n) };
+    y
 }
 
 /// The columns from `start` on of a result of `cols` columns.
@@ -284,8 +310,8 @@ struct Columns {
 // SAFETY: threads that share it write columns of their own, and nobody reads before all are done.
 unsafe impl Sync for Columns {}
 
-/// The product into the columns from `start` on.
-fn twin(a: &[f32], b: &Tensor, dims: &Dims, to: &Columns, start: usize) {
+/// The product with the columns of `b` from `skipped` on, into the columns from `start` on.
+fn twin(a: &[f32], b: &Tensor, (skipped, dims): (usize, &Dims), to: &Columns, start: usize) {
     #[cfg(not(target_arch = "wasm32"))]
     let all = gemm::Parallelism::Rayon(0);
     #[cfg(target_arch = "wasm32")]
@@ -299,9 +325,9 @@ fn twin(a: &[f32], b: &Tensor, dims: &Dims, to: &Columns, start: usize) {
     };
     let panel = if b.dtype() == Dtype::F32 { panel } else { panel.min(((4 << 20) / dims.k).max(128)) };
     par::map(dims.n.div_ceil(panel), |i| {
-        let first = i * panel;
-        let part = Dims { n: panel.min(dims.n - first), ..*dims };
-        let target = (to, start + first);
+        let part = Dims { n: panel.min(dims.n - i * panel), ..*dims };
+        let target = (to, start + i * panel);
+        let first = skipped + i * panel;
         if b.dtype() == Dtype::F32 {
             product(a, &b.f32s()[first * dims.b_col..], &part, target, parallelism);
         } else {

@@ -68,20 +68,25 @@ pub(crate) fn zip3(
 }
 
 /// Sets every element of `out` to `f(i)`, which costs about as much as `work` elements of a row.
-pub(crate) fn each<T: Send>(
+pub(crate) fn each<T: Send>(out: &mut [T], work: usize, f: impl Fn(usize) -> T + Sync + Send) {
+    each_mut(out, work, |i, v| *v = f(i));
+}
+
+/// Calls `f(i, element)` for every element of `out`, which costs about as much as `work` elements of a row.
+pub(crate) fn each_mut<T: Send>(
     out: &mut [T],
     #[cfg_attr(target_arch = "wasm32", expect(unused_variables))] work: usize,
-    f: impl Fn(usize) -> T + Sync + Send,
+    f: impl Fn(usize, &mut T) + Sync + Send,
 ) {
     #[cfg(not(target_arch = "wasm32"))]
     {
         use rayon::prelude::*;
         if out.len().saturating_mul(work) >= 4_096 {
-            out.par_iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+            out.par_iter_mut().enumerate().for_each(|(i, v)| f(i, v));
             return;
         }
     }
-    out.iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+    out.iter_mut().enumerate().for_each(|(i, v)| f(i, v));
 }
 
 /// Calls `f(i, [a, b, c])` for the `width`-long rows of three arrays of one length.

@@ -22,7 +22,7 @@ struct Params {
     eps: f32,
     along: u32,
     unit: u32,
-    tail: f32,
+    _pad: u32,
 }
 
 /// What a step on the touched rows needs beside the parameters: row j's gradient is the sum of
@@ -42,8 +42,8 @@ pub struct SparseAdam<'a> {
     /// Whether each touched row is brought to norm 1 afterwards.
     pub unit: bool,
     /// For each touched row, how many steps it has rested since it was touched last: 0 if that was the step before.
-    /// Adam goes on moving a row whose gradient is zero while its momentum lasts; these moves are made up for now,
-    /// Σ rate·β₁ⁱm / √(β₂ⁱv) with the present rate, and the moments decayed.
+    /// Its moments are decayed for them, as Adam does when a gradient is zero; the row itself does not move while
+    /// it rests.
     pub rested: &'a [u32],
 }
 
@@ -64,7 +64,6 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
     assert_eq!(what.rested.len(), what.by.columns.len(), "sparse_adam rested");
     assert!(what.along.is_none_or(|along| along.len() == param.rows_cols().0), "sparse_adam along");
     let t = f64::from(step.step);
-    let ratio = step.beta1 / step.beta2.sqrt();
     let params = Params {
         lines: what.by.columns.len() as u32,
         cols: cols as u32,
@@ -77,7 +76,7 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
         eps: step.eps as f32,
         along: what.along.is_some().into(),
         unit: what.unit.into(),
-        tail: (ratio / (1.0 - ratio)) as f32,
+        _pad: 0,
     };
     let decays = what
         .rested
@@ -147,10 +146,6 @@ fn twin([param, m, v]: [&mut [f32]; 3], what: &SparseAdam<'_>, line: usize, deca
     }
     let (keep1, new1) = (p.beta1 * decay[0], 1.0 - p.beta1);
     let (keep2, new2) = (p.beta2 * decay[1], 1.0 - p.beta2);
-    let missed = p.rate * p.tail * (1.0 - decay[0] / decay[1].sqrt());
-    if missed != 0.0 {
-        vectors::zip2(param, m, v, |w, m, v| w - missed * m / (v.sqrt() * p.root + p.eps));
-    }
     vectors::zip(m, &grad, |m, g| keep1 * m + new1 * g);
     vectors::zip(v, &grad, |v, g| keep2 * v + new2 * g * g);
     vectors::zip2(param, m, v, |w, m, v| w - p.rate * m / (v.sqrt() * p.root + p.eps));
@@ -166,7 +161,7 @@ mod tests {
     use super::*;
     use crate::kernels::testing::{self, close, each_engine, sparse};
 
-    /// Adam by the book, but that a row without entries waits until it has some.
+    /// Adam by the book on a dense gradient; a row without entries rests.
     #[derive(Clone)]
     struct Reference {
         w: Vec<f64>,
@@ -208,18 +203,11 @@ mod tests {
                             f64::from(codes[r * features + j] * 1.0) * f64::from(table[r * cols + i % cols])
                         };
                         let g = active.iter().map(of).sum::<f64>() + along * j as f64 * want.w[i];
-                        let Reference { w, m, v } = &mut want;
-                        let unbiased = (1.0 - 0.9f64.powi(t as i32), 1.0 - 0.999f64.powi(t as i32));
-                        let mut move_by = |m: f64, v: f64| {
-                            w[i] -= 0.01 * m / unbiased.0 / ((v / unbiased.1).sqrt() + 1e-8);
-                        };
-                        // The moves that were missed, one by one, and then this step's.
-                        for _ in 0..gap {
-                            (m[i], v[i]) = (0.9 * m[i], 0.999 * v[i]);
-                            move_by(m[i], v[i]);
-                        }
-                        (m[i], v[i]) = (0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g);
-                        move_by(m[i], v[i]);
+                        want.m[i] = 0.9f64.powi(gap as i32 + 1) * want.m[i] + 0.1 * g;
+                        want.v[i] = 0.999f64.powi(gap as i32 + 1) * want.v[i] + 0.001 * g * g;
+                        let mc = want.m[i] / (1.0 - 0.9f64.powi(t as i32));
+                        let vc = want.v[i] / (1.0 - 0.999f64.powi(t as i32));
+                        want.w[i] -= 0.01 * mc / (vc.sqrt() + 1e-8);
                     }
                     if unit {
                         let norm = want.w[row.clone()].iter().map(|w| w * w).sum::<f64>().sqrt();

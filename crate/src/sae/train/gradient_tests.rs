@@ -260,8 +260,8 @@ fn dense_of(g: &sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
         for e in g.by.starts[l] as usize..g.by.starts[l + 1] as usize {
             let (row, place, j) = (entries[2 * e] as usize, entries[2 * e + 1] as usize, j as usize);
             for c in 0..D {
-                w_dec[j * D + c] += weights[4 * place] * outputs[row * D + c];
-                w_enc[c * F + j] += weights[4 * place + 1] * inputs[row * D + c];
+                w_dec[j * D + c] += weights[2 * place] * outputs[row * D + c];
+                w_enc[c * F + j] += weights[2 * place + 1] * inputs[row * D + c];
             }
         }
     }
@@ -290,17 +290,11 @@ fn check_gradients(kind: SaeKind, dead: &[usize]) {
             let gradients =
                 pollster::block_on(state.sparse_gradients(&case.config(), &target, at)).expect("pass");
             let (mut got, own) = dense_of(&gradients);
-            let along = pollster::block_on(gradients.along.read_f32()).expect("readback");
-            for (j, along) in along.into_iter().enumerate() {
-                let row = D * F + F + j * D;
-                let (w, g) = (&case.flat[row..row + D], got[row..row + D].to_vec());
-                if matches!(kind, SaeKind::Relu { .. }) {
-                    // The penalty's part is along the rows.
-                    (0..D).for_each(|c| got[row + c] += along * w[c]);
-                } else {
-                    // A row of norm 1 is moved by what is across it.
-                    let dot: f32 = w.iter().zip(&g).map(|(w, g)| w * g).sum();
-                    assert!((along + dot).abs() < 5e-6, "{what}, row {j}: {along} instead of {}", -dot);
+            if let Some(along) = gradients.along {
+                // The penalty's part, along the rows.
+                let along = pollster::block_on(along.read_f32()).expect("readback");
+                for i in 0..F * D {
+                    got[D * F + F + i] += along[i / D] * case.flat[D * F + F + i];
                 }
             }
             agree(&got, &want, &what);

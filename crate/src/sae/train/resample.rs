@@ -2,10 +2,9 @@
 //!
 //! As in Bricken et al. 2023 ("Towards Monosemanticity"): a dead feature takes the direction of a token that the SAE
 //! reconstructs badly, drawn in proportion to its squared loss. Its encoder's row gets a fifth of the mean norm of
-//! living rows (three fifths where a threshold waits), its bias and threshold are what features begin with, and its
-//! moments are forgotten.
+//! living rows (three fifths where a threshold waits), its bias is 0, its threshold or gate opens at half of what its own
+//! token gives, and its moments are forgotten.
 
-use super::state::first_small;
 use super::{Pass, SaeKind, Trainer};
 use crate::gpu::Tensor;
 use crate::rng::Rng;
@@ -52,7 +51,14 @@ impl Trainer {
                 w_dec[j * d + c] = (f64::from(x) / size) as f32;
                 w_enc[j * d + c] = (f64::from(x) / size * length) as f32;
             }
-            small[j * 4..][..4].copy_from_slice(&first_small(config));
+            // It waits for tokens like its own: any other threshold would let it into many of them at once.
+            let own = 0.5 * length * size;
+            let small_of = match config.kind {
+                SaeKind::JumpRelu { .. } => [0.0, own.ln() as f32, 0.0, 0.0],
+                SaeKind::Gated { .. } => [-own as f32, 0.0, 0.0, 0.0],
+                _ => [0.0; 4],
+            };
+            small[j * 4..][..4].copy_from_slice(&small_of);
             ages[j] = 0.0;
             state.touched[j] = 0;
         }

@@ -73,16 +73,14 @@ impl Target {
 /// The gradients of a batch, as sums over entries.
 pub(super) struct Gradients {
     pub(super) by: ByColumn,
-    /// [entries, 4]: what weighs a row of `outputs` in the decoder's gradient, of `inputs` in the encoder's.
+    /// [entries, 2]: what weighs a row of `outputs` in the decoder's gradient, of `inputs` in the encoder's.
     pub(super) weights: Tensor,
     /// Gradients of reconstructions, [R, D]. R is B, and 2B with an auxiliary loss.
     pub(super) outputs: Tensor,
     /// What was encoded, [R, D].
     pub(super) inputs: Tensor,
-    /// What is added to the gradient of each decoder row, in units of the row, [F]. ReLU: the penalty's part. The
-    /// other kinds: what takes away the part along the row, which its norm of 1 would undo; Adam would else shorten
-    /// the step for its sake.
-    pub(super) along: Tensor,
+    /// ReLU: what the penalty adds to the gradient of each decoder row, in units of the row, [F].
+    pub(super) along: Option<Tensor>,
     /// Of b_dec.
     pub(super) b_dec: Tensor,
     /// Of what else features own, and in the last column their activity, [F, 4].
@@ -237,16 +235,12 @@ impl State {
         let through_input = matmul(&encoder.reshape(&[1, config.features]), &self.params.w_enc, &layout);
         let b_dec = zip(&column_sums(&grad), &through_input.reshape(&[config.d_in]), Binary::Sub);
         let l0 = active as f64 / tokens as f64;
-        let flat = |x: &Tensor, column: usize| columns(x, column, 1).reshape(&[config.features]);
-        let along = match relu {
-            true => {
-                let times = Tensor::from_f32(engine, &[1], vec![penalty]);
-                let mut rows = zip(&columns(&small, 3, 1), &times, Binary::Mul);
-                divide_rows(&mut rows, &norms);
-                rows.reshape(&[config.features])
-            }
-            false => zip(&Tensor::zeros(engine, &[config.features]), &flat(&sums, 2), Binary::Sub),
-        };
+        let along = relu.then(|| {
+            let times = Tensor::from_f32(engine, &[1], vec![penalty]);
+            let mut rows = zip(&columns(&small, 3, 1), &times, Binary::Mul);
+            divide_rows(&mut rows, &norms);
+            rows.reshape(&[config.features])
+        });
         Ok(Gradients { by, weights, outputs, inputs, along, b_dec, small, l0, errors, sparsity })
     }
 
@@ -260,8 +254,8 @@ impl State {
             .map(|&j| now - 1 - std::mem::replace(&mut self.touched[j as usize], now).min(now - 1))
             .collect();
         let unit = !matches!(config.kind, SaeKind::Relu { .. });
-        let along = Some(along);
-        let rows = SparseAdam { by, weights, part: 0, table: outputs, along, unit, rested: &rested };
+        let rows =
+            SparseAdam { by, weights, part: 0, table: outputs, along: along.as_ref(), unit, rested: &rested };
         let (p, m, v) = (&mut self.params, &mut self.first, &mut self.second);
         sparse_adam([&mut p.w_dec, &mut m.w_dec, &mut v.w_dec], &rows, &step);
         if config.fine_tunes(at.step) {

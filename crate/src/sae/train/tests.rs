@@ -147,7 +147,7 @@ fn features_and_sae(engine: &Engine, kind: SaeKind) -> (Tensor, Vec<f32>, Sae) {
     for (l, &j) in gradients.by.columns.iter().enumerate() {
         for e in gradients.by.starts[l] as usize..gradients.by.starts[l + 1] as usize {
             let (row, place) = (entries[2 * e] as usize, entries[2 * e + 1] as usize);
-            features[row * FEATURES + j as usize] = weights[4 * place] * norms[j as usize];
+            features[row * FEATURES + j as usize] = weights[2 * place] * norms[j as usize];
         }
     }
     (x, features, pollster::block_on(trainer.finish()).expect("a SAE"))
