@@ -28,11 +28,13 @@ from tokenizers import Tokenizer
 BATCH, FEATURES, CONTEXT = 1024, 1024, 256
 KS = [8, 16, 32, 64]
 RATES = [1e-3, 3e-3, 1e-2]
-# Of these the best for every trainer.
+# l1's best may lie higher.
+L1_RATES = [3e-2]
+# TopK's best, for every trainer.
 BEST = 1e-2
 # Penalties that span some 5 to 100 active features; each trainer has its own unit.
-OURS_L1 = [0.00025, 0.0005, 0.001, 0.002, 0.003]
-SAELENS_L1 = [0.3, 1.0, 2.0, 4.0, 8.0]
+OURS_L1 = [0.00025, 0.00035, 0.0005, 0.001, 0.002, 0.003]
+SAELENS_L1 = [0.3, 0.5, 1.0, 2.0, 4.0, 8.0]
 JUMPRELU = [0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008]
 GATED = [0.005, 0.01, 0.02, 0.04]
 
@@ -280,6 +282,7 @@ def compare(place, rates, seeds):
             for seed in some:
                 saelens(place, "topk", k, rate, seed)
                 dictionary_learning(place, k, rate, seed)
+    for rate in [*rates, *L1_RATES]:
         ours(place, "l1", OURS_L1, rate)
         tuned = ["--fine-tune", str(place.tokens // 5)]
         ours(place, "l1", OURS_L1, rate, tuned, "mppc, the last fifth fine-tuning")
