@@ -28,8 +28,6 @@ from tokenizers import Tokenizer
 BATCH, FEATURES, CONTEXT = 1024, 1024, 256
 KS = [8, 16, 32, 64]
 RATES = [1e-3, 3e-3, 1e-2]
-# l1's best may lie higher.
-L1_RATES = [3e-2]
 # TopK's best, for every trainer.
 BEST = 1e-2
 # Penalties that span some 5 to 100 active features; each trainer has its own unit.
@@ -273,7 +271,7 @@ def table(path):
             print(f"{100 * row['mutual_best']:.0f} % are each other's best.")
 
 
-def compare(place, rates, seeds):
+def compare(place, rates, l1_rates, seeds):
     """TopK and l1, ours beside the others'."""
     for rate in rates:
         some = seeds if rate == BEST else seeds[:1]
@@ -282,7 +280,7 @@ def compare(place, rates, seeds):
             for seed in some:
                 saelens(place, "topk", k, rate, seed)
                 dictionary_learning(place, k, rate, seed)
-    for rate in [*rates, *L1_RATES]:
+    for rate in l1_rates:
         ours(place, "l1", OURS_L1, rate)
         tuned = ["--fine-tune", str(place.tokens // 5)]
         ours(place, "l1", OURS_L1, rate, tuned, "mppc, the last fifth fine-tuning")
@@ -300,7 +298,7 @@ def main():
     args = parser.parse_args()
     root = Path(__file__).resolve().parent.parent
     place = Place(args.mppc, root, args.folder, "tiny-neox", "blocks.1.hook_resid_post", args.tokens)
-    compare(place, RATES, (1, 2, 3))
+    compare(place, RATES, [*RATES, 3e-2], (1, 2, 3))
     for rate in RATES[1:]:
         ours(place, "batchtopk", KS, rate)
         ours(place, "jumprelu", JUMPRELU, rate)
@@ -309,7 +307,8 @@ def main():
         ours(place, flag, [number], BEST, name="mppc, dead features helped")
         ours(place, flag, [number], BEST, ["--no-revive"], "mppc, dead features left alone")
     seeds(place)
-    compare(Place(args.mppc, root, args.folder, "tiny-mamba", "blocks.3.hook_resid_post", args.tokens), [3e-3, 1e-2], (1,))
+    mamba = Place(args.mppc, root, args.folder, "tiny-mamba", "blocks.3.hook_resid_post", args.tokens)
+    compare(mamba, RATES[1:], RATES[1:], (1,))
 
 
 if __name__ == "__main__":
