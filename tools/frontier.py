@@ -92,17 +92,21 @@ class Place:
 
 def ours(place, flag, numbers, rate, more=(), name="mppc", seeds=(1,)):
     save = place.folder / f"{name}-{flag}-{rate}{'-seeds' * (len(seeds) > 1)}"
-    if not save.is_dir():
-        args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
-        args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
-        args += ["--context", str(CONTEXT), "--lr", str(rate), f"--{flag}", ",".join(map(str, numbers)), *more]
-        args += ["--sae-seeds", ",".join(map(str, seeds))]
-        place.run(*args, "--save", str(save))
+    train_ours(place, flag, numbers, rate, save, more, seeds)
     for number in numbers:
         for seed in seeds:
             several = len(numbers) > 1 or len(seeds) > 1
             one = save / f"{flag}-{number:g}-seed{seed}" if several else save
             place.tell(name, flag, number, rate, one, seed)
+
+
+def train_ours(place, flag, numbers, rate, save, more=(), seeds=(1,)):
+    if save.is_dir():
+        return
+    args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
+    args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
+    args += ["--context", str(CONTEXT), "--lr", str(rate), f"--{flag}", ",".join(map(str, numbers)), *more]
+    place.run(*args, "--sae-seeds", ",".join(map(str, seeds)), "--save", str(save))
 
 
 def saelens(place, kind, number, rate, seed=1):
@@ -183,10 +187,7 @@ def decoder(folder):
 def seeds(place):
     """How many features two seeds share: best one-to-one match by cosine of the decoder's rows."""
     save = place.folder / "seeds"
-    if not save.is_dir():
-        args = ["sae", "train", place.model, "--hook", place.hook, "--corpus", str(place.corpus), "--engine", "cpu"]
-        args += ["--features", str(FEATURES), "--tokens", str(len(place.order)), "--batch", str(BATCH)]
-        place.run(*args, "--lr", "0.003", "--topk", "32", "--sae-seeds", "1,2", "--save", str(save))
+    train_ours(place, "topk", [32], 3e-3, save, seeds=(1, 2))
     cosine = decoder(save / "topk-32-seed1") @ decoder(save / "topk-32-seed2").T
     ours, theirs = linear_sum_assignment(-cosine)
     matched = cosine[ours, theirs]

@@ -1,8 +1,8 @@
 //! Sparse features of activations: act(x·W + b), of which only the features that stay ever reach the host.
 //!
 //! Not a kernel of its own on a GPU: a product, a selection and a compaction, block by block. The processor selects
-//! from each block of pre-activations while it is in the cache; its blocks are of many tokens and few features, because a
-//! product packs its features anew for every block of tokens (15 % of the time at 768 → 24,576 with all features in one).
+//! from each block of pre-activations while it is in the cache; its blocks are of many tokens and few features, because such a
+//! product is 5 to 15 % faster than one of as many results over all 24,576 features (two cores, 768 wide).
 
 use pulp::{Arch, Simd, WithSimd};
 
@@ -109,7 +109,7 @@ fn from_rows(engine: &Engine, features: usize, rows: SparseRows) -> Sparse {
     Sparse::new(features, starts, rows.indices, values)
 }
 
-/// What stays of each of a few tokens, a stretch of features at a time.
+/// What stays of each token of a block, a stretch of features at a time.
 fn twin(x: &Tensor, encoder: &Encoder<'_>, keeps: &[Keep<'_>]) -> Vec<Sparse> {
     let (tokens, features) = (x.rows_cols().0, encoder.bias.len());
     let mut all: Vec<Vec<Row>> = keeps.iter().map(|_| vec![Row::default(); tokens]).collect();
