@@ -4,6 +4,8 @@
 //! in the forward pass but are masked, so that SAEs and correlations never see them. Batches hold a fixed number of
 //! documents, padded on the right to the longest; the run ends after exactly the number of kept tokens asked for.
 
+use super::CorpusError;
+
 /// A text's tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Encoding {
@@ -82,6 +84,9 @@ pub enum BatchError<E: std::error::Error> {
     /// A batch of no documents, or a run of no tokens.
     #[error("the number of {0} is 0; use 1 or more")]
     Nothing(&'static str),
+    /// The next document cannot be read.
+    #[error(transparent)]
+    Corpus(CorpusError),
     /// The tokenizer gave up.
     #[error("document {document} cannot be tokenized: {source}")]
     Tokenize {
@@ -127,10 +132,10 @@ pub struct Batches<'a, D, T> {
     ended: bool,
 }
 
-impl<'a, D, T> Batches<'a, D, T>
+impl<'a, D, S, T> Batches<'a, D, T>
 where
-    D: Iterator,
-    D::Item: AsRef<str>,
+    D: Iterator<Item = Result<S, CorpusError>>,
+    S: AsRef<str>,
     T: Tokenize,
 {
     /// Batches of `documents` by `plan`.
@@ -165,6 +170,7 @@ where
     fn next_row(&mut self) -> Result<Option<Row>, BatchError<T::Error>> {
         while self.kept < self.plan.tokens {
             let Some((document, text)) = self.documents.next() else { break };
+            let text = text.map_err(BatchError::Corpus)?;
             let Encoding { ids, offsets } = self
                 .tokenizer
                 .encode(text.as_ref())
@@ -237,10 +243,10 @@ struct Row {
     offsets: Vec<(usize, usize)>,
 }
 
-impl<D, T> Iterator for Batches<'_, D, T>
+impl<D, S, T> Iterator for Batches<'_, D, T>
 where
-    D: Iterator,
-    D::Item: AsRef<str>,
+    D: Iterator<Item = Result<S, CorpusError>>,
+    S: AsRef<str>,
     T: Tokenize,
 {
     type Item = Result<TokenBatch, BatchError<T::Error>>;
@@ -284,6 +290,11 @@ mod tests {
         BatchPlan { context, batch, tokens, bos: 0, pad: 0, masked: vec![0] }
     }
 
+    /// Documents that can all be read.
+    fn good<'a>(texts: &'a [&str]) -> impl Iterator<Item = Result<&'a str, CorpusError>> + std::fmt::Debug {
+        texts.iter().map(|text| Ok(*text)).collect::<Vec<_>>().into_iter()
+    }
+
     fn kept_text(batches: &[TokenBatch]) -> String {
         let kept = batches.iter().flat_map(|b| b.ids.iter().zip(&b.keep)).filter(|(_, keep)| **keep);
         kept.map(|(&id, _)| char::from_u32(id).expect("an ASCII token")).collect()
@@ -292,7 +303,7 @@ mod tests {
     #[test]
     fn pads_masks_and_truncates() {
         let documents = ["abcdefgh", "x0y", "", "0", "z"];
-        let mut batches = Batches::new(documents.iter(), &Bytes, plan(5, 2, 100)).expect("a good plan");
+        let mut batches = Batches::new(good(&documents), &Bytes, plan(5, 2, 100)).expect("a good plan");
         let first = batches.next().expect("a batch").expect("no error");
         assert_eq!((first.batch, first.len), (2, 5));
         assert_eq!(first.ids, [0, 97, 98, 99, 100, 0, 120, 0, 121, 0]);
@@ -311,7 +322,7 @@ mod tests {
         let documents = ["abc", "de", "fghi", "jk"];
         for tokens in 1..=11 {
             let mut batches =
-                Batches::new(documents.iter(), &Bytes, plan(8, 2, tokens)).expect("a good plan");
+                Batches::new(good(&documents), &Bytes, plan(8, 2, tokens)).expect("a good plan");
             let made: Vec<_> = batches.by_ref().collect::<Result<_, _>>().expect("no error");
             assert_eq!(kept_text(&made), "abcdefghijk"[..tokens]);
             assert_eq!((batches.kept(), batches.shortfall()), (tokens, None));
@@ -321,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_empty_corpus_falls_short() {
-        let mut batches = Batches::new(["", "0"].iter(), &Bytes, plan(4, 2, 3)).expect("a good plan");
+        let mut batches = Batches::new(good(&["", "0"]), &Bytes, plan(4, 2, 3)).expect("a good plan");
         assert!(batches.next().is_none());
         let shortfall = batches.shortfall().expect("nothing was kept");
         assert_eq!(
@@ -332,18 +343,23 @@ mod tests {
 
     #[test]
     fn errors_name_the_document_and_end_the_run() {
-        let mut batches = Batches::new(["a", "b!"].iter(), &Bytes, plan(4, 1, 9)).expect("a good plan");
+        let mut batches = Batches::new(good(&["a", "b!"]), &Bytes, plan(4, 1, 9)).expect("a good plan");
         assert!(batches.next().expect("a batch").is_ok());
         let error = batches.next().expect("an error").expect_err("a bad document");
         assert_eq!(error.to_string(), "document 1 cannot be tokenized: an exclamation mark");
         assert!(batches.next().is_none());
-        let mut batches = Batches::new(["a?"].iter(), &Bytes, plan(4, 1, 9)).expect("a good plan");
+        let unreadable = [Ok("a"), Err(CorpusError::Empty { name: "x".to_owned() }), Ok("b")];
+        let mut batches = Batches::new(unreadable.into_iter(), &Bytes, plan(4, 1, 9)).expect("a good plan");
+        assert!(batches.next().expect("a batch").is_ok());
+        assert!(matches!(batches.next(), Some(Err(BatchError::Corpus(CorpusError::Empty { .. })))));
+        assert!(batches.next().is_none());
+        let mut batches = Batches::new(good(&["a?"]), &Bytes, plan(4, 1, 9)).expect("a good plan");
         assert!(matches!(batches.next(), Some(Err(BatchError::Offsets { document: 0, ids: 2, offsets: 1 }))));
     }
 
     #[test]
     fn refuses_plans_that_make_nothing() {
-        let refusal = |plan| Batches::new(["a"].iter(), &Bytes, plan).expect_err("a bad plan").to_string();
+        let refusal = |plan| Batches::new(good(&["a"]), &Bytes, plan).expect_err("a bad plan").to_string();
         assert_eq!(refusal(plan(1, 1, 1)), "a context of 1 tokens has no room beside BOS; use 2 or more");
         assert_eq!(refusal(plan(2, 0, 1)), "the number of documents in a batch is 0; use 1 or more");
         assert_eq!(refusal(plan(2, 1, 0)), "the number of tokens is 0; use 1 or more");

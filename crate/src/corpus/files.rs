@@ -1,67 +1,21 @@
-//! Where documents come from: the built-in generator, or a text file of the user's.
+//! Where documents come from: the built-in generator, or files of the user's.
 
 use std::borrow::Cow;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::Arc;
 
+use super::CorpusError;
 use super::generator::Generator;
+#[cfg(not(target_arch = "wasm32"))]
+use super::shards::{Local, ShardDocuments, Shards};
 
 /// A text file without separators is cut into documents of about this many characters.
 const DOCUMENT_CHARACTERS: usize = 4000;
 
 /// A line that holds only this ends a document of a text file.
 const END_OF_TEXT: &str = "<|endoftext|>";
-
-/// Why a corpus cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CorpusError {
-    /// The file cannot be opened or read.
-    #[error("cannot read the corpus {name}: {source}; give `builtin` or the path of a .txt or .jsonl file")]
-    Read {
-        /// The path that was given.
-        name: String,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The name does not end in .txt or .jsonl.
-    #[error("the corpus {name} is neither .txt nor .jsonl; rename or convert it, or use `builtin`")]
-    UnknownExtension {
-        /// The file's name.
-        name: String,
-    },
-    /// The bytes are not text.
-    #[error("the corpus {name} is not UTF-8 at byte {offset}; convert it to UTF-8")]
-    NotUtf8 {
-        /// The file's name.
-        name: String,
-        /// The first byte that cannot be read.
-        offset: usize,
-    },
-    /// A line is not JSON.
-    #[error(
-        "the corpus {name} has bad JSON on line {line} ({message}); write one {{\"text\": \"…\"}} a line"
-    )]
-    BadJson {
-        /// The file's name.
-        name: String,
-        /// The line, from 1.
-        line: usize,
-        /// What the parser says.
-        message: String,
-    },
-    /// A line is JSON without a text.
-    #[error("the corpus {name} has no string \"text\" on line {line}; write one {{\"text\": \"…\"}} a line")]
-    NoText {
-        /// The file's name.
-        name: String,
-        /// The line, from 1.
-        line: usize,
-    },
-    /// There is no document with anything but white space.
-    #[error("the corpus {name} is empty; give a file with text in it")]
-    Empty {
-        /// The file's name.
-        name: String,
-    },
-}
 
 /// A source of documents.
 #[derive(Clone, Debug)]
@@ -74,7 +28,13 @@ pub struct Corpus {
 enum Source {
     Builtin(Box<Generator>),
     Texts(Vec<String>),
+    /// Parquet files, and the column to read if it is named.
+    #[cfg(not(target_arch = "wasm32"))]
+    Shards(Arc<dyn Shards>, Option<String>),
 }
+
+/// The documents of a corpus, or what keeps one from being read; nothing comes after an error.
+pub type Documents<'a> = Box<dyn Iterator<Item = Result<Cow<'a, str>, CorpusError>> + 'a>;
 
 impl Corpus {
     /// The built-in generator's documents of `seed`; they never end.
@@ -85,20 +45,45 @@ impl Corpus {
         }
     }
 
-    /// What `--corpus` names: `builtin` (with `seed`), or the path of a .txt or .jsonl file.
+    /// `builtin` (with `seed`), the path of a .txt, .jsonl or .parquet file, or a folder whose .parquet files are read
+    /// in the order of their names.
+    ///
+    /// Of a Parquet file one column is read: `text`, or else the only one of strings, or the one that is named after
+    /// a colon, as in `dir/file.parquet:body`. Rows without a text are left out. The files are read while documents
+    /// are asked for, so they may be larger than memory.
     ///
     /// # Errors
-    /// See [`Corpus::from_bytes`]; and a file that cannot be read.
+    /// See [`Corpus::from_bytes`] and [`Corpus::sharded`]; and a file that cannot be read.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str, seed: u64) -> Result<Self, CorpusError> {
         if spec == "builtin" {
             return Ok(Self::builtin(seed));
+        }
+        let (path, column) = split_column(spec);
+        let column = column.map(str::to_owned);
+        if Path::new(path).is_dir() {
+            return Self::sharded(spec, Arc::new(Local::folder(Path::new(path))?), column);
+        }
+        if is_parquet(path) {
+            return Self::sharded(spec, Arc::new(Local::file(Path::new(path))), column);
         }
         // The extension first: no need to read gigabytes of something else.
         Format::of(spec)?;
         let bytes =
             std::fs::read(spec).map_err(|source| CorpusError::Read { name: spec.to_owned(), source })?;
         Self::from_bytes(spec, &bytes)
+    }
+
+    /// The documents of Parquet files, from `column`, or else from `text` or the only column of strings. `name` is what
+    /// reports call it. The first document is read at once, so that what is wrong from the start is found here.
+    ///
+    /// # Errors
+    /// No file, no column that is meant, a damaged file, nothing but white space.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn sharded(name: &str, shards: Arc<dyn Shards>, column: Option<String>) -> Result<Self, CorpusError> {
+        let corpus = Self { name: name.to_owned(), source: Source::Shards(shards, column) };
+        corpus.documents().next().transpose()?;
+        Ok(corpus)
     }
 
     /// The documents of a file's content; `name` (with its extension) says how to read it.
@@ -128,16 +113,25 @@ impl Corpus {
         Ok(Self { name: name.to_owned(), source: Source::Texts(texts) })
     }
 
-    /// What the corpus is called in reports.
+    /// What the corpus is called, with everything that decides its documents.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number of documents; none for the generator, which has no last one.
+    /// What `--corpus` says to get it again, beside the seed.
+    pub fn spec(&self) -> &str {
+        match self.source {
+            Source::Builtin(_) => "builtin",
+            _ => &self.name,
+        }
+    }
+
+    /// The number of documents; none for the generator, which has no last one, and for Parquet files, which are read
+    /// as they are needed.
     pub fn document_count(&self) -> Option<usize> {
         match &self.source {
-            Source::Builtin(_) => None,
             Source::Texts(texts) => Some(texts.len()),
+            _ => None,
         }
     }
 
@@ -145,17 +139,21 @@ impl Corpus {
     pub fn generator(&self) -> Option<&Generator> {
         match &self.source {
             Source::Builtin(generator) => Some(generator),
-            Source::Texts(_) => None,
+            _ => None,
         }
     }
 
     /// The documents in their order, from the first.
-    pub fn documents(&self) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
+    pub fn documents(&self) -> Documents<'_> {
         match &self.source {
             Source::Builtin(generator) => {
-                Box::new(generator.documents().map(|document| Cow::Owned(document.text)))
+                Box::new(generator.documents().map(|document| Ok(Cow::Owned(document.text))))
             }
-            Source::Texts(texts) => Box::new(texts.iter().map(|text| Cow::Borrowed(text.as_str()))),
+            Source::Texts(texts) => Box::new(texts.iter().map(|text| Ok(Cow::Borrowed(text.as_str())))),
+            #[cfg(not(target_arch = "wasm32"))]
+            Source::Shards(shards, column) => {
+                Box::new(ShardDocuments::new(&self.name, &**shards, column.clone()))
+            }
         }
     }
 }
@@ -172,9 +170,33 @@ impl Format {
         match extension.as_deref() {
             Some("txt") => Ok(Self::Text),
             Some("jsonl") => Ok(Self::JsonLines),
+            Some("parquet") => Err(CorpusError::NotHere { name: name.to_owned() }),
             _ => Err(CorpusError::UnknownExtension { name: name.to_owned() }),
         }
     }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn is_parquet(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
+/// `FILE.parquet:COLUMN` or `FOLDER:COLUMN` in two. A colon may also be part of a path, as in `C:\texts`.
+#[cfg(not(target_arch = "wasm32"))]
+fn split_column(spec: &str) -> (&str, Option<&str>) {
+    if Path::new(spec).exists() {
+        return (spec, None);
+    }
+    let colons = spec.match_indices(':').map(|(i, _)| (&spec[..i], &spec[i + 1..]));
+    let found = colons.filter(|(path, column)| !path.is_empty() && !column.is_empty());
+    let mut found = found.filter(|(path, _)| is_parquet(path) || is_folder_of_texts(path));
+    found.next().map_or((spec, None), |(path, column)| (path, Some(column)))
+}
+
+/// A folder, but not a drive of Windows.
+#[cfg(not(target_arch = "wasm32"))]
+fn is_folder_of_texts(path: &str) -> bool {
+    path.len() > 1 && Path::new(path).is_dir()
 }
 
 fn is_separator(line: &str) -> bool {
@@ -243,7 +265,7 @@ mod tests {
 
     fn texts(name: &str, content: &str) -> Vec<String> {
         let corpus = Corpus::from_bytes(name, content.as_bytes()).expect("a good corpus");
-        corpus.documents().map(Cow::into_owned).collect()
+        corpus.documents().map(|text| text.expect("it is in memory").into_owned()).collect()
     }
 
     fn message(name: &str, bytes: &[u8]) -> String {
@@ -287,12 +309,13 @@ mod tests {
     fn says_what_is_wrong() {
         assert_eq!(
             message("a.csv", b"x"),
-            "the corpus a.csv is neither .txt nor .jsonl; rename or convert it, or use `builtin`"
+            "the corpus a.csv is neither .txt, .jsonl nor .parquet; rename or convert it, or use `builtin`"
         );
         assert_eq!(
             message("a.txt", b"ab\xffc"),
             "the corpus a.txt is not UTF-8 at byte 2; convert it to UTF-8"
         );
+        assert!(message("a.parquet", b"PAR1").contains("which the page does not read"));
         assert_eq!(message("a.txt", b" \n\n"), "the corpus a.txt is empty; give a file with text in it");
         assert_eq!(message("a.jsonl", b""), "the corpus a.jsonl is empty; give a file with text in it");
         let bad = message("a.jsonl", b"{\"text\": \"x\"}\n{\"text\": \"y\"\n");

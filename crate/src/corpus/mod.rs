@@ -45,10 +45,13 @@
 //!
 //! # Not supported
 //!
-//! Compressed files, files larger than memory, and shuffled orders.
+//! Shuffled orders; compressed files and files larger than memory other than Parquet; Parquet in the page.
 
 mod batches;
+#[cfg(not(target_arch = "wasm32"))]
+mod calm;
 mod documents;
+mod error;
 mod facts;
 mod files;
 mod generator;
@@ -57,11 +60,20 @@ mod inflect;
 mod layouts;
 mod lexicon;
 mod papers;
+#[cfg(not(target_arch = "wasm32"))]
+mod parquet;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod parquet_tests;
+#[cfg(not(target_arch = "wasm32"))]
+mod shards;
 mod tags;
 mod template;
 mod writer;
 
 pub use batches::{BatchError, BatchPlan, Batches, Encoding, Shortfall, TokenBatch, Tokenize};
-pub use files::{Corpus, CorpusError};
+pub use error::CorpusError;
+pub use files::{Corpus, Documents};
 pub use generator::{Document, Generator, write_jsonl};
+#[cfg(not(target_arch = "wasm32"))]
+pub use shards::Shards;
 pub use tags::{Context, Span, Tag, TagSet, token_tags};

@@ -1,7 +1,7 @@
 //! A corpus as token batches (paper section 1).
 
 use super::{LabError, Settings};
-use crate::corpus::{BatchPlan, Batches, Corpus, TokenBatch};
+use crate::corpus::{BatchError, BatchPlan, Batches, Corpus, TokenBatch};
 use crate::model::Tokenizer;
 
 /// BOS, EOS and PAD of the Pythia and Mamba tokenizers.
@@ -11,7 +11,7 @@ const SPECIAL: u32 = 0;
 /// the corpus ends.
 ///
 /// # Errors
-/// A corpus that cannot be tokenized, or sizes no batch can have.
+/// A corpus that cannot be read or tokenized, or sizes no batch can have.
 pub(super) fn token_batches<'a>(
     corpus: &'a Corpus,
     tokenizer: &'a Tokenizer,
@@ -25,7 +25,13 @@ pub(super) fn token_batches<'a>(
         pad: SPECIAL,
         masked: vec![SPECIAL],
     };
-    let mismatch = |e: &dyn std::fmt::Display| LabError::Mismatch(e.to_string());
-    let batches = Batches::new(corpus.documents(), tokenizer, plan).map_err(|e| mismatch(&e))?;
-    Ok(batches.map(move |b| b.map_err(|e| mismatch(&e))))
+    let batches = Batches::new(corpus.documents(), tokenizer, plan).map_err(failed)?;
+    Ok(batches.map(|batch| batch.map_err(failed)))
+}
+
+fn failed<E: std::error::Error>(error: BatchError<E>) -> LabError {
+    match error {
+        BatchError::Corpus(e) => LabError::Corpus(e),
+        other => LabError::Mismatch(other.to_string()),
+    }
 }

@@ -61,7 +61,11 @@ pub async fn train(
     let names: Vec<String> = places.iter().map(|place| place.hook.clone()).collect();
     let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan)));
     stages.begin("SAE training", steps * plan.batch, "tokens").await?;
-    let mut batches = token_batches(corpus, &subject.tokenizer, &settings)?.skip(taken);
+    let mut batches = token_batches(corpus, &subject.tokenizer, &settings)?;
+    for _ in 0..taken {
+        // Not `skip`, which would take a corpus that can no longer be read for one that is used up.
+        batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?;
+    }
     let (mut kept_at, mut point_at, mut point_done) = (Instant::now(), Instant::now(), done);
     while done < steps {
         // All buffers are filled alike, so that the model runs once for all SAEs.
@@ -111,6 +115,13 @@ pub async fn train(
         )));
     }
     finish(subject, plan, places, (&mut stages, &mut batches)).await
+}
+
+fn shorter(corpus: &Corpus) -> String {
+    format!(
+        "the corpus {} is shorter than when the training began; bring it back, or save to another directory to begin anew",
+        corpus.name()
+    )
 }
 
 fn prunes(plan: &TrainPlan) -> bool {

@@ -1,0 +1,104 @@
+//! Why a corpus cannot be used.
+
+/// A corpus cannot be opened, or cannot be read any further.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// The file cannot be opened or read.
+    #[error(
+        "cannot read the corpus {name}: {source}; give `builtin`, the path of a .txt, .jsonl or .parquet file, or a \
+         folder of .parquet files"
+    )]
+    Read {
+        /// The path that was given.
+        name: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The name does not end in .txt, .jsonl or .parquet.
+    #[error("the corpus {name} is neither .txt, .jsonl nor .parquet; rename or convert it, or use `builtin`")]
+    UnknownExtension {
+        /// The file's name.
+        name: String,
+    },
+    /// A Parquet file where only bytes in memory are read: in the page.
+    #[error(
+        "the corpus {name} is Parquet, which the page does not read; use the command line, or convert it to .jsonl"
+    )]
+    NotHere {
+        /// The file's name.
+        name: String,
+    },
+    /// The bytes are not text.
+    #[error("the corpus {name} is not UTF-8 at byte {offset}; convert it to UTF-8")]
+    NotUtf8 {
+        /// The file's name.
+        name: String,
+        /// The first byte that cannot be read.
+        offset: usize,
+    },
+    /// A line is not JSON.
+    #[error(
+        "the corpus {name} has bad JSON on line {line} ({message}); write one {{\"text\": \"…\"}} a line"
+    )]
+    BadJson {
+        /// The file's name.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// A line is JSON without a text.
+    #[error("the corpus {name} has no string \"text\" on line {line}; write one {{\"text\": \"…\"}} a line")]
+    NoText {
+        /// The file's name.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// There is no document with anything but white space.
+    #[error("the corpus {name} is empty; give a file with text in it")]
+    Empty {
+        /// The file's name.
+        name: String,
+    },
+    /// A folder without Parquet files.
+    #[error("the folder {name} has no .parquet file; give a folder that has some, or a file")]
+    NoShards {
+        /// The folder.
+        name: String,
+    },
+    /// Not a Parquet file, or a damaged one.
+    #[error("{file} is no sound Parquet file: {reason}; fetch or write it again")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What the reader says.
+        reason: String,
+    },
+    /// A Parquet file that cannot be read any further.
+    #[error("{file} cannot be read from row {row} on: {reason}; fetch or write it again")]
+    Row {
+        /// The file.
+        file: String,
+        /// The row, from 1.
+        row: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is not clear which column has the texts, or there is none.
+    #[error("{file} has {problem}; its columns are {columns}: {advice}")]
+    Column {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+        /// Every column and its type.
+        columns: String,
+        /// What to do.
+        advice: String,
+    },
+    /// The next file of a corpus of several could not be had.
+    #[error(transparent)]
+    Shard(Box<dyn std::error::Error + Send + Sync>),
+}
