@@ -1,6 +1,8 @@
 //! Whole experiments put together.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod corpora;
+#[cfg(not(target_arch = "wasm32"))]
 mod embedded;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
@@ -21,6 +23,8 @@ mod tokens;
 mod top;
 mod train;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use corpora::open_corpus;
 #[cfg(not(target_arch = "wasm32"))]
 pub use embedded::embedded;
 pub use error::LabError;

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 ///   "gated": {"owner/name": "hf_token"}, "private": {"owner/name": "hf_token"} }
 /// ```
 ///
-/// `path` is the end of a request's path; left out, every file is meant. `times` left out means always.
+/// `path` is the end of a request's path; left out, every file is meant. `times` left out means always. A data set is
+/// called `datasets/owner/name`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {

@@ -72,7 +72,7 @@ impl Repos {
         Self { root, hashed: Mutex::default() }
     }
 
-    /// Whether there is a repository of this name, `owner/name`.
+    /// Whether there is a repository of this name, `owner/name` or `datasets/owner/name`.
     pub(crate) fn has(&self, repo: &str) -> bool {
         self.folder(repo, "main").is_dir()
     }
@@ -87,7 +87,7 @@ impl Repos {
     /// All revisions of a repository that have a name.
     pub(crate) fn revisions(&self, repo: &str) -> Vec<String> {
         let mut names = vec!["main".to_owned()];
-        let Some((owner, name)) = repo.split_once('/') else { return names };
+        let Some((owner, name)) = repo.rsplit_once('/') else { return names };
         for entry in std::fs::read_dir(self.root.join(owner)).into_iter().flatten().flatten() {
             let folder = entry.file_name().to_string_lossy().into_owned();
             if let Some(revision) = folder.strip_prefix(name).and_then(|r| r.strip_prefix('@')) {

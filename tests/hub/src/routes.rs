@@ -169,23 +169,31 @@ fn served(state: &State, request: &Request, parts: &[&str]) -> io::Result<Answer
             Some(blob) => file(state, request, blob, Head::new(200)),
             None => error(404, "EntryNotFound", "Entry not found"),
         }),
-        ["api", "models", owner, name] => {
-            on(state, request, (owner, name, "main"), |s, repo| info(request, s, repo))
+        ["api", "models", owner, name, rest @ ..] => api(state, request, (&format!("{owner}/{name}"), rest)),
+        ["api", "datasets", owner, name, rest @ ..] => {
+            api(state, request, (&format!("datasets/{owner}/{name}"), rest))
         }
-        ["api", "models", owner, name, "refs"] => {
-            on(state, request, (owner, name, "main"), |_, repo| refs(state, repo))
-        }
-        ["api", "models", owner, name, "revision", revision] => {
-            on(state, request, (owner, name, revision), |s, repo| info(request, s, repo))
-        }
-        ["api", "models", owner, name, "tree", revision, folder @ ..] => {
-            let prefix = folder.iter().map(|f| format!("{f}/")).collect::<String>();
-            on(state, request, (owner, name, revision), |s, _| tree(request, s, &prefix))
+        ["datasets", owner, name, "resolve", revision, path @ ..] if !path.is_empty() => {
+            let repo = format!("datasets/{owner}/{name}");
+            on(state, request, (&repo, revision), |s| resolve(state, request, s, (&repo, &path.join("/"))))
         }
         [owner, name, "resolve", revision, path @ ..] if !path.is_empty() => {
-            on(state, request, (owner, name, revision), |s, repo| {
-                resolve(state, request, s, (repo, &path.join("/")))
-            })
+            let repo = format!("{owner}/{name}");
+            on(state, request, (&repo, revision), |s| resolve(state, request, s, (&repo, &path.join("/"))))
+        }
+        _ => Ok(error(404, "RepoNotFound", "Repository not found")),
+    }
+}
+
+/// Questions about a repository: `/api/{models,datasets}/owner/name/…`.
+fn api(state: &State, request: &Request, (repo, rest): (&str, &[&str])) -> io::Result<Answer> {
+    match rest {
+        [] => on(state, request, (repo, "main"), |s| info(request, s, repo)),
+        ["refs"] => on(state, request, (repo, "main"), |_| refs(state, repo)),
+        ["revision", revision] => on(state, request, (repo, revision), |s| info(request, s, repo)),
+        ["tree", revision, folder @ ..] => {
+            let prefix = folder.iter().map(|f| format!("{f}/")).collect::<String>();
+            on(state, request, (repo, revision), |s| tree(request, s, &prefix))
         }
         _ => Ok(error(404, "RepoNotFound", "Repository not found")),
     }
@@ -195,11 +203,10 @@ fn served(state: &State, request: &Request, parts: &[&str]) -> io::Result<Answer
 fn on(
     state: &State,
     request: &Request,
-    (owner, name, revision): (&str, &str, &str),
-    then: impl FnOnce(&Snapshot, &str) -> Answer,
+    (repo, revision): (&str, &str),
+    then: impl FnOnce(&Snapshot) -> Answer,
 ) -> io::Result<Answer> {
-    let repo = format!("{owner}/{name}");
-    let key = state.current().private.get(&repo).cloned();
+    let key = state.current().private.get(repo).cloned();
     match (key, request.token()) {
         (Some(_), None) => {
             return Ok(error(401, "RepoNotFound", "Invalid username or password."));
@@ -209,16 +216,16 @@ fn on(
         }
         _ => {}
     }
-    if name.contains('@') || !state.repos.has(&repo) {
+    if repo.contains('@') || !state.repos.has(repo) {
         return Ok(error(404, "RepoNotFound", "Repository not found"));
     }
-    Ok(match state.repos.snapshot(&repo, revision)? {
-        Some(snapshot) => then(&snapshot, &repo),
+    Ok(match state.repos.snapshot(repo, revision)? {
+        Some(snapshot) => then(&snapshot),
         None => error(404, "RevisionNotFound", &format!("Invalid rev id: {revision}")),
     })
 }
 
-/// `/api/models/owner/name`.
+/// `/api/models/owner/name`, or of a data set.
 fn info(request: &Request, snapshot: &Snapshot, repo: &str) -> Answer {
     let siblings: Vec<Value> = snapshot
         .files
@@ -237,27 +244,31 @@ fn info(request: &Request, snapshot: &Snapshot, repo: &str) -> Answer {
             one
         })
         .collect();
-    json_answer(
-        200,
-        &json!({
-            "id": repo, "modelId": repo, "author": repo.split('/').next(), "sha": snapshot.commit,
-            "private": false, "gated": false, "disabled": false, "tags": [], "siblings": siblings,
-        }),
-    )
+    let data_set = repo.strip_prefix("datasets/");
+    let id = data_set.unwrap_or(repo);
+    let mut told = json!({
+        "id": id, "author": id.split('/').next(), "sha": snapshot.commit, "private": false, "gated": false,
+        "disabled": false, "tags": [], "siblings": siblings,
+    });
+    if data_set.is_none() {
+        told["modelId"] = json!(id);
+    }
+    json_answer(200, &told)
 }
 
-/// `/api/models/owner/name/refs`.
+/// `/api/models/owner/name/refs`, or of a data set. What the hub has converted is no branch of the owner's.
 fn refs(state: &State, repo: &str) -> Answer {
-    let branches: Vec<Value> = state
-        .repos
-        .revisions(repo)
-        .into_iter()
-        .map(|name| json!({ "name": name, "ref": format!("refs/heads/{name}") }))
-        .collect();
-    json_answer(200, &json!({ "branches": branches, "tags": [], "converts": [] }))
+    let (mut branches, mut converts) = (Vec::new(), Vec::new());
+    for name in state.repos.revisions(repo) {
+        match name.strip_prefix("refs/convert/") {
+            Some(form) => converts.push(json!({ "name": form, "ref": name })),
+            None => branches.push(json!({ "name": name, "ref": format!("refs/heads/{name}") })),
+        }
+    }
+    json_answer(200, &json!({ "branches": branches, "tags": [], "converts": converts }))
 }
 
-/// `/api/models/owner/name/tree/revision`.
+/// `/api/models/owner/name/tree/revision`, or of a data set.
 fn tree(request: &Request, snapshot: &Snapshot, prefix: &str) -> Answer {
     let mut rows = Vec::new();
     let mut folders: Vec<String> = Vec::new();
@@ -289,18 +300,20 @@ fn tree(request: &Request, snapshot: &Snapshot, prefix: &str) -> Answer {
     json_answer(200, &json!(all))
 }
 
-/// `/owner/name/resolve/revision/path`.
+/// `/owner/name/resolve/revision/path`, with `/datasets` before it for a data set.
 fn resolve(state: &State, request: &Request, snapshot: &Snapshot, (repo, path): (&str, &str)) -> Answer {
     let key = state.current().gated.get(repo).cloned();
+    let what = match repo.strip_prefix("datasets/") {
+        Some(name) => format!("dataset {name}"),
+        None => format!("model {repo}"),
+    };
     match (key, request.token()) {
         (Some(_), None) => {
-            let message =
-                format!("Access to model {repo} is restricted. You must be authenticated to access it.");
+            let message = format!("Access to {what} is restricted. You must be authenticated to access it.");
             return error(401, "GatedRepo", &message);
         }
         (Some(key), Some(token)) if key != token => {
-            let message =
-                format!("Access to model {repo} is restricted and you are not in the authorized list.");
+            let message = format!("Access to {what} is restricted and you are not in the authorized list.");
             return error(403, "GatedRepo", &message);
         }
         _ => {}

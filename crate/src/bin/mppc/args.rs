@@ -11,7 +11,10 @@ use mppc::gpu::EngineChoice;
 /// MODEL is a directory in Hugging Face format, one of the built-in pair (tiny-neox, tiny-mamba), a name that
 /// `mppc models` lists, or owner/name[@revision] of a repository on the Hugging Face hub, which is downloaded unless
 /// it is in the cache. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured.
-/// A corpus is `builtin`, a .txt or a .jsonl file.
+/// A corpus is `builtin`, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME of a data set
+/// on the hub, of which no more files are downloaded than are read: hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]], by
+/// default its split `train` as the hub has converted it to Parquet. Texts in Parquet are in the column `text` or the only one of
+/// strings; another is named after a colon: FILE.parquet:COLUMN.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -44,7 +47,7 @@ pub(crate) enum Command {
     Correlate(CorrelateArgs),
     /// Reproduce MPPC on a pair of models (the built-in pair by default) and write a report directory.
     Reproduce(ReproduceArgs),
-    /// Print documents of the built-in corpus as JSON lines.
+    /// Print documents of a corpus as JSON lines.
     Corpus(CorpusArgs),
 }
 
@@ -105,7 +108,7 @@ pub(crate) struct TrainArgs {
     /// Hook to read; with `*` (say, blocks.*.hook_resid_post) one SAE for each match.
     #[arg(long)]
     pub(crate) hook: String,
-    /// builtin, or a .txt or .jsonl file.
+    /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
     #[arg(long, default_value = "builtin")]
     pub(crate) corpus: String,
     /// Tokens to train on.
@@ -208,7 +211,7 @@ pub(crate) struct HealthArgs {
     /// SAEs: a directory with one folder each. The built-in pair brings its own.
     #[arg(long, value_name = "DIR")]
     pub(crate) saes: Option<PathBuf>,
-    /// builtin, or a .txt or .jsonl file.
+    /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
     #[arg(long, default_value = "builtin")]
     pub(crate) corpus: String,
     /// Tokens to measure on.
@@ -250,7 +253,7 @@ pub(crate) struct ReproduceArgs {
     /// Its SAEs.
     #[arg(long, value_name = "DIR")]
     pub(crate) b_saes: Option<PathBuf>,
-    /// builtin, or a .txt or .jsonl file.
+    /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
     #[arg(long, default_value = "builtin")]
     pub(crate) corpus: String,
     /// Tokens to correlate over.
@@ -275,10 +278,13 @@ pub(crate) struct ReproduceArgs {
 
 #[derive(Group)]
 pub(crate) struct CorpusArgs {
+    /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
+    #[arg(default_value = "builtin")]
+    pub(crate) corpus: String,
     /// How many documents.
     #[arg(long, default_value_t = 1)]
     pub(crate) documents: usize,
-    /// Seed; the same seed gives the same text for ever.
+    /// Seed of the built-in corpus; the same seed gives the same text for ever.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }

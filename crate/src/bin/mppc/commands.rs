@@ -5,14 +5,14 @@ use std::path::Path;
 
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
-use mppc::corpus::{Corpus, write_jsonl};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings};
 use mppc::sae::{Codes, SaeFile, code_flags};
 use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
 use serde_json::json;
 
-use crate::args::{Args, Command, CorpusArgs, CorrelateArgs, EncodeArgs, ReproduceArgs, SaeCommand};
+use crate::args::{Args, Command, CorrelateArgs, EncodeArgs, ReproduceArgs, SaeCommand};
+use crate::corpora;
 use crate::models;
 use crate::output::{Output, number};
 use crate::progress::Bars;
@@ -34,7 +34,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let out = Output { json: args.json };
     match &args.command {
         // These need no engine before they begin.
-        Command::Corpus(a) => return corpus(a),
+        Command::Corpus(a) => return corpora::print(a, out.json),
         Command::Models => return models::list(out),
         Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
@@ -58,15 +58,6 @@ pub(crate) async fn run(args: Args) -> Outcome {
         | Command::Sae(SaeCommand::Info(_) | SaeCommand::Convert(_)) => {
             unreachable!("answered above")
         }
-    }
-}
-
-fn corpus(args: &CorpusArgs) -> Outcome {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match write_jsonl(&mut out, args.seed, args.documents).and_then(|()| out.flush()) {
-        // Whoever reads has seen enough (`mppc corpus | head`).
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| format!("standard output: {e}")),
     }
 }
 
@@ -219,9 +210,9 @@ impl Session {
             Ok::<_, String>(subject)
         };
         let (a, b) = (load(&args.a, &args.a_saes)?, load(&args.b, &args.b_saes)?);
-        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
         let settings = Settings {
-            corpus: args.corpus.clone(),
+            corpus: corpus.spec().to_owned(),
             seed: args.seed,
             tokens: args.tokens,
             neuron_tokens: args.neuron_tokens.unwrap_or(args.tokens),

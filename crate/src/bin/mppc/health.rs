@@ -4,13 +4,13 @@ use std::io::Write as _;
 
 use mppc::atomic;
 use mppc::checkpoint::Files;
-use mppc::corpus::Corpus;
 use mppc::lab::{self, HealthReport, HealthSettings, LabModel, SaeHealth};
 use mppc::sae::Quantiles;
 use serde_json::json;
 
 use crate::args::HealthArgs;
 use crate::commands::{Outcome, Session, text, writable};
+use crate::corpora;
 use crate::models;
 use crate::output::number;
 use crate::sae_info;
@@ -24,9 +24,9 @@ impl Session {
         let saes = args.saes.as_ref().map(Files::dir);
         let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
         sae_info::tell(&subject, self.out.json);
-        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
         let settings = HealthSettings {
-            corpus: args.corpus.clone(),
+            corpus: corpus.spec().to_owned(),
             seed: args.seed,
             tokens: args.tokens,
             context: args.context,

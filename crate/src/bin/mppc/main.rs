@@ -5,6 +5,8 @@
 
 mod args;
 mod commands;
+mod corpora;
+mod download;
 mod health;
 mod models;
 mod output;

@@ -1,10 +1,8 @@
 //! Models by name: the built-in pair, directories, and repositories of the hub.
 
-use std::cell::RefCell;
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use mppc::checkpoint::hub::{CachedRepo, Event, Hub, HubError, RepoName, Settings, Want, human};
+use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want, human};
 use mppc::checkpoint::{Files, Known, known};
 use mppc::lab::embedded;
 use mppc::sae::{CONFIG_FILE, WEIGHTS_FILE};
@@ -12,6 +10,7 @@ use serde_json::json;
 
 use crate::args::FetchArgs;
 use crate::commands::Outcome;
+use crate::download::Watcher;
 use crate::output::Output;
 
 /// Files of a model: one of the built-in pair, a directory, a known model, or a repository, which is downloaded
@@ -149,55 +148,4 @@ fn kind(cached: &CachedRepo) -> Option<&'static str> {
         })
     };
     cached.files.iter().any(is_sae).then_some("sae")
-}
-
-/// Tells on standard error how a download goes.
-struct Watcher {
-    repo: String,
-    quiet: bool,
-    bar: RefCell<Option<(String, ProgressBar)>>,
-}
-
-impl Watcher {
-    fn new(repo: String, quiet: bool) -> Self {
-        Self { repo, quiet, bar: RefCell::new(None) }
-    }
-
-    fn see(&self, event: &Event<'_>) {
-        match event {
-            Event::Note(text) => {
-                self.finish();
-                eprintln!("{}: {text}", self.repo);
-            }
-            _ if self.quiet => {}
-            Event::Start { files, bytes, to } => {
-                self.finish();
-                let word = if *files == 1 { "file" } else { "files" };
-                eprintln!("downloading {}: {files} {word}, {} to {}", self.repo, human(*bytes), to.display());
-            }
-            Event::Bytes { file, done, total } => {
-                let mut slot = self.bar.borrow_mut();
-                if slot.as_ref().is_none_or(|(name, _)| name != file) {
-                    let template = "{msg:32} {bar:30} {decimal_bytes}/{decimal_total_bytes} ({decimal_bytes_per_sec}, {eta} left)";
-                    let style = ProgressStyle::with_template(template)
-                        .unwrap_or_else(|_| ProgressStyle::default_bar());
-                    let bar = ProgressBar::new(*total).with_style(style).with_message((*file).to_owned());
-                    // What an earlier run has left is no speed of this one.
-                    bar.reset_eta();
-                    if let Some((_, old)) = slot.replace(((*file).to_owned(), bar)) {
-                        old.finish();
-                    }
-                }
-                if let Some((_, bar)) = slot.as_ref() {
-                    bar.set_position(*done);
-                }
-            }
-        }
-    }
-
-    fn finish(&self) {
-        if let Some((_, bar)) = self.bar.borrow_mut().take() {
-            bar.finish();
-        }
-    }
 }

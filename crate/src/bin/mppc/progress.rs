@@ -2,8 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::LazyLock;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
+
+/// All bars that are on the screen: a download may begin in the middle of a training.
+static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Puts a bar below the others.
+pub(crate) fn shown(bar: ProgressBar) -> ProgressBar {
+    ALL.add(bar)
+}
+
+/// Prints a line on standard error, above the bars, which are drawn again below it.
+pub(crate) fn say(line: &str) {
+    ALL.suspend(|| eprintln!("{line}"));
+}
 
 /// One bar, renewed for each stage; silent where standard error is no terminal. Warnings are printed everywhere.
 pub(crate) struct Bars {
@@ -29,12 +44,7 @@ impl Observer for Bars {
     fn progress(&self, p: &Progress) {
         let mut slot = self.bar.borrow_mut();
         for line in p.warnings.iter().skip(self.warned.get()) {
-            let print = || eprintln!("warning: {line}");
-            match slot.as_ref() {
-                // Above the bar, which is drawn again below it.
-                Some((_, bar)) => bar.suspend(print),
-                None => print(),
-            }
+            say(&format!("warning: {line}"));
         }
         self.warned.set(p.warnings.len());
         if self.quiet {
@@ -47,7 +57,7 @@ impl Observer for Bars {
             let template = "{prefix:>7} {msg:32} {bar:30} {pos}/{len} ({eta} left)";
             let style =
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::new(p.total as u64).with_style(style);
+            let bar = shown(ProgressBar::new(p.total as u64).with_style(style));
             bar.set_prefix(format!("[{}/{}]", p.stage_index, p.stages));
             bar.set_message(format!("{} ({})", p.stage, p.unit));
             *slot = Some((p.stage.clone(), bar));

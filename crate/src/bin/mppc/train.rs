@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use mppc::atomic;
 use mppc::checkpoint::SafeFile;
-use mppc::corpus::Corpus;
 use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
 use mppc::sae::{SaeKind, Storage};
 use serde_json::json;
 
 use crate::args::TrainArgs;
 use crate::commands::{Outcome, Session, text, writable};
+use crate::corpora;
 use crate::models;
 
 /// What a run that was stopped leaves in its directory.
@@ -25,7 +25,7 @@ impl Session {
         writable(&args.save)?;
         let files = models::files(&args.model, self.out.json)?;
         let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
-        let corpus = Corpus::open(&args.corpus, args.seed).map_err(text)?;
+        let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
         let plan = plan(args);
         let folder = std::fs::create_dir_all(&args.save).and_then(|()| atomic::sweep(&args.save));
         folder.map_err(|e| format!("{}: {e}", args.save.display()))?;

@@ -1,4 +1,4 @@
-//! The standard cache: `models--owner--name/{blobs,snapshots,refs}`.
+//! The standard cache: `{models,datasets}--owner--name/{blobs,snapshots,refs}`.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use super::digest::Hash;
 use super::name::is_commit;
 use super::select::{self, CONFIG, INDEX, OPTIONAL, SINGLE};
-use super::{HubError, RepoName, Want};
+use super::{HubError, RepoKind, RepoName, Want};
 
 /// Bytes for people.
 pub fn human(bytes: u64) -> String {
@@ -31,7 +31,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(cache: &Path, name: &RepoName) -> Self {
-        let repo = Repo::with_revision(name.repo.clone(), RepoType::Model, name.revision.clone());
+        let kind = match name.kind {
+            RepoKind::Model => RepoType::Model,
+            RepoKind::DataSet => RepoType::Dataset,
+        };
+        let repo = Repo::with_revision(name.repo.clone(), kind, name.revision.clone());
         Self {
             root: cache.to_owned(),
             folder: repo.folder_name(),
@@ -52,6 +56,16 @@ impl Place {
     /// The folder of a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.repo.pointer_path(commit)
+    }
+
+    /// Paths of the files of a commit that are here.
+    pub(super) fn files(&self, commit: &str) -> Vec<String> {
+        files_below(&self.snapshot(commit))
+    }
+
+    /// Where the list of a commit's files is kept.
+    pub(super) fn tree(&self, commit: &str) -> PathBuf {
+        self.root.join(&self.folder).join("trees").join(format!("{commit}.json"))
     }
 
     /// The marker for a file that the commit does not have.

@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
-use super::{HubError, RepoName, Settings};
+use super::{HubError, RepoKind, RepoName, Settings};
 
 /// What may stand in a part of a path as it is.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -113,11 +113,12 @@ impl<'a> Client<'a> {
             return Ok(response);
         }
         let code = header(&response, "x-error-code").unwrap_or_default();
-        let (repo, endpoint) = (name.repo.clone(), self.settings.endpoint.clone());
+        let (repo, endpoint) = (name.path(), self.settings.endpoint.clone());
         let told = header(&response, "x-error-message").unwrap_or_default();
         let error = match (status.as_u16(), code) {
             (401 | 403, "GatedRepo") => HubError::Gated { repo, endpoint },
             (404, "RevisionNotFound") => {
+                let repo = name.repo.clone();
                 HubError::NoRevision { repo, revision: name.revision.clone(), known: Vec::new() }
             }
             (404, "EntryNotFound") => {
@@ -163,18 +164,26 @@ impl<'a> Client<'a> {
     /// Address of what the hub knows of a revision.
     pub(super) fn info_url(&self, name: &RepoName) -> String {
         let revision = encode(&name.revision);
-        format!("{}/api/models/{}/revision/{revision}?blobs=true", self.settings.endpoint, name.repo)
+        format!("{}/revision/{revision}?blobs=true", self.api_url(name))
     }
 
     /// Address of the list of branches and tags.
     pub(super) fn refs_url(&self, name: &RepoName) -> String {
-        format!("{}/api/models/{}/refs", self.settings.endpoint, name.repo)
+        format!("{}/refs", self.api_url(name))
+    }
+
+    fn api_url(&self, name: &RepoName) -> String {
+        let kind = match name.kind {
+            RepoKind::Model => "models",
+            RepoKind::DataSet => "datasets",
+        };
+        format!("{}/api/{kind}/{}", self.settings.endpoint, name.repo)
     }
 
     /// Address of a file of a commit.
     pub(super) fn file_url(&self, name: &RepoName, commit: &str, path: &str) -> String {
         let path: Vec<String> = path.split('/').map(encode).collect();
-        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, name.repo, path.join("/"))
+        format!("{}/{}/resolve/{commit}/{}", self.settings.endpoint, name.path(), path.join("/"))
     }
 }
 

@@ -12,6 +12,52 @@ pub enum HubError {
     /// No name of a repository.
     #[error("{0} is no repository of the hub; write owner/name or owner/name@revision")]
     Name(String),
+    /// No name of a data set.
+    #[error("{0} is no data set of the hub; write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]")]
+    DataSetName(String),
+    /// No such config or split, or several.
+    #[error("{repo} has {problem}; its {what}s are {}: name one, as in hub:{example}", some(known))]
+    Choice {
+        /// Repository.
+        repo: String,
+        /// What is wrong.
+        problem: String,
+        /// `config` or `split`.
+        what: &'static str,
+        /// Those that there are.
+        known: Vec<String>,
+        /// How one is named.
+        example: String,
+    },
+    /// A data set that is nowhere in Parquet.
+    #[error("{repo} has no .parquet files at {revision}; name a revision that has some, or another data set")]
+    NoParquet {
+        /// Repository.
+        repo: String,
+        /// The revision.
+        revision: String,
+    },
+    /// A data set without the branch of converted files.
+    #[error(
+        "the hub has not converted {repo} to Parquet (it has no branch refs/convert/parquet); if it has .parquet files \
+         of its own, use hub:{repo}@main"
+    )]
+    NotConverted {
+        /// Repository.
+        repo: String,
+    },
+    /// The cache has no more files, and nobody says whether there are more.
+    #[error(
+        "the files of {repo} in {} are used up, and only the hub knows whether there are more; ask for fewer tokens, or \
+         unset HF_HUB_OFFLINE and check the network",
+        cache.display()
+    )]
+    UsedUp {
+        /// Repository.
+        repo: String,
+        /// The cache.
+        cache: PathBuf,
+    },
     /// Not there, and not to be downloaded.
     #[error(
         "{repo} is not complete in {}, and HF_HUB_OFFLINE forbids downloads; unset it, or bring the files there",

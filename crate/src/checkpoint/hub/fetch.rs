@@ -157,7 +157,8 @@ impl Hub {
         Ok(Fetched { path: place.snapshot(&listing.commit), commit: listing.commit, downloaded })
     }
 
-    fn listing(&self, client: &Client<'_>, name: &RepoName) -> Result<Listing, HubError> {
+    /// What the hub says is in a repository.
+    pub(super) fn listing(&self, client: &Client<'_>, name: &RepoName) -> Result<Listing, HubError> {
         let url = client.info_url(name);
         let json = client.bytes(name, &url).map_err(|e| with_revisions(client, name, e))?;
         Listing::parse(&json).map_err(|reason| HubError::Answer { url, reason })
@@ -178,12 +179,12 @@ fn with_revisions(client: &Client<'_>, name: &RepoName, mut error: HubError) -> 
 }
 
 /// A repository on its way.
-struct Job<'a> {
-    hub: &'a Hub,
-    client: &'a Client<'a>,
-    name: &'a RepoName,
-    place: &'a Place,
-    listing: &'a Listing,
+pub(super) struct Job<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) client: &'a Client<'a>,
+    pub(super) name: &'a RepoName,
+    pub(super) place: &'a Place,
+    pub(super) listing: &'a Listing,
 }
 
 impl Job<'_> {
@@ -192,7 +193,7 @@ impl Job<'_> {
     }
 
     /// Gets files, if there is room for them. Returns how many bytes came.
-    fn get(&self, files: &[&Remote], watch: &mut dyn FnMut(Event<'_>)) -> Result<u64, HubError> {
+    pub(super) fn get(&self, files: &[&Remote], watch: &mut dyn FnMut(Event<'_>)) -> Result<u64, HubError> {
         let missing = |f: &&Remote| download::missing(&self.place.blob(&f.hash), f.size);
         let needed: u64 = files.iter().map(missing).sum();
         let cache = &self.hub.settings.cache;

@@ -12,6 +12,18 @@ pub(super) struct Remote {
     pub(super) path: String,
     pub(super) size: u64,
     pub(super) hash: Hash,
+    /// What git calls it: for a file in LFS, this is its pointer.
+    pub(super) blob: Option<String>,
+}
+
+impl Remote {
+    /// Nothing of it is believed that could lead out of the cache.
+    pub(super) fn new(path: String, size: u64, hash: Hash, blob: Option<String>) -> Result<Self, String> {
+        if !stays_inside(&path) || !hash.is_sound() {
+            return Err(format!("file {path:?} with hash {:?}", hash.hex()));
+        }
+        Ok(Self { path, size, hash, blob })
+    }
 }
 
 /// A revision, pinned.
@@ -50,7 +62,7 @@ fn stays_inside(path: &str) -> bool {
 }
 
 impl Listing {
-    /// Reads the answer to `/api/models/…?blobs=true`. Nothing of it is believed that could lead out of the cache.
+    /// Reads the answer to `/api/models/…?blobs=true`, or to the same of a data set.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         let info: Info = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         if !is_commit(&info.sha) {
@@ -59,15 +71,12 @@ impl Listing {
         let mut files = Vec::new();
         for one in info.siblings {
             let path = one.rfilename;
-            let (size, hash) = match (one.lfs, one.size, one.blob_id) {
+            let (size, hash) = match (one.lfs, one.size, &one.blob_id) {
                 (Some(lfs), ..) => (lfs.size, Hash::Sha256(lfs.sha256)),
-                (None, Some(size), Some(id)) => (size, Hash::Git(id)),
+                (None, Some(size), Some(id)) => (size, Hash::Git(id.clone())),
                 _ => return Err(format!("it states no size or no hash of {path}")),
             };
-            if !stays_inside(&path) || !hash.is_sound() {
-                return Err(format!("file {path:?} with hash {:?}", hash.hex()));
-            }
-            files.push(Remote { path, size, hash });
+            files.push(Remote::new(path, size, hash, one.blob_id)?);
         }
         Ok(Self { commit: info.sha, files })
     }

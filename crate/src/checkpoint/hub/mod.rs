@@ -3,10 +3,11 @@
 //! The cache is the one of Python's `huggingface_hub`: each finds what the other has downloaded. Names and paths
 //! in it come from the `hf-hub` crate; the transfer is here, because it must resume and verify.
 //!
-//! Not supported: data sets and spaces, uploads, the Xet protocol (the hub serves everything over plain HTTPS, too).
+//! Not supported: spaces, data sets other than in Parquet, uploads, the Xet protocol (the hub serves everything over plain HTTPS, too).
 
 mod cache;
 mod client;
+mod data_set;
 mod digest;
 mod download;
 mod error;
@@ -17,10 +18,12 @@ mod select;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod trees;
 
 pub use cache::{CachedRepo, human};
+pub use data_set::{DataSet, DataSetName, Watch};
 pub use error::HubError;
 pub use fetch::{Event, Fetched, Hub};
-pub use name::RepoName;
+pub use name::{RepoKind, RepoName};
 pub use select::Want;
 pub use settings::{Settings, Token};

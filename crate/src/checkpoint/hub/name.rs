@@ -9,6 +9,17 @@ pub struct RepoName {
     pub repo: String,
     /// A branch, a tag or a commit; `main` unless one is named.
     pub revision: String,
+    /// Models and data sets have repositories of the same names.
+    pub kind: RepoKind,
+}
+
+/// What a repository is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepoKind {
+    /// Models, SAEs.
+    Model,
+    /// A data set.
+    DataSet,
 }
 
 /// Letters that neither a path nor an address needs to fear.
@@ -32,7 +43,20 @@ impl RepoName {
         if !revision.split('/').all(plain) {
             return Err(wrong());
         }
-        Ok(Self { repo: repo.to_owned(), revision: revision.to_owned() })
+        Ok(Self { repo: repo.to_owned(), revision: revision.to_owned(), kind: RepoKind::Model })
+    }
+
+    /// The data set of this name.
+    pub fn data_set(self) -> Self {
+        Self { kind: RepoKind::DataSet, ..self }
+    }
+
+    /// Its path on the hub's site: `owner/name` or `datasets/owner/name`.
+    pub(super) fn path(&self) -> String {
+        match self.kind {
+            RepoKind::Model => self.repo.clone(),
+            RepoKind::DataSet => format!("datasets/{}", self.repo),
+        }
     }
 
     /// Whether the revision is a commit, which never changes.
@@ -48,6 +72,9 @@ pub(super) fn is_commit(text: &str) -> bool {
 
 impl std::fmt::Display for RepoName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.kind == RepoKind::DataSet {
+            return write!(f, "the data set {}", self.repo);
+        }
         match self.revision.as_str() {
             "main" => f.write_str(&self.repo),
             other => write!(f, "{}@{other}", self.repo),
