@@ -1,7 +1,8 @@
 //! Corpora on the hub: from a local stand-in, into a cache of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use hub::{Corrupt, Cut, Entry, Faults, Hub};
 use serde_json::Value;
@@ -43,13 +44,17 @@ impl World {
     }
 
     fn mppc(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
+        self.command(args, env).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
         for name in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {
             command.env_remove(name);
         }
         command.args(args).env("HF_HOME", self.home.path()).env("HF_ENDPOINT", self.hub.url());
         command.env("NO_PROXY", "127.0.0.1").envs(env.iter().copied());
-        command.output().unwrap()
+        command
     }
 
     /// The first documents of a corpus, and what was said on standard error.
@@ -282,6 +287,19 @@ fn a_training_stops_where_its_corpus_does() {
     let dir = tempfile::tempdir().unwrap();
     let damage = Corrupt { path: "0001.parquet".into(), offset: 100, times: None };
     world.hub.faults(Faults { corrupt: vec![damage], ..Faults::default() });
+    let save = dir.path().join("saes");
+    let output = world.mppc(&training("hub:o/web", &save, &[]), &[]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.lines().last().unwrap().contains("0001.parquet of the data set o/web arrived damaged"),
+        "{told}"
+    );
+    assert!(!save.join("sae_weights.safetensors").exists(), "half a training was taken for a whole one");
+}
+
+/// A training on a corpus into a folder; `more` comes last.
+fn training<'a>(corpus: &'a str, save: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     let args = [
         "sae",
         "train",
@@ -293,14 +311,58 @@ fn a_training_stops_where_its_corpus_does() {
         "--topk",
         "4",
     ];
-    let save = dir.path().join("saes");
-    let more = ["--tokens", "20000", "--batch", "256", "--save", text(&save), "--corpus", "hub:o/web"];
-    let output = world.mppc(&[&args[..], &more, &["--engine", "cpu"]].concat(), &[]);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(
-        told.lines().last().unwrap().contains("0001.parquet of the data set o/web arrived damaged"),
-        "{told}"
-    );
-    assert!(!save.join("sae_weights.safetensors").exists(), "half a training was taken for a whole one");
+    let sizes =
+        ["--tokens", "8000", "--batch", "64", "--engine", "cpu", "--corpus", corpus, "--save", text(save)];
+    [&args[..], &sizes, more].concat()
+}
+
+/// Starts a training and kills it when it has kept a checkpoint.
+fn kill(world: &World, corpus: &str, save: &Path) {
+    let args = training(corpus, save, &["--checkpoint-every", "0"]);
+    let mut run = world.command(&args, &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while !save.join("training.checkpoint.safetensors").is_file() {
+        assert!(run.try_wait().unwrap().is_none(), "the run was over before it could be killed");
+        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint came");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(save.join("training.checkpoint.safetensors").is_file(), "it finished all the same");
+}
+
+#[test]
+fn a_killed_training_goes_on_with_the_same_texts_and_no_others() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    kill(&world, "hub:o/web", &killed);
+    let output = world.mppc(&training("hub:o/web", &whole, &[]), &[]);
+    assert!(output.status.success(), "{output:?}");
+    let output = world.mppc(&training("hub:o/web", &killed, &[]), &OFFLINE);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("going on with"), "{output:?}");
+    let weights = |save: &Path| std::fs::read(save.join("sae_weights.safetensors")).unwrap();
+    assert!(weights(&whole) == weights(&killed), "the resumed run ends elsewhere");
+
+    // What cannot be read again, or is gone, is no corpus that is used up.
+    let (folder, save) = (dir.path().join("texts"), dir.path().join("saes"));
+    std::fs::create_dir(&folder).unwrap();
+    for shard in SHARDS {
+        std::fs::copy(golden(shard), folder.join(shard).with_extension("parquet")).unwrap();
+    }
+    kill(&world, text(&folder), &save);
+    let refused = |what: &str| {
+        let output = world.mppc(&training(text(&folder), &save, &[]), &[]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.lines().last().unwrap().contains(what), "{told}");
+        assert!(save.join("training.checkpoint.safetensors").is_file() && !save.join("cfg.json").exists());
+    };
+    std::fs::copy(golden("not-utf8"), folder.join("gzip-large.parquet")).unwrap();
+    refused("gzip-large.parquet cannot be read from row 3 on");
+    for shard in SHARDS {
+        std::fs::remove_file(folder.join(shard).with_extension("parquet")).unwrap();
+    }
+    std::fs::copy(golden("required"), folder.join("required.parquet")).unwrap();
+    refused("is shorter than when the training began");
 }

@@ -294,8 +294,9 @@ fn tree(request: &Request, snapshot: &Snapshot, prefix: &str) -> Answer {
     if rows.is_empty() && folders.is_empty() {
         return error(404, "EntryNotFound", &format!("{prefix} does not exist"));
     }
-    let mut all: Vec<Value> =
-        folders.iter().map(|f| json!({ "type": "directory", "size": 0, "path": f })).collect();
+    // Git's name of a folder, which nobody looks at, but Python insists on.
+    let folder = |f: &String| json!({ "type": "directory", "oid": "0".repeat(40), "size": 0, "path": f });
+    let mut all: Vec<Value> = folders.iter().map(folder).collect();
     all.append(&mut rows);
     json_answer(200, &json!(all))
 }

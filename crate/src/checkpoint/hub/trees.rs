@@ -14,6 +14,9 @@ use super::listing::{Listing, Remote};
 
 const VERSION: u32 = 1;
 
+/// The hub may shorten the answer that lists more files; half a list must not be kept for a whole one.
+const MOST: usize = 50_000;
+
 #[derive(Serialize, Deserialize)]
 struct Tree {
     format_version: u32,
@@ -61,7 +64,7 @@ impl Place {
         };
         let path = self.tree(&listing.commit);
         let Some(files) = listing.files.iter().map(entry).collect() else { return Ok(()) };
-        if path.is_file() {
+        if path.is_file() || listing.files.len() >= MOST {
             return Ok(());
         }
         if let Some(folder) = path.parent() {
