@@ -28,7 +28,7 @@ pub(super) fn calm<T>(step: impl FnOnce() -> parquet::errors::Result<T>) -> Resu
     CALM.set(false);
     match result {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(e.to_string()),
+        Ok(Err(e)) => Err(e.to_string().trim_start_matches("Parquet error: ").to_owned()),
         Err(panic) => Err(words(&*panic)),
     }
 }

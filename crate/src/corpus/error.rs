@@ -15,7 +15,10 @@ pub enum CorpusError {
         source: std::io::Error,
     },
     /// The name does not end in .txt, .jsonl or .parquet.
-    #[error("the corpus {name} is neither .txt, .jsonl nor .parquet; rename or convert it, or use `builtin`")]
+    #[error(
+        "the corpus {name} is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, use `builtin`, or \
+         write hub:OWNER/NAME for a data set of the hub"
+    )]
     UnknownExtension {
         /// The file's name.
         name: String,
@@ -75,6 +78,14 @@ pub enum CorpusError {
         file: String,
         /// What the reader says.
         reason: String,
+    },
+    /// A Parquet file in a compression that is left out here.
+    #[error("{file} is compressed with {codec}, which is not read here; write it again with snappy or zstd")]
+    Compression {
+        /// The file.
+        file: String,
+        /// The compression.
+        codec: &'static str,
     },
     /// A Parquet file that cannot be read any further.
     #[error("{file} cannot be read from row {row} on: {reason}; fetch or write it again")]

@@ -309,7 +309,8 @@ mod tests {
     fn says_what_is_wrong() {
         assert_eq!(
             message("a.csv", b"x"),
-            "the corpus a.csv is neither .txt, .jsonl nor .parquet; rename or convert it, or use `builtin`"
+            "the corpus a.csv is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, use `builtin`, or \
+             write hub:OWNER/NAME for a data set of the hub"
         );
         assert_eq!(
             message("a.txt", b"ab\xffc"),
@@ -331,6 +332,24 @@ mod tests {
                 "{no_text}"
             );
         }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn a_column_comes_after_the_path() {
+        assert_eq!(split_column("a/b.parquet"), ("a/b.parquet", None));
+        assert_eq!(split_column("a/b.parquet:body"), ("a/b.parquet", Some("body")));
+        assert_eq!(split_column(r"C:\texts\b.Parquet:a:b"), (r"C:\texts\b.Parquet", Some("a:b")));
+        assert_eq!(split_column(r"C:\texts\b.parquet"), (r"C:\texts\b.parquet", None));
+        assert_eq!(split_column("a:b.parquet:"), ("a:b.parquet:", None));
+        assert_eq!(split_column("b.txt:body"), ("b.txt:body", None));
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let name = folder.path().to_str().expect("a plain path");
+        assert_eq!(split_column(&format!("{name}:page.text")), (name, Some("page.text")));
+        // A file of such a name is that file.
+        std::fs::create_dir(folder.path().join("a.parquet:b")).expect("a writable directory");
+        let odd = format!("{name}/a.parquet:b");
+        assert_eq!(split_column(&odd), (&*odd, None));
     }
 
     #[cfg(not(target_arch = "wasm32"))]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -43,6 +43,14 @@ impl Texts {
             .map_err(|reason| CorpusError::Damaged { file: file.clone(), reason })?;
         let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
         let column = choose(&file, &columns.iter().map(AsRef::as_ref).collect::<Vec<_>>(), column)?;
+        for group in reader.metadata().row_groups() {
+            let codec = match group.column(column).compression() {
+                Compression::BROTLI(_) => "brotli",
+                Compression::LZO => "LZO",
+                _ => continue,
+            };
+            return Err(CorpusError::Compression { file, codec });
+        }
         Ok(Self { file, reader, column, group: 0, values: None, left: 0, ready: VecDeque::new(), row: 0 })
     }
 
@@ -133,10 +141,9 @@ fn choose(file: &str, columns: &[&ColumnDescriptor], named: Option<&str>) -> Res
     let wrong = |problem: String| {
         let list = columns.iter().map(|c| format!("{} ({})", c.path().string(), kind(c)));
         let advice = match texts.first() {
-            Some(&i) => format!(
-                "name one that holds text after the corpus, as in {file}:{}",
-                columns[i].path().string()
-            ),
+            Some(&i) => {
+                format!("name one of strings after the corpus, as in …:{}", columns[i].path().string())
+            }
             None => "give a file with a column of strings".to_owned(),
         };
         let columns = list.collect::<Vec<_>>().join(", ");
