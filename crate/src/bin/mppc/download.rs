@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use indicatif::{ProgressBar, ProgressStyle};
 use mppc::checkpoint::hub::{Event, human};
 
-use crate::progress::{say, shown};
+use crate::progress::{remove, say, shown};
 
 /// Tells on standard error how a download goes.
 pub(crate) struct Watcher {
@@ -47,14 +47,16 @@ impl Watcher {
                     // What an earlier run has left is no speed of this one.
                     bar.reset_eta();
                     if let Some((_, old)) = slot.replace(((*file).to_owned(), bar)) {
-                        old.finish();
+                        remove(&old);
                     }
                 }
                 if let Some((_, bar)) = slot.as_ref() {
                     bar.set_position(*done);
-                    if done == total {
-                        bar.finish();
-                    }
+                }
+                if done == total
+                    && let Some((_, bar)) = slot.take()
+                {
+                    remove(&bar);
                 }
             }
         }
@@ -66,7 +68,7 @@ impl Watcher {
 
     pub(crate) fn finish(&self) {
         if let Some((_, bar)) = self.bar().take() {
-            bar.finish();
+            remove(&bar);
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) struct Output {
 impl Output {
     /// Prints one of the two. A reader who has seen enough (`mppc … | head`) is no error.
     pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), String> {
+        crate::progress::settle();
         let mut out = std::io::stdout().lock();
         let written = if self.json { writeln!(out, "{json:#}") } else { writeln!(out, "{text}") };
         match written {

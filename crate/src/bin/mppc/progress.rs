@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use std::sync::LazyLock;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
 
 /// All bars that are on the screen: a download may begin in the middle of a training.
@@ -13,6 +13,17 @@ static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 /// Puts a bar below the others.
 pub(crate) fn shown(bar: ProgressBar) -> ProgressBar {
     ALL.add(bar)
+}
+
+/// Takes a bar from the screen.
+pub(crate) fn remove(bar: &ProgressBar) {
+    bar.finish_and_clear();
+    ALL.remove(bar);
+}
+
+/// Leaves the bars as they are: what is printed from now on stays, too.
+pub(crate) fn settle() {
+    ALL.set_draw_target(ProgressDrawTarget::hidden());
 }
 
 /// Prints a line on standard error, above the bars, which are drawn again below it.
