@@ -127,6 +127,8 @@ struct Search<'a> {
     /// Features of B that have a distance.
     seen: Vec<usize>,
     heap: BinaryHeap<Node>,
+    /// Features of B as far as the one that the search is at.
+    level: Vec<usize>,
 }
 
 /// A feature of B on the border of a search; the nearest comes first, of equals the one of the lowest index.
@@ -171,6 +173,7 @@ impl<'a> Search<'a> {
             from: vec![0; others],
             seen: Vec::new(),
             heap: BinaryHeap::new(),
+            level: Vec::new(),
         }
     }
 
@@ -201,47 +204,65 @@ impl<'a> Search<'a> {
             next = self.partner[i as usize].replace(j as u32).map(|j| j as usize);
         }
         self.heap.clear();
+        self.level.clear();
         self.seen.drain(..).for_each(|j| self.distance[j] = f64::INFINITY);
     }
 
     /// Dijkstra's search from `root` over what candidates fall short of profit and price: the length of the
-    /// shortest path to somebody who may be alone, where it ends, and the features of B nearer than that.
+    /// shortest path to somebody who may be alone, where it ends, and the features of B that it passed.
     fn shortest_path(&mut self, root: usize) -> (f64, End, Vec<usize>) {
         let mut settled = Vec::new();
-        let (mut alone, mut alone_at) = (f64::INFINITY, root);
+        let (mut length, mut end) = (f64::INFINITY, End::Alone(root));
         let (mut at, mut here) = (root, 0.0);
         loop {
-            if here + self.profit[at] < alone {
-                (alone, alone_at) = (here + self.profit[at], at);
+            if here + self.profit[at] < length {
+                (length, end) = (here + self.profit[at], End::Alone(at));
             }
             for (j, weight) in self.candidates.row(at) {
                 // Rounding may not make a step negative.
                 let there = here + (self.profit[at] + self.price[j] - weight).max(0.0);
-                if there < self.distance[j] && there < alone {
-                    if self.distance[j] == f64::INFINITY {
-                        self.seen.push(j);
-                    }
-                    self.distance[j] = there;
-                    self.from[j] = at as u32;
+                if there >= self.distance[j] || there >= length {
+                    continue;
+                }
+                if self.distance[j] == f64::INFINITY {
+                    self.seen.push(j);
+                }
+                self.distance[j] = there;
+                self.from[j] = at as u32;
+                if self.owner[j].is_none() {
+                    (length, end) = (there, End::Free(j));
+                } else if there == here {
+                    self.level.push(j);
+                } else {
                     self.heap.push(Node { distance: there, feature: j });
                 }
             }
-            let next = loop {
-                match self.heap.pop() {
-                    // Superseded by a shorter way.
-                    Some(node) if node.distance > self.distance[node.feature] => {}
-                    other => break other,
-                }
+            // No path is shorter than the way to here.
+            if length <= here {
+                return (length, end, settled);
+            }
+            let Some(next) = self.level.pop().or_else(|| self.pop_nearest(length)) else {
+                return (length, end, settled);
             };
-            let Some(node) = next.filter(|node| node.distance < alone) else {
-                return (alone, End::Alone(alone_at), settled);
-            };
-            let Some(owner) = self.owner[node.feature] else {
-                return (node.distance, End::Free(node.feature), settled);
-            };
-            settled.push(node.feature);
-            (at, here) = (owner as usize, node.distance);
+            settled.push(next);
+            here = self.distance[next];
+            // Only owned features wait.
+            at = self.owner[next].map_or(root, |i| i as usize);
         }
+    }
+
+    /// The nearest feature of B on the border, if it is nearer than `length`.
+    fn pop_nearest(&mut self, length: f64) -> Option<usize> {
+        while let Some(node) = self.heap.pop() {
+            if node.distance >= length {
+                return None;
+            }
+            // Else a shorter way to it was found since.
+            if node.distance == self.distance[node.feature] {
+                return Some(node.feature);
+            }
+        }
+        None
     }
 }
 
