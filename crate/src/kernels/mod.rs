@@ -68,7 +68,7 @@ pub use attention::attention;
 pub use attention_mix::attention_mix;
 pub use attention_scores::attention_scores;
 pub use best::Best;
-pub(crate) use best::Running;
+pub(crate) use best::{Lines, Running, best, collect};
 pub use center::{Centered, center};
 pub use column_sums::column_sums;
 pub use columns::{columns, paste};

@@ -14,6 +14,14 @@ pub enum CorrelationError {
         /// Tokens of B.
         b: usize,
     },
+    /// Decoders that write into spaces of different sizes.
+    #[error("rows of A's decoder have {a} values and those of B's {b}; compare decoders of one width")]
+    Widths {
+        /// Of A.
+        a: usize,
+        /// Of B.
+        b: usize,
+    },
     /// NaN or infinity among the activations.
     #[error("feature {feature} is {value} at token {token}; activations must be finite")]
     NotFinite {

@@ -5,6 +5,8 @@
 //! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
 //! - [`shuffle_tokens`]: the null. What is left of MPPC when tokens no longer correspond.
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
+//! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
+//!   measures of likeness on the same activations.
 //! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth_spearman`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
@@ -16,6 +18,7 @@ mod correlate;
 mod dense;
 mod error;
 mod layers;
+mod likeness;
 mod moments;
 mod null;
 mod standard;
@@ -28,6 +31,11 @@ pub use correlate::{Correlation, correlate, correlate_dense, from_dense};
 pub use dense::DenseCorrelator;
 pub use error::CorrelationError;
 pub use layers::{LayerBest, LayerResult, Layers, mppc_layers};
+pub use likeness::{
+    Assignment, Candidates, CandidatesError, Chunk, CrossSums, Curve, DecoderCosines, Mutual, MutualPair,
+    ProjectionWeighted, Rsa, SelfSums, above, assignment, decoder_cosines, linear_cka, linear_cka_debiased,
+    mutual_best, mutual_best_layers, pwcca, rsa, svcca, usual_thresholds,
+};
 pub use moments::{DensityFilter, Moment, moments};
 pub use null::shuffle_tokens;
 pub use summary::{Summary, best_layer, depth_spearman, layer_mean, spearman, summarize};
