@@ -1,6 +1,10 @@
+use std::ops::Range;
+
 use thiserror::Error;
 
+use super::bands;
 use crate::gpu::GpuError;
+use crate::kernels::par;
 use crate::sae::Codes;
 
 /// Why two sets of features cannot be correlated.
@@ -75,7 +79,13 @@ pub(super) fn check(codes: &Codes) -> Result<(), CorrelationError> {
     if let Some(t) = codes.indptr.windows(2).position(|w| w[0] > w[1]) {
         return malformed(format!("indptr falls at token {t}"));
     }
-    for t in 0..codes.tokens() {
+    let bands = bands::of_tokens(codes.tokens());
+    par::map(bands.len(), |b| check_rows(codes, bands[b].clone())).into_iter().collect()
+}
+
+fn check_rows(codes: &Codes, tokens: Range<usize>) -> Result<(), CorrelationError> {
+    let malformed = |what: String| Err(CorrelationError::Malformed(what));
+    for t in tokens {
         let (features, values) = codes.row(t);
         if features.windows(2).any(|w| w[0] >= w[1]) {
             return malformed(format!("the indices of token {t} do not ascend"));

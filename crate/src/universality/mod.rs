@@ -14,6 +14,7 @@
 //!
 //! Not supported: merging results of different token ranges (the maximum comes too late for that).
 
+mod bands;
 mod correlate;
 mod dense;
 mod error;

@@ -1,5 +1,9 @@
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
+use super::bands;
+use crate::kernels::par;
 use crate::sae::Codes;
 
 /// How one feature is distributed over the tokens, those on which it does not fire included.
@@ -35,10 +39,18 @@ struct Running {
 /// # Panics
 /// When the codes break the promises of [`Codes`].
 pub fn moments(codes: &Codes) -> Vec<Moment> {
+    let bands = bands::of_features(codes.n_features);
+    par::map(bands.len(), |b| moments_of(codes, &bands[b])).concat()
+}
+
+fn moments_of(codes: &Codes, band: &Range<usize>) -> Vec<Moment> {
     let n = codes.tokens();
-    let mut features = vec![Running::default(); codes.n_features];
-    for (&j, &x) in codes.indices.iter().zip(&codes.values).filter(|(_, x)| **x != 0.0) {
-        let f = &mut features[j as usize];
+    let mut features = vec![Running::default(); band.len()];
+    bands::entries(codes, band, |_, j, x| {
+        if x == 0.0 {
+            return;
+        }
+        let f = &mut features[j - band.start];
         if f.fires == 0 {
             (f.first, f.max) = (x, x);
         }
@@ -46,15 +58,18 @@ pub fn moments(codes: &Codes) -> Vec<Moment> {
         f.sum += f64::from(x);
         f.differs |= x != f.first;
         f.max = f.max.max(x);
-    }
+    });
     let count = n.max(1) as f64;
     let means: Vec<f64> = features.iter().map(|f| f.sum / count).collect();
-    for (&j, &x) in codes.indices.iter().zip(&codes.values).filter(|(_, x)| **x != 0.0) {
-        let f = &mut features[j as usize];
-        let d = f64::from(x) - means[j as usize];
+    bands::entries(codes, band, |_, j, x| {
+        if x == 0.0 {
+            return;
+        }
+        let f = &mut features[j - band.start];
+        let d = f64::from(x) - means[j - band.start];
         f.residual += d;
         f.squares += d * d;
-    }
+    });
     let finish = |(f, &mean): (&Running, &f64)| {
         let silent = n - f.fires;
         let varies = f.differs || (f.fires > 0 && silent > 0);

@@ -5,8 +5,10 @@
 //! and all its tokens become entries. It fires on at least half of the tokens anyway (μ² ≤ density·E[x²] gives
 //! μ²/σ² ≤ density/(1 − density)), so this never doubles the entries.
 
-use super::Moment;
-use crate::kernels::Lined;
+use std::ops::Range;
+
+use super::{Moment, bands};
+use crate::kernels::{Lined, par};
 use crate::sae::Codes;
 
 /// How one feature is standardised.
@@ -43,87 +45,109 @@ fn scalings(codes: &Codes, moments: &[Moment]) -> Vec<Scaling> {
     moments.iter().map(|m| Scaling::of(m, codes.tokens())).collect()
 }
 
-fn offsets(scalings: &[Scaling], sums: &[f64], tokens: usize) -> Vec<f64> {
-    let root = (tokens as f64).sqrt();
-    let offset = |(s, sum): (&Scaling, &f64)| if s.varies() { sum / root } else { f64::NAN };
-    scalings.iter().zip(sums).map(offset).collect()
+fn offset(scaling: &Scaling, sum: f64, tokens: usize) -> f64 {
+    if scaling.varies() { sum / (tokens as f64).sqrt() } else { f64::NAN }
 }
 
 /// The codes by feature.
 pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Lined {
     let scalings = scalings(codes, moments);
-    let mut counts = vec![0; codes.n_features];
-    for &j in &codes.indices {
-        counts[j as usize] += 1;
-    }
+    let tokens = codes.tokens();
+    let bands = bands::of_features(codes.n_features);
+    let counts = par::map(bands.len(), |b| {
+        let mut counts = vec![0; bands[b].len()];
+        bands::entries(codes, &bands[b], |_, j, _| counts[j - bands[b].start] += 1);
+        counts
+    });
     let mut start = vec![0];
-    for (s, &count) in scalings.iter().zip(&counts) {
-        let len = if s.full() { codes.tokens() } else { count * usize::from(s.varies()) };
+    for (s, &count) in scalings.iter().zip(counts.iter().flatten()) {
+        let len = if s.full() { tokens } else { count * usize::from(s.varies()) };
         start.push(start[start.len() - 1] + len);
     }
     let mut index = vec![0u32; start[start.len() - 1]];
     let mut value = vec![0.0f32; index.len()];
-    for (s, w) in scalings.iter().zip(start.windows(2)).filter(|(s, _)| s.full()) {
-        value[w[0]..w[1]].fill(s.apply(0.0));
-        index[w[0]..w[1]].iter_mut().zip(0..).for_each(|(index, t)| *index = t);
-    }
-    let mut next = start.clone();
-    for t in 0..codes.tokens() {
-        let (features, values) = codes.row(t);
-        for (&j, &x) in features.iter().zip(values) {
-            let j = j as usize;
-            let s = &scalings[j];
-            if s.full() {
-                value[start[j] + t] = s.apply(x);
-            } else if s.varies() {
-                index[next[j]] = t as u32;
-                value[next[j]] = s.apply(x);
-                next[j] += 1;
-            }
+    let mut offsets = vec![0.0; codes.n_features];
+
+    let sizes = || bands.iter().map(|b| start[b.end] - start[b.start]);
+    let index_of = bands::pieces(&mut index, sizes());
+    let value_of = bands::pieces(&mut value, sizes());
+    let offsets_of = bands::pieces(&mut offsets, bands.iter().map(Range::len));
+    let mut parts: Vec<_> = bands.iter().zip(index_of.into_iter().zip(value_of).zip(offsets_of)).collect();
+    par::each_mut(&mut parts, 1 << 16, |_, (band, ((index, value), offsets))| {
+        let base = start[band.start];
+        let mut next: Vec<usize> = start[(*band).clone()].iter().map(|s| s - base).collect();
+        for (j, &from) in (*band).clone().zip(&next).filter(|(j, _)| scalings[*j].full()) {
+            value[from..from + tokens].fill(scalings[j].apply(0.0));
+            index[from..from + tokens].iter_mut().zip(0..).for_each(|(index, t)| *index = t);
         }
-    }
-    let sum = |w: &[usize]| value[w[0]..w[1]].iter().map(|&z| f64::from(z)).sum();
-    let sums: Vec<f64> = start.windows(2).map(sum).collect();
-    let offset = offsets(&scalings, &sums, codes.tokens());
-    Lined { start, index, value, offset }
+        bands::entries(codes, band, |t, j, x| {
+            let s = &scalings[j];
+            let next = &mut next[j - band.start];
+            if s.full() {
+                value[*next + t] = s.apply(x);
+            } else if s.varies() {
+                index[*next] = t as u32;
+                value[*next] = s.apply(x);
+                *next += 1;
+            }
+        });
+        for (j, o) in (*band).clone().zip(offsets.iter_mut()) {
+            let sum = value[start[j] - base..start[j + 1] - base].iter().map(|&z| f64::from(z)).sum();
+            *o = offset(&scalings[j], sum, tokens);
+        }
+    });
+    Lined { start, index, value, offset: offsets }
 }
 
 /// The codes by token.
 pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Lined {
     let scalings = scalings(codes, moments);
+    let tokens = codes.tokens();
     let full: Vec<u32> = (0u32..).zip(&scalings).filter(|(_, s)| s.full()).map(|(j, _)| j).collect();
-    let entries = codes.indices.len() + full.len() * codes.tokens();
-    let mut lined = Lined {
-        start: Vec::with_capacity(codes.tokens() + 1),
-        index: Vec::with_capacity(entries),
-        value: Vec::with_capacity(entries),
-        offset: Vec::new(),
-    };
-    let mut sums = vec![0.0; codes.n_features];
-    let mut push = |lined: &mut Lined, j: u32, x: f32| {
-        let z = scalings[j as usize].apply(x);
-        sums[j as usize] += f64::from(z);
-        lined.index.push(j);
-        lined.value.push(z);
-    };
-    lined.start.push(0);
-    for t in 0..codes.tokens() {
-        let (features, values) = codes.row(t);
-        // Two ascending lists become one: what is in the row, and the full features that are not.
-        let mut silent = full.iter().copied().peekable();
-        for (&j, &x) in features.iter().zip(values).filter(|(j, _)| scalings[**j as usize].varies()) {
-            while let Some(f) = silent.next_if(|&f| f <= j) {
-                if f < j {
-                    push(&mut lined, f, 0.0);
-                }
-            }
-            push(&mut lined, j, x);
-        }
-        silent.for_each(|f| push(&mut lined, f, 0.0));
-        lined.start.push(lined.index.len());
+    let mut start = vec![0; tokens + 1];
+    par::each(&mut start[1..], 64, |t| {
+        let partial = |j: &&u32| scalings[**j as usize].varies() && !scalings[**j as usize].full();
+        full.len() + codes.row(t).0.iter().filter(partial).count()
+    });
+    for t in 0..tokens {
+        start[t + 1] += start[t];
     }
-    lined.offset = offsets(&scalings, &sums, codes.tokens());
-    lined
+    let mut index = vec![0u32; start[tokens]];
+    let mut value = vec![0.0f32; index.len()];
+
+    let bands = bands::of_tokens(tokens);
+    let sizes = || bands.iter().map(|b| start[b.end] - start[b.start]);
+    let mut parts: Vec<_> =
+        bands::pieces(&mut index, sizes()).into_iter().zip(bands::pieces(&mut value, sizes())).collect();
+    let mut sums = vec![Vec::new(); bands.len()];
+    let mut work: Vec<_> = bands.iter().zip(parts.iter_mut()).zip(sums.iter_mut()).collect();
+    par::each_mut(&mut work, 1 << 16, |_, ((band, (index, value)), sums)| {
+        **sums = vec![0.0; codes.n_features];
+        let mut at = 0;
+        let mut push = |j: u32, x: f32| {
+            let z = scalings[j as usize].apply(x);
+            sums[j as usize] += f64::from(z);
+            (index[at], value[at]) = (j, z);
+            at += 1;
+        };
+        for t in (*band).clone() {
+            let (features, values) = codes.row(t);
+            // Two ascending lists become one: what is in the row, and the full features that are not.
+            let mut silent = full.iter().copied().peekable();
+            for (&j, &x) in features.iter().zip(values).filter(|(j, _)| scalings[**j as usize].varies()) {
+                while let Some(f) = silent.next_if(|&f| f <= j) {
+                    if f < j {
+                        push(f, 0.0);
+                    }
+                }
+                push(j, x);
+            }
+            silent.for_each(|f| push(f, 0.0));
+        }
+    });
+    let total = |j: usize| sums.iter().map(|part: &Vec<f64>| part[j]).sum();
+    let offset = scalings.iter().enumerate().map(|(j, s)| offset(s, total(j), tokens)).collect();
+    Lined { start, index, value, offset }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod runs;
 mod table;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -21,7 +22,7 @@ struct Case {
     run: fn(&How) -> Result<Vec<Value>>,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case { name: "kernels", what: "matmul, selective scan, attention", peers: false, run: kernels },
     Case { name: "model", what: "whole models of the paper's shapes, tokens/s", peers: false, run: model },
     Case {
@@ -31,6 +32,12 @@ const CASES: [Case; 5] = [
         run: torch,
     },
     Case { name: "sae", what: "training steps and encoding of SAEs, beside torch", peers: true, run: sae },
+    Case {
+        name: "correlation",
+        what: "MPPC of a layer pair at the paper's size, beside SciPy (and torch on a GPU)",
+        peers: true,
+        run: correlation,
+    },
     Case {
         name: "page",
         what: "matmul in a browser, beside jax-js and onnxruntime-web",
@@ -59,7 +66,7 @@ impl How {
         if !self.cases.is_empty() {
             return self.cases.iter().any(|name| name == case.name);
         }
-        !case.peers || self.peers || (self.gpu && ["torch", "sae"].contains(&case.name))
+        !case.peers || self.peers || (self.gpu && ["torch", "sae", "correlation"].contains(&case.name))
     }
 }
 
@@ -70,7 +77,7 @@ pub(crate) fn run(how: &How) -> Result<()> {
     }
     if how.list {
         for Case { name, what, peers, .. } in &CASES {
-            println!("{name:8} {what}{}", if *peers { " (with --peers)" } else { "" });
+            println!("{name:11} {what}{}", if *peers { " (with --peers)" } else { "" });
         }
         return Ok(());
     }
@@ -127,19 +134,34 @@ fn model(how: &How) -> Result<Vec<Value>> {
 }
 
 fn torch(_: &How) -> Result<Vec<Value>> {
-    in_python("tools/bench_torch.py")
+    in_python("tools/bench_torch.py", &[])
 }
 
 fn sae(how: &How) -> Result<Vec<Value>> {
     let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-sae"]);
     on_gpu(&mut bench, how);
     let mut all = rows(&mut bench)?;
-    all.extend(in_python("tools/bench_sae.py")?);
+    all.extend(in_python("tools/bench_sae.py", &[])?);
     Ok(all)
 }
 
-/// Rows of a script that needs torch.
-fn in_python(script: &str) -> Result<Vec<Value>> {
+fn correlation(how: &How) -> Result<Vec<Value>> {
+    let codes = shell::target().join("bench/codes");
+    let mut bench =
+        cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-correlation", "--"]);
+    bench.arg(&codes);
+    on_gpu(&mut bench, how);
+    let mut all = rows(&mut bench)?;
+    let mut peer = vec![codes.as_os_str()];
+    if how.gpu {
+        peer.push(OsStr::new("--cuda"));
+    }
+    all.extend(in_python("tools/bench_correlation.py", &peer)?);
+    Ok(all)
+}
+
+/// Rows of a script that needs Python's libraries.
+fn in_python(script: &str, args: &[&OsStr]) -> Result<Vec<Value>> {
     let own = root().join(".venv/bin/python");
     let python = match std::env::var_os("MPPC_PYTHON") {
         Some(python) => PathBuf::from(python),
@@ -147,8 +169,8 @@ fn in_python(script: &str) -> Result<Vec<Value>> {
         None => find(&["python3", "python"])
             .context("Python is missing; tools/README.md says how to set it up")?,
     };
-    rows(Command::new(python).arg(script).current_dir(root())).context(
-        "torch and transformers are wanted (tools/README.md); MPPC_PYTHON names a Python that has them",
+    rows(Command::new(python).arg(script).args(args).current_dir(root())).context(
+        "torch, transformers and SciPy are wanted (tools/README.md); MPPC_PYTHON names a Python that has them",
     )
 }
 

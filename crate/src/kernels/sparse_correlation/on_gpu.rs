@@ -1,0 +1,214 @@
+//! The correlations by shaders: sums of tiles of B for some features of A at a time.
+
+use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::super::best::{Best, Lines, best, collect};
+use super::{Lined, cut};
+use crate::gpu::{Dispatch, Dtype, Engine, Gpu, GpuError, Shader, Tensor, grid};
+
+static SUMS: Shader =
+    Shader { name: "sparse_sums", wgsl: include_str!("../../../../shaders/sparse_sums.wgsl") };
+
+static CORRELATION: Shader =
+    Shader { name: "sparse_correlation", wgsl: include_str!("../../../../shaders/sparse_correlation.wgsl") };
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    /// Slices, or rows.
+    lines: u32,
+    width: u32,
+    _pad: [u32; 2],
+}
+
+/// Features of B in one tile: accumulators of 8 bytes in 16 KiB of workgroup memory.
+const TILE: usize = 1_024;
+/// Entries of one upload, and sums of one dispatch: 64 MiB, half of what a browser binds.
+const ENTRIES: usize = 8 << 20;
+/// Correlations of one block: 64 MiB.
+const BLOCK: usize = 16 << 20;
+/// Most entries of a slice, so that a feature that always fires keeps many workgroups busy.
+const SLICE: usize = 16_384;
+/// Lanes that share a row of B, and teams of so many lanes in a workgroup (sparse_sums.wgsl).
+const TEAM: usize = 8;
+const TEAMS: usize = 16;
+/// Lavapipe leaves every loop of an invocation, without a word, once all its loops together have gone round
+/// 65,535 times.
+const ROUNDS: usize = 60_000;
+
+/// [`super::sparse_correlation`] by shaders.
+pub(super) async fn on_gpu(
+    engine: &Engine,
+    gpu: &Gpu,
+    a: &Lined,
+    b: &Lined,
+) -> Result<(Best, Best), GpuError> {
+    let (fa, fb) = (a.offset.len(), b.offset.len());
+    let mut b_counts = vec![0; fb];
+    for &j in &b.index {
+        b_counts[j as usize] += 1;
+    }
+    let tiles = cut(&b_counts, TILE, ENTRIES);
+    let slice = slice_length(longest_row(b, &tiles));
+    let a_costs = a.start.windows(2).map(|w| w[1] - w[0]).map(|n| n + n.div_ceil(slice) * TILE);
+    let groups = cut(&a_costs.collect::<Vec<_>>(), BLOCK / TILE, ENTRIES);
+    let rows = Tensor::output(engine, &[tiles.len(), fa, 2], Dtype::U32);
+    let columns = Tensor::output(engine, &[groups.len(), fb, 2], Dtype::U32);
+
+    for (g, group) in groups.iter().enumerate() {
+        let side_a = SideA::new(engine, a, group, slice);
+        // Where each token's entries of the coming tile start: tiles ascend, and so do the indices in a row.
+        let mut next: Vec<usize> = b.start[..b.start.len() - 1].to_vec();
+        for (t, tile) in tiles.iter().enumerate() {
+            let side_b = SideB::new(engine, b, tile, &mut next);
+            let rho = block(engine, gpu, &side_a, &side_b);
+            best(gpu, &rho, Lines::Rows, &rows, [t * fa + group.start, tile.start]);
+            best(gpu, &rho, Lines::Columns, &columns, [g * fb + tile.start, group.start]);
+        }
+    }
+    let a_to_b = collect(&rows.read_u32().await?, fa).finish();
+    let b_to_a = collect(&columns.read_u32().await?, fb).finish();
+    Ok((a_to_b, b_to_a))
+}
+
+/// Most entries that a token has in one tile.
+fn longest_row(b: &Lined, tiles: &[Range<usize>]) -> usize {
+    let mut longest = 0;
+    for t in 0..b.start.len() - 1 {
+        let mut row = b.line(t).0;
+        for tile in tiles {
+            let here = row.partition_point(|&j| (j as usize) < tile.end);
+            longest = longest.max(here);
+            row = &row[here..];
+        }
+    }
+    longest
+}
+
+/// Entries of a slice such that no lane's loops go round more than [`ROUNDS`] times: a team takes one entry in
+/// [`TEAMS`], and an entry costs one round, one more that ends its inner loop, and the inner rounds.
+fn slice_length(longest_row: usize) -> usize {
+    (TEAMS * (ROUNDS / (2 + longest_row.div_ceil(TEAM)))).min(SLICE)
+}
+
+/// Some features of A on the device.
+struct SideA {
+    features: usize,
+    slices: usize,
+    /// First slice of each feature, [features + 1].
+    first: Tensor,
+    /// First entry of each slice, [slices + 1].
+    slice: Tensor,
+    entries: Tensor,
+    offset: Tensor,
+}
+
+impl SideA {
+    fn new(engine: &Engine, a: &Lined, group: &Range<usize>, length: usize) -> Self {
+        let base = a.start[group.start];
+        let mut first = vec![0];
+        let mut slice = vec![0];
+        for i in group.clone() {
+            let (from, to) = (a.start[i] - base, a.start[i + 1] - base);
+            slice.extend((from..to).step_by(length).map(|start| to.min(start + length) as u32));
+            first.push((slice.len() - 1) as u32);
+        }
+        let range = base..a.start[group.end];
+        let entries = a.index[range.clone()].iter().zip(&a.value[range]);
+        let entries = entries.flat_map(|(&t, z)| [t, z.to_bits()]).collect();
+        Self {
+            features: group.len(),
+            slices: slice.len() - 1,
+            first: Tensor::from_u32(engine, &[first.len()], first),
+            slice: Tensor::from_u32(engine, &[slice.len()], slice),
+            entries: upload_entries(engine, entries),
+            offset: upload_offset(engine, &a.offset[group.clone()]),
+        }
+    }
+}
+
+/// Some features of B on the device.
+struct SideB {
+    features: usize,
+    /// First entry of each token, [tokens + 1].
+    start: Tensor,
+    entries: Tensor,
+    offset: Tensor,
+}
+
+impl SideB {
+    /// `next[t]` is the first entry of token t that is not in an earlier tile; it is moved to the next tile.
+    fn new(engine: &Engine, b: &Lined, tile: &Range<usize>, next: &mut [usize]) -> Self {
+        let mut start = vec![0];
+        let mut entries = Vec::new();
+        for (t, next) in next.iter_mut().enumerate() {
+            while *next < b.start[t + 1] && (b.index[*next] as usize) < tile.end {
+                entries.extend([b.index[*next] - tile.start as u32, b.value[*next].to_bits()]);
+                *next += 1;
+            }
+            start.push((entries.len() / 2) as u32);
+        }
+        Self {
+            features: tile.len(),
+            start: Tensor::from_u32(engine, &[start.len()], start),
+            entries: upload_entries(engine, entries),
+            offset: upload_offset(engine, &b.offset[tile.clone()]),
+        }
+    }
+}
+
+fn upload_entries(engine: &Engine, mut entries: Vec<u32>) -> Tensor {
+    if entries.is_empty() {
+        // A binding cannot be empty.
+        entries = vec![0, 0];
+    }
+    Tensor::from_u32(engine, &[entries.len() / 2, 2], entries)
+}
+
+/// Shaders need not know NaN: a feature without variance has offset 4, which no other has.
+fn upload_offset(engine: &Engine, offset: &[f64]) -> Tensor {
+    let offset = offset.iter().map(|&o| if o.is_nan() { 4.0 } else { o as f32 });
+    Tensor::from_f32(engine, &[offset.len()], offset.collect())
+}
+
+/// ρ [features of A, features of B].
+fn block(engine: &Engine, gpu: &Gpu, a: &SideA, b: &SideB) -> Tensor {
+    let params = |lines: usize| Params { lines: lines as u32, width: b.features as u32, _pad: [0; 2] };
+    let sums = Tensor::output(engine, &[a.slices, b.features, 2], Dtype::U32);
+    if a.slices > 0 {
+        gpu.dispatch(&Dispatch {
+            shader: &SUMS,
+            constants: &[],
+            params: bytemuck::bytes_of(&params(a.slices)),
+            inputs: &[&a.slice, &a.entries, &b.start, &b.entries],
+            outputs: &[&sums],
+            groups: grid(a.slices),
+        });
+    }
+    let rho = Tensor::output(engine, &[a.features, b.features], Dtype::F32);
+    gpu.dispatch(&Dispatch {
+        shader: &CORRELATION,
+        constants: &[],
+        params: bytemuck::bytes_of(&params(a.features)),
+        inputs: &[&a.first, &sums, &a.offset, &b.offset],
+        outputs: &[&rho],
+        groups: grid(a.features),
+    });
+    rho
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_lane_goes_round_too_often() {
+        for longest in [0, 1, 8, 32, 33, TILE] {
+            let slice = slice_length(longest);
+            assert!((1..=SLICE).contains(&slice));
+            assert!(slice.div_ceil(TEAMS) * (2 + longest.div_ceil(TEAM)) <= ROUNDS, "{longest}");
+        }
+    }
+}
