@@ -422,10 +422,20 @@ fn encode_and_correlate_speak_the_documented_files() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.tensor("indptr").unwrap().dtype(), safetensors::Dtype::I64);
     assert_eq!(file.tensor("indptr").unwrap().shape(), [18]);
-    assert_eq!(file.tensor("indices").unwrap().dtype(), safetensors::Dtype::I32);
+    assert_eq!(file.tensor("indices").unwrap().dtype(), safetensors::Dtype::U16);
     assert_eq!(file.tensor("values").unwrap().dtype(), safetensors::Dtype::F32);
 
-    succeeds(&["correlate", text(&codes), text(&codes), "--save", text(&out), "--engine", "cpu"]);
+    let told = succeeds(&[
+        "correlate",
+        text(&codes),
+        text(&codes),
+        "--save",
+        text(&out),
+        "--engine",
+        "cpu",
+        "--published",
+    ]);
+    assert!(told.contains("by the paper's script: mean MPPC "), "{told}");
     let bytes = std::fs::read(&out).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mppc: Vec<f32> = file
@@ -451,6 +461,15 @@ fn encode_and_correlate_speak_the_documented_files() {
         assert!((value.is_nan() && *partner == -1) || ((value - 1.0).abs() < 1e-5 && *partner >= 0));
     }
     assert!(mppc.iter().any(|v| !v.is_nan()));
+
+    // bf16 keeps 8 bits of a code.
+    let script = file.tensor("published.a_to_b.mppc").unwrap();
+    let script = script.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b));
+    assert!(mppc.iter().zip(script).all(|(exact, script)| exact.is_nan() || (exact - script).abs() < 1e-2));
+    let dense = dir.path().join("acts.safetensors");
+    std::fs::copy(&acts, &dense).unwrap();
+    let refused = fails(&["correlate", text(&dense), text(&codes), "--save", text(&out), "--published"]);
+    assert!(refused.contains("give codes on both sides"), "{refused}");
 
     let other = golden("correlation.safetensors");
     assert!(

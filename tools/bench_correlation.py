@@ -25,7 +25,7 @@ LARGEST = 100_000
 def codes(path, features):
     file = load_file(path)
     shape = (len(file["indptr"]) - 1, features)
-    return scipy.sparse.csr_array((file["values"], file["indices"], file["indptr"]), shape=shape)
+    return scipy.sparse.csr_array((file["values"], file["indices"].astype(np.int32), file["indptr"]), shape=shape)
 
 
 def standardised(x):

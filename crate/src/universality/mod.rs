@@ -3,6 +3,7 @@
 //!
 //! - [`correlate`]: two SAEs, both directions. [`mppc_layers`]: all layer pairs of two models.
 //! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
+//! - [`published`]: the same in the arithmetic of the paper's script, to see the difference.
 //! - [`shuffle_tokens`]: the null. What is left of MPPC when tokens no longer correspond.
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
 //! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
@@ -22,6 +23,7 @@ mod layers;
 mod likeness;
 mod moments;
 mod null;
+mod published;
 mod standard;
 mod summary;
 #[cfg(test)]
@@ -39,4 +41,5 @@ pub use likeness::{
 };
 pub use moments::{DensityFilter, Moment, moments};
 pub use null::shuffle_tokens;
+pub use published::{Published, published};
 pub use summary::{Summary, best_layer, depth_spearman, layer_mean, spearman, summarize};

@@ -95,6 +95,7 @@ fn shown(rate: f64, unit: &str) -> String {
     match unit {
         "FLOP" => format!("{:.1} GFLOP/s", rate / 1e9),
         "byte" => format!("{:.2} GB/s", rate / 1e9),
+        "product" => format!("{:.1} M products/s", rate / 1e6),
         _ => format!("{rate:.0} {unit}s/s"),
     }
 }

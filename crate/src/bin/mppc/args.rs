@@ -181,7 +181,7 @@ pub(crate) struct EncodeArgs {
     /// Name of the tensor in that file.
     #[arg(long, value_name = "NAME")]
     pub(crate) key: String,
-    /// Where to save the codes: rows by token, indptr i64, indices i32, values f32.
+    /// Where to save the codes: rows by token, indptr i64, indices u16 (i32 beyond 65,536 features), values f32.
     #[arg(long, value_name = "CODES.safetensors")]
     pub(crate) save: PathBuf,
 }
@@ -237,6 +237,10 @@ pub(crate) struct CorrelateArgs {
     /// Where to save a_to_b.mppc, a_to_b.argmax, b_to_a.mppc, b_to_a.argmax.
     #[arg(long, value_name = "OUT.safetensors")]
     pub(crate) save: PathBuf,
+    /// Also by the arithmetic of the paper's script (codes in bf16, raw moments in f32, dead features kept), to see
+    /// the difference; saved under published.*. On the processor; codes only.
+    #[arg(long)]
+    pub(crate) published: bool,
 }
 
 #[derive(Group)]

@@ -7,17 +7,16 @@ use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::lab::{self, LabModel, Settings};
-use mppc::sae::{Codes, SaeFile, code_flags};
-use mppc::universality::{Correlation, correlate, correlate_dense, from_dense};
+use mppc::sae::SaeFile;
 use serde_json::json;
 
-use crate::args::{Args, Command, CorrelateArgs, EncodeArgs, ReproduceArgs, SaeCommand};
+use crate::args::{Args, Command, EncodeArgs, ReproduceArgs, SaeCommand};
 use crate::corpora;
+use crate::correlate;
 use crate::models;
 use crate::output::{Output, number};
 use crate::progress::Bars;
 use crate::sae_info;
-use crate::tensors::{self, Named};
 
 /// Any error, as its one line.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
@@ -49,7 +48,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Train(a)) => session.train(&a).await,
         Command::Sae(SaeCommand::Encode(a)) => session.encode(&a).await,
         Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
-        Command::Correlate(a) => session.correlate(&a).await,
+        Command::Correlate(a) => correlate::run(&session, &a).await,
         Command::Reproduce(a) => session.reproduce(&a).await,
         Command::Corpus(_)
         | Command::Devices
@@ -158,48 +157,6 @@ impl Session {
         )
     }
 
-    async fn correlate(&self, args: &CorrelateArgs) -> Outcome {
-        writable(&args.save)?;
-        let (a, b) = (read_side(&args.a)?, read_side(&args.b)?);
-        for (side, path) in [(&a, &args.a), (&b, &args.b)] {
-            // Dense activations may be neurons, of which all are active.
-            let Side::Sparse(codes) = side else { continue };
-            for flag in code_flags(codes) {
-                eprintln!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason);
-            }
-        }
-        let both: Correlation = match (&a, &b) {
-            (Side::Dense(x, fx), Side::Dense(y, fy)) => {
-                correlate_dense(&self.engine, (x, *fx), (y, *fy)).await
-            }
-            _ => correlate(&self.engine, &a.codes(), &b.codes()).await,
-        }
-        .map_err(text)?;
-        let mut named = Vec::new();
-        for (name, best) in [("a_to_b", &both.a_to_b), ("b_to_a", &both.b_to_a)] {
-            named.push(Named::f32(&format!("{name}.mppc"), &[best.mppc.len()], &best.mppc));
-            named.push(Named::i32(&format!("{name}.argmax"), &[best.argmax.len()], &best.argmax));
-        }
-        tensors::save(&args.save, &named, &[])?;
-        let row = |best: &mppc::universality::Best| {
-            let s = mppc::universality::summarize(best.mppc.iter().copied());
-            (
-                format!(
-                    "{} features with variance of {}, mean MPPC {}",
-                    s.count,
-                    best.mppc.len(),
-                    number(s.mean)
-                ),
-                json!(s),
-            )
-        };
-        let (ab, ba) = (row(&both.a_to_b), row(&both.b_to_a));
-        self.out.say(
-            &format!("a → b: {}\nb → a: {}\nsaved to {}", ab.0, ba.0, args.save.display()),
-            &json!({ "saved": args.save, "a_to_b": ab.1, "b_to_a": ba.1 }),
-        )
-    }
-
     async fn reproduce(&self, args: &ReproduceArgs) -> Outcome {
         writable(&args.save)?;
         let load = |name: &String, saes: &Option<std::path::PathBuf>| {
@@ -252,36 +209,5 @@ impl Session {
         }
         lines.push(format!("report: {}", args.save.join("report.html").display()));
         self.out.say(&lines.join("\n"), &json!(report))
-    }
-}
-
-/// One side of `mppc correlate`.
-enum Side {
-    Dense(Vec<f32>, usize),
-    Sparse(Codes),
-}
-
-impl Side {
-    fn codes(&self) -> std::borrow::Cow<'_, Codes> {
-        match self {
-            Side::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
-            Side::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
-        }
-    }
-}
-
-fn read_side(path: &Path) -> Outcome<Side> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-    let label = path.display().to_string();
-    let file = SafeFile::parse(&label, bytes.clone().into()).map_err(text)?;
-    match file.shape("acts") {
-        Some(&[_, features]) if features > 0 => Ok(Side::Dense(file.f32s("acts").map_err(text)?, features)),
-        Some(shape) => {
-            Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
-        }
-        None if file.shape("indptr").is_none() => Err(format!(
-            "{label} has neither acts nor indptr; give dense activations `acts` [T, F], or codes as `mppc sae encode` saves them"
-        )),
-        None => Ok(Side::Sparse(Codes::from_safetensors(&label, &bytes).map_err(text)?)),
     }
 }

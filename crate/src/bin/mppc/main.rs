@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod corpora;
+mod correlate;
 mod download;
 mod health;
 mod models;

@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn agrees_with_float64() {
         // The last side B has more features than 16 bits number.
-        let sizes = [(1, 1, 1), (1, 200, 5), (7, 200, 1), (130, 133, 129), (3, 0, 2), (0, 4, 2), (2, 9, 70_000)];
+        let sizes =
+            [(1, 1, 1), (1, 200, 5), (7, 200, 1), (130, 133, 129), (3, 0, 2), (0, 4, 2), (2, 9, 70_000)];
         for (fa, tokens, fb) in sizes {
             let offsets = |seed, n| normal(seed, n).iter().map(|&v| f64::from(v) / 10.0).collect::<Vec<_>>();
             let mut a = Lined { offset: offsets(1, fa), ..lined(2, fa, tokens) };

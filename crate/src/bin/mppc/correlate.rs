@@ -1,0 +1,129 @@
+//! `mppc correlate`: MPPC of codes or activations from anywhere.
+
+use std::path::Path;
+
+use mppc::checkpoint::SafeFile;
+use mppc::sae::{Codes, code_flags};
+use mppc::universality::{
+    Best, Correlation, Published, correlate, correlate_dense, from_dense, published, summarize,
+};
+use serde_json::{Value, json};
+
+use crate::args::CorrelateArgs;
+use crate::commands::{Outcome, Session, text, writable};
+use crate::output::number;
+use crate::tensors::{self, Named};
+
+/// Correlates two files, saves every maximum with its partner, and tells their means.
+pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
+    writable(&args.save)?;
+    let (a, b) = (read_side(&args.a)?, read_side(&args.b)?);
+    for (side, path) in [(&a, &args.a), (&b, &args.b)] {
+        // Dense activations may be neurons, of which all are active.
+        let Side::Sparse(codes) = side else { continue };
+        for flag in code_flags(codes) {
+            eprintln!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason);
+        }
+    }
+    let script = if args.published { Some(by_the_script(&a, &b)?) } else { None };
+    let exact = match (&a, &b) {
+        (Side::Dense(x, fx), Side::Dense(y, fy)) => {
+            correlate_dense(&session.engine, (x, *fx), (y, *fy)).await
+        }
+        _ => correlate(&session.engine, &a.codes(), &b.codes()).await,
+    }
+    .map_err(text)?;
+
+    let mut named = named("", &exact);
+    let (mut lines, mut told) = (Vec::new(), json!({ "saved": args.save }));
+    for (name, key, best) in [("a → b", "a_to_b", &exact.a_to_b), ("b → a", "b_to_a", &exact.b_to_a)] {
+        let s = summarize(best.mppc.iter().copied());
+        let (count, all) = (s.count, best.mppc.len());
+        lines.push(format!("{name}: {count} features with variance of {all}, mean MPPC {}", number(s.mean)));
+        told[key] = json!(s);
+    }
+    if let Some(script) = &script {
+        named.extend(self::named("published.", &script.both));
+        let (line, value) = difference(&exact, script);
+        lines.push(line);
+        told["published"] = value;
+    }
+    tensors::save(&args.save, &named, &[])?;
+    lines.push(format!("saved to {}", args.save.display()));
+    session.out.say(&lines.join("\n"), &told)
+}
+
+fn named(prefix: &str, both: &Correlation) -> Vec<Named> {
+    let mut named = Vec::new();
+    for (name, best) in [("a_to_b", &both.a_to_b), ("b_to_a", &both.b_to_a)] {
+        named.push(Named::f32(&format!("{prefix}{name}.mppc"), &[best.mppc.len()], &best.mppc));
+        named.push(Named::i32(&format!("{prefix}{name}.argmax"), &[best.argmax.len()], &best.argmax));
+    }
+    named
+}
+
+fn by_the_script(a: &Side, b: &Side) -> Outcome<Published> {
+    match (a, b) {
+        (Side::Sparse(a), Side::Sparse(b)) => published(a, b).map_err(text),
+        _ => Err("--published is the paper's way with SAE codes; give codes on both sides, as `mppc sae encode` saves them"
+            .to_owned()),
+    }
+}
+
+/// What the script's arithmetic changes.
+fn difference(exact: &Correlation, script: &Published) -> (String, Value) {
+    let features = |both: &Correlation| {
+        let all = |best: &Best| best.mppc.iter().copied().zip(best.argmax.clone()).collect::<Vec<_>>();
+        [all(&both.a_to_b), all(&both.b_to_a)].concat()
+    };
+    let (truth, theirs) = (features(exact), features(&script.both));
+    let pairs = || truth.iter().zip(&theirs).filter(|(t, _)| t.1 >= 0);
+    let largest = pairs().map(|(t, s)| (t.0 - s.0).abs()).fold(0.0f32, f32::max);
+    let moved = pairs().filter(|(t, s)| t.1 != s.1).count();
+    let without = truth.iter().zip(&theirs).filter(|(t, s)| t.1 < 0 && s.1 >= 0).count();
+    let mean = |best: &Best| summarize(best.mppc.iter().copied()).mean;
+    let (ab, ba) = (mean(&script.both.a_to_b), mean(&script.both.b_to_a));
+    let line = format!(
+        "by the paper's script: mean MPPC {} and {}; {moved} other partners, largest difference {largest:.1e}; {without} \
+         features without variance counted, {} pairs undefined",
+        number(ab),
+        number(ba),
+        script.undefined
+    );
+    let value = json!({
+        "a_to_b_mean": ab, "b_to_a_mean": ba, "largest_difference": largest, "other_partners": moved,
+        "without_variance": without, "undefined_pairs": script.undefined,
+    });
+    (line, value)
+}
+
+/// One side of `mppc correlate`.
+enum Side {
+    Dense(Vec<f32>, usize),
+    Sparse(Codes),
+}
+
+impl Side {
+    fn codes(&self) -> std::borrow::Cow<'_, Codes> {
+        match self {
+            Side::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
+            Side::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
+        }
+    }
+}
+
+fn read_side(path: &Path) -> Outcome<Side> {
+    let bytes = std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+    let label = path.display().to_string();
+    let file = SafeFile::parse(&label, bytes.clone().into()).map_err(text)?;
+    match file.shape("acts") {
+        Some(&[_, features]) if features > 0 => Ok(Side::Dense(file.f32s("acts").map_err(text)?, features)),
+        Some(shape) => {
+            Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
+        }
+        None if file.shape("indptr").is_none() => Err(format!(
+            "{label} has neither acts nor indptr; give dense activations `acts` [T, F], or codes as `mppc sae encode` saves them"
+        )),
+        None => Ok(Side::Sparse(Codes::from_safetensors(&label, &bytes).map_err(text)?)),
+    }
+}
