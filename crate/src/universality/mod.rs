@@ -8,6 +8,8 @@
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
 //! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
 //!   measures of likeness on the same activations.
+//! - [`best_tags`]: how complex a feature is, by the ground truth of the built-in corpus.
+//! - [`bootstrap_mean`], [`q_values`]: intervals, and p-values corrected for their number.
 //! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth_spearman`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
@@ -16,6 +18,7 @@
 //! Not supported: merging results of different token ranges (the maximum comes too late for that).
 
 mod bands;
+mod complexity;
 mod correlate;
 mod dense;
 mod error;
@@ -24,12 +27,14 @@ mod likeness;
 mod moments;
 mod null;
 mod published;
+mod significance;
 mod standard;
 mod summary;
 #[cfg(test)]
 mod tests;
 
 pub use crate::kernels::Best;
+pub use complexity::{TagMatch, best_tags};
 pub use correlate::{Correlation, correlate, correlate_dense, from_dense};
 pub use dense::DenseCorrelator;
 pub use error::CorrelationError;
@@ -42,4 +47,5 @@ pub use likeness::{
 pub use moments::{DensityFilter, Moment, moments};
 pub use null::shuffle_tokens;
 pub use published::{Published, published};
+pub use significance::{Interval, bootstrap_mean, q_values};
 pub use summary::{Summary, best_layer, depth_spearman, layer_mean, spearman, summarize};
