@@ -4,7 +4,8 @@
 //! - [`correlate`]: two SAEs, both directions. [`mppc_layers`]: all layer pairs of two models.
 //! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
 //! - [`published`]: the same in the arithmetic of the paper's script, to see the difference.
-//! - [`shuffle_tokens`]: the null. What is left of MPPC when tokens no longer correspond.
+//! - [`shuffle_tokens`], [`shift_tokens`]: nulls. What is left of MPPC when tokens no longer correspond; [`pooled_p_values`] of
+//!   some of them.
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
 //! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
 //!   measures of likeness on the same activations.
@@ -45,7 +46,7 @@ pub use likeness::{
     mutual_best, mutual_best_layers, pwcca, rsa, svcca, usual_thresholds,
 };
 pub use moments::{DensityFilter, Moment, moments};
-pub use null::shuffle_tokens;
+pub use null::{pooled_p_values, shift_tokens, shuffle_tokens};
 pub use published::{Published, published};
 pub use significance::{Interval, bootstrap_mean, q_values};
 pub use summary::{Summary, best_layer, depth_spearman, layer_mean, spearman, summarize};
