@@ -5,12 +5,13 @@
 //! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. What is counted
 //! are products: pairs of features active on one token. Standardising the codes counts as work, too.
 
+mod common;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use mppc::gpu::{Engine, Tier};
 use mppc::rng::Rng;
 use mppc::sae::Codes;
 use mppc::universality::correlate;
@@ -79,12 +80,7 @@ async fn run() -> Result<()> {
     let folder: PathBuf = std::env::args_os().nth(1).context("name a folder for the codes")?.into();
     let only = std::env::args().nth(2).unwrap_or_default();
     std::fs::create_dir_all(&folder)?;
-    let mut engines = vec![(Engine::cpu(), "mppc cpu".to_owned())];
-    if std::env::var_os("MPPC_BENCH_GPU").is_some_and(|v| v == "1") {
-        let gpu = Engine::gpu(Tier::Full).await?;
-        let name = format!("mppc gpu ({})", gpu.report().name);
-        engines.push((gpu, name));
-    }
+    let engines = common::engines().await?;
     for (frequencies, tokens) in [
         (Frequencies::Even, 100_000),
         (Frequencies::Skewed, 100_000),
@@ -99,13 +95,11 @@ async fn run() -> Result<()> {
         let [a, b] = [1, 2].map(|seed| codes(tokens, frequencies, seed));
         let row = |codes: &Codes, t: usize| codes.indptr[t + 1] - codes.indptr[t];
         let products: u64 = (0..tokens).map(|t| row(&a, t) * row(&b, t)).sum();
-        let plain = json!({ "what": what, "amount": products, "unit": "product" });
         let name = format!("{}-{tokens}", frequencies.name());
         for (side, codes) in [("a", &a), ("b", &b)] {
             std::fs::write(folder.join(format!("{name}-{side}.safetensors")), codes.to_safetensors()?)?;
         }
-        let mut case = plain.clone();
-        case["features"] = json!(F);
+        let case = json!({ "what": what, "amount": products, "unit": "product", "features": F });
         std::fs::write(folder.join(format!("{name}.json")), case.to_string())?;
         for (engine, who) in &engines {
             let mut samples = Vec::new();
@@ -115,24 +109,12 @@ async fn run() -> Result<()> {
                 samples.push(start.elapsed().as_secs_f64());
                 anyhow::ensure!(both.a_to_b.mppc.len() == F, "every feature has an MPPC");
             }
-            samples.sort_by(f64::total_cmp);
-            let mut told = plain.clone();
-            told["who"] = json!(who);
-            told["seconds"] = json!(samples[REPEATS / 2]);
-            told["samples"] = json!(samples);
-            println!("{told}");
+            common::tell(&what, who, &samples, (products, "product"));
         }
     }
     Ok(())
 }
 
 fn main() -> ExitCode {
-    mppc::memory::keep_freed();
-    match pollster::block_on(run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    common::measure(run())
 }

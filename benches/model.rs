@@ -3,16 +3,17 @@
 //!
 //! The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`.
 
+mod common;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use mppc::checkpoint::Files;
-use mppc::gpu::{Engine, Tensor, Tier};
+use mppc::gpu::Tensor;
 use mppc::kernels::columns;
 use mppc::model::{Model, Plan, Prompts};
-use serde_json::json;
 use standin::{Kind, Standin};
 
 const BATCH: usize = 4;
@@ -50,41 +51,20 @@ fn measure(model: &Model) -> Result<Vec<f64>> {
     Ok(seconds)
 }
 
-fn run() -> Result<()> {
+async fn run() -> Result<()> {
     let dir = std::env::args_os().nth(1).context("usage: mppc-bench DIR (where stand-ins are kept)")?;
-    let mut engines = vec![(Engine::cpu(), "mppc cpu".to_owned())];
-    if std::env::var_os("MPPC_BENCH_GPU").is_some_and(|v| v == "1") {
-        let gpu = pollster::block_on(Engine::gpu(Tier::Full))?;
-        let name = format!("mppc gpu ({})", gpu.report().name);
-        engines.push((gpu, name));
-    }
+    let engines = common::engines().await?;
     for (kind, name) in [(Kind::Pythia160m, "pythia-160m"), (Kind::Mamba130m, "mamba-130m")] {
         let files = Files::dir(Standin::new(kind).cached(Path::new(&dir))?);
         for (engine, who) in &engines {
             let samples = measure(&Model::load(engine, name, &files)?)?;
-            let mut sorted = samples.clone();
-            sorted.sort_by(f64::total_cmp);
-            let row = json!({
-                "what": format!("{name}, {BATCH} × {TOKENS} tokens to the last residual stream"),
-                "who": who,
-                "seconds": sorted[REPEATS / 2],
-                "samples": samples,
-                "amount": BATCH * TOKENS,
-                "unit": "token",
-            });
-            println!("{row}");
+            let what = format!("{name}, {BATCH} × {TOKENS} tokens to the last residual stream");
+            common::tell(&what, who, &samples, ((BATCH * TOKENS) as u64, "token"));
         }
     }
     Ok(())
 }
 
 fn main() -> ExitCode {
-    mppc::memory::keep_freed();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    common::measure(run())
 }

@@ -4,15 +4,16 @@
 //! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. Activations are random; what a step costs depends
 //! on how many features are active, and TopK fixes that.
 
+mod common;
+
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use mppc::gpu::{Engine, Tensor, Tier};
+use mppc::gpu::{Engine, Tensor};
 use mppc::kernels::Normalize;
 use mppc::rng::Rng;
 use mppc::sae::{Architecture, Sae, SaeConfig, SaeKind, SaeWeights, TrainConfig, Trainer};
-use serde_json::json;
 
 const D: usize = 768;
 const F: usize = 24_576;
@@ -24,13 +25,7 @@ fn normal(n: usize, seed: u64) -> Vec<f32> {
 }
 
 fn tell(what: &str, who: &str, samples: &[f64], tokens: usize) {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let seconds = sorted[sorted.len() / 2];
-    let row = json!({
-        "what": what, "who": who, "seconds": seconds, "samples": samples, "amount": tokens, "unit": "token"
-    });
-    println!("{row}");
+    common::tell(what, who, samples, (tokens as u64, "token"));
 }
 
 async fn train(engine: &Engine, kind: SaeKind, tokens: usize) -> Result<Vec<f64>> {
@@ -84,12 +79,7 @@ async fn encode(engine: &Engine, architecture: Architecture, bias: f32, tokens: 
 }
 
 async fn run() -> Result<()> {
-    let mut engines = vec![(Engine::cpu(), "mppc cpu".to_owned())];
-    if std::env::var_os("MPPC_BENCH_GPU").is_some_and(|v| v == "1") {
-        let gpu = Engine::gpu(Tier::Full).await?;
-        let name = format!("mppc gpu ({})", gpu.report().name);
-        engines.push((gpu, name));
-    }
+    let engines = common::engines().await?;
     let only = std::env::args().nth(1).unwrap_or_default();
     let wanted = |what: &str| what.contains(&only);
     for (engine, who) in &engines {
@@ -117,12 +107,5 @@ async fn run() -> Result<()> {
 }
 
 fn main() -> ExitCode {
-    mppc::memory::keep_freed();
-    match pollster::block_on(run()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    common::measure(run())
 }

@@ -48,12 +48,8 @@ impl World {
     }
 
     fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
-        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {
-            command.env_remove(name);
-        }
-        command.args(args).env("HF_HOME", self.home.path()).env("HF_ENDPOINT", self.hub.url());
-        command.env("NO_PROXY", "127.0.0.1").envs(env.iter().copied());
+        let mut command = self.hub.client(env!("CARGO_BIN_EXE_mppc"), self.home.path());
+        command.args(args).envs(env.iter().copied());
         command
     }
 

@@ -1,7 +1,7 @@
 //! Getting the weights, from a local stand-in for the hub that fails on demand, into a cache of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 use hub::{Corrupt, Cut, Entry, Faults, Hub, Status};
 use serde_json::Value;
@@ -38,12 +38,8 @@ impl World {
     }
 
     fn mppc(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
-        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {
-            command.env_remove(name);
-        }
-        command.args(args).env("HF_HOME", self.home.path()).env("HF_ENDPOINT", self.hub.url());
-        command.env("NO_PROXY", "127.0.0.1").envs(env.iter().copied());
+        let mut command = self.hub.client(env!("CARGO_BIN_EXE_mppc"), self.home.path());
+        command.args(args).envs(env.iter().copied());
         command.output().unwrap()
     }
 

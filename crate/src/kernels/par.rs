@@ -116,3 +116,17 @@ pub(crate) fn rows3(
         f(i, [a, b, c]);
     }
 }
+
+/// Cuts a list into mutable pieces of these lengths, which threads can fill.
+///
+/// # Panics
+/// When the list is shorter.
+pub(crate) fn pieces<T>(mut all: &mut [T], lengths: impl IntoIterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut pieces = Vec::new();
+    for len in lengths {
+        let (piece, rest) = all.split_at_mut(len);
+        pieces.push(piece);
+        all = rest;
+    }
+    pieces
+}

@@ -41,14 +41,3 @@ pub(super) fn entries(codes: &Codes, band: &Range<usize>, mut f: impl FnMut(usiz
         }
     }
 }
-
-/// Cuts a list into mutable pieces of these lengths.
-pub(super) fn pieces<T>(mut all: &mut [T], lengths: impl IntoIterator<Item = usize>) -> Vec<&mut [T]> {
-    let mut pieces = Vec::new();
-    for len in lengths {
-        let (piece, rest) = all.split_at_mut(len);
-        pieces.push(piece);
-        all = rest;
-    }
-    pieces
-}

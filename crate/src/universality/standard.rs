@@ -69,9 +69,9 @@ pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Lined {
     let mut offsets = vec![0.0; codes.n_features];
 
     let sizes = || bands.iter().map(|b| start[b.end] - start[b.start]);
-    let index_of = bands::pieces(&mut index, sizes());
-    let value_of = bands::pieces(&mut value, sizes());
-    let offsets_of = bands::pieces(&mut offsets, bands.iter().map(Range::len));
+    let index_of = par::pieces(&mut index, sizes());
+    let value_of = par::pieces(&mut value, sizes());
+    let offsets_of = par::pieces(&mut offsets, bands.iter().map(Range::len));
     let mut parts: Vec<_> = bands.iter().zip(index_of.into_iter().zip(value_of).zip(offsets_of)).collect();
     par::each_mut(&mut parts, 1 << 16, |_, (band, ((index, value), offsets))| {
         let base = start[band.start];
@@ -118,7 +118,7 @@ pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Lined {
     let bands = bands::of_tokens(tokens);
     let sizes = || bands.iter().map(|b| start[b.end] - start[b.start]);
     let mut parts: Vec<_> =
-        bands::pieces(&mut index, sizes()).into_iter().zip(bands::pieces(&mut value, sizes())).collect();
+        par::pieces(&mut index, sizes()).into_iter().zip(par::pieces(&mut value, sizes())).collect();
     let mut sums = vec![Vec::new(); bands.len()];
     let mut work: Vec<_> = bands.iter().zip(parts.iter_mut()).zip(sums.iter_mut()).collect();
     par::each_mut(&mut work, 1 << 16, |_, ((band, (index, value)), sums)| {

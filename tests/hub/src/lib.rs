@@ -16,7 +16,8 @@ mod routes;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -88,6 +89,16 @@ impl Hub {
         let stop = Arc::new(AtomicBool::new(false));
         let doors = vec![Door::open(front, &state, &stop)?, Door::open(cdn, &state, &stop)?];
         Ok(Self { state, port, stop, doors })
+    }
+
+    /// A program that asks this hub, keeps what it gets in `home`, and knows nothing of the user's own settings.
+    pub fn client(&self, program: &str, home: &Path) -> Command {
+        let mut command = Command::new(program);
+        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"] {
+            command.env_remove(name);
+        }
+        command.env("HF_HOME", home).env("HF_ENDPOINT", self.url()).env("NO_PROXY", "127.0.0.1");
+        command
     }
 
     /// `http://127.0.0.1:PORT`, what `HF_ENDPOINT` should say.

@@ -3,7 +3,7 @@
 //! A feature of A adds za·zb to one float64 sum for each feature of B, for all entries of the rows of B on its tokens.
 //! What that costs is memory: rows lie far apart, and sums are touched in no order. So a row's values and indices lie side by
 //! side and are fetched some tokens before they are needed, indices take 16 bits where they fit, and features of B are
-//! numbered by how often they fire, which keeps the sums that most products go to in the first-level cache.
+//! numbered by how often they fire, so that the sums most often touched lie together.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -67,13 +67,7 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
             start[t + 1] = start[t] + n + n.div_ceil(Self::IN_WORD);
         }
         let mut words = vec![0u32; start[tokens]];
-        let mut rest = &mut words[..];
-        let mut rows = Vec::with_capacity(tokens);
-        for w in start.windows(2) {
-            let (row, later) = rest.split_at_mut(w[1] - w[0]);
-            rows.push(row);
-            rest = later;
-        }
+        let mut rows = par::pieces(&mut words, start.windows(2).map(|w| w[1] - w[0]));
         par::each_mut(&mut rows, 128, |t, row| {
             let (features, values) = lined.line(t);
             let (to_values, to_numbers) = row.split_at_mut(values.len());
