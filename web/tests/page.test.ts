@@ -176,7 +176,7 @@ describe('a run', () => {
       await page.getByRole('heading', { name: 'Your result' }).waitFor({ timeout: 400_000 });
       const got = await download(page);
       expect(got.engine).toBe(engine);
-      expect(got.settings.tokens).toBe(want.settings.tokens);
+      expect(got.tokens).toBe(want.tokens);
       for (const direction of ['a_to_b', 'b_to_a'] as const) {
         for (const kind of ['all', 'filtered', 'neurons', 'null'] as const) {
           const [g, w] = [got[direction][kind].mean, want[direction][kind].mean];

@@ -99,6 +99,24 @@ impl Files {
         })
     }
 
+    /// Names of the files directly inside, sorted; none where there is no such place.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = match self {
+            Self::Dir(path) => std::fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .flatten()
+                // Through links, of which the hub's cache is made.
+                .filter(|entry| entry.path().is_file())
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .collect(),
+            Self::Loose { files, .. } => files.keys().filter(|name| !name.contains('/')).cloned().collect(),
+        };
+        names.sort();
+        names
+    }
+
     /// Names of the folders directly inside, sorted; none where there is no such place.
     pub fn folders(&self) -> Vec<String> {
         let mut names: Vec<String> = match self {

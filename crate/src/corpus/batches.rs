@@ -1,6 +1,6 @@
 //! Documents to token batches, as the paper's scripts do it (arXiv 2410.06672, activation sources).
 //!
-//! Each document gets BOS in front and is truncated to the context. Positions whose token is BOS, EOS or PAD stay
+//! Each document gets BOS in front, if there is to be one, and is truncated to the context. Positions whose token is BOS, EOS or PAD stay
 //! in the forward pass but are masked, so that SAEs and correlations never see them. Batches hold a fixed number of
 //! documents, padded on the right to the longest; the run ends after exactly the number of kept tokens asked for.
 
@@ -30,14 +30,14 @@ pub trait Tokenize {
 /// How documents become batches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BatchPlan {
-    /// The most tokens of a document, BOS included; at least 2.
+    /// The most tokens of a document, BOS included; there must be room for one beside it.
     pub context: usize,
     /// Documents in a batch; at least 1.
     pub batch: usize,
     /// Kept tokens in all; at least 1.
     pub tokens: usize,
-    /// The token put in front of each document, by itself masked only if it is in `masked`.
-    pub bos: u32,
+    /// The token put in front of each document, if any; by itself masked only if it is in `masked`.
+    pub bos: Option<u32>,
     /// The token that fills up shorter rows; a filled position is always masked.
     pub pad: u32,
     /// Tokens that are never kept: BOS, EOS and PAD.
@@ -47,7 +47,7 @@ pub struct BatchPlan {
 impl BatchPlan {
     /// The paper's batches: 8 documents of at most 1,024 tokens; BOS, EOS and PAD are all token 0.
     pub fn paper(tokens: usize) -> Self {
-        Self { context: 1024, batch: 8, tokens, bos: 0, pad: 0, masked: vec![0] }
+        Self { context: 1024, batch: 8, tokens, bos: Some(0), pad: 0, masked: vec![0] }
     }
 }
 
@@ -141,10 +141,13 @@ where
     /// Batches of `documents` by `plan`.
     ///
     /// # Errors
-    /// A plan with a context under 2, no documents in a batch, or no tokens.
+    /// A plan whose context has no room for a token, with no documents in a batch, or no tokens.
     pub fn new(documents: D, tokenizer: &'a T, plan: BatchPlan) -> Result<Self, BatchError<T::Error>> {
-        if plan.context < 2 {
+        if plan.bos.is_some() && plan.context < 2 {
             return Err(BatchError::Context(plan.context));
+        }
+        if plan.context == 0 {
+            return Err(BatchError::Nothing("tokens of a context"));
         }
         if plan.batch == 0 {
             return Err(BatchError::Nothing("documents in a batch"));
@@ -190,9 +193,10 @@ where
 
     /// One document with BOS, truncated, with the mask cut at the number of tokens still wanted.
     fn row(&self, document: usize, ids: &[u32], offsets: &[(usize, usize)]) -> Row {
-        let room = ids.len().min(self.plan.context - 1);
-        let ids: Vec<u32> = std::iter::once(self.plan.bos).chain(ids[..room].iter().copied()).collect();
-        let offsets = std::iter::once((0, 0)).chain(offsets[..room].iter().copied()).collect();
+        let bos = self.plan.bos;
+        let room = ids.len().min(self.plan.context - bos.iter().len());
+        let ids: Vec<u32> = bos.into_iter().chain(ids[..room].iter().copied()).collect();
+        let offsets = bos.iter().map(|_| (0, 0)).chain(offsets[..room].iter().copied()).collect();
         let mut wanted = self.plan.tokens - self.kept;
         let keep = ids.iter().map(|id| {
             let keep = wanted > 0 && !self.plan.masked.contains(id);
@@ -287,7 +291,7 @@ mod tests {
     }
 
     fn plan(context: usize, batch: usize, tokens: usize) -> BatchPlan {
-        BatchPlan { context, batch, tokens, bos: 0, pad: 0, masked: vec![0] }
+        BatchPlan { context, batch, tokens, bos: Some(0), pad: 0, masked: vec![0] }
     }
 
     /// Documents that can all be read.
@@ -315,6 +319,25 @@ mod tests {
         assert_eq!((second.batch, second.len, second.documents), (1, 2, vec![4]));
         assert!(batches.next().is_none());
         assert_eq!(batches.shortfall(), Some(Shortfall { kept: 7, wanted: 100 }));
+    }
+
+    #[test]
+    fn bos_may_be_kept_or_left_out() {
+        let first = |plan| {
+            let mut batches = Batches::new(good(&["abc", "d"]), &Bytes, plan).expect("a good plan");
+            batches.next().expect("a batch").expect("no error")
+        };
+        let kept = first(BatchPlan { masked: vec![], ..plan(3, 2, 9) });
+        assert_eq!(kept.ids, [0, 97, 98, 0, 100, 0]);
+        assert_eq!(kept.keep, [true, true, true, true, true, false]);
+        let none = first(BatchPlan { bos: None, ..plan(3, 2, 9) });
+        assert_eq!(
+            (none.ids, none.offsets),
+            (vec![97, 98, 99, 100, 0, 0], vec![(0, 1), (1, 2), (2, 3), (0, 1), (0, 0), (0, 0)])
+        );
+        assert_eq!(none.keep, [true, true, true, true, false, false]);
+        let one = first(BatchPlan { bos: None, ..plan(1, 2, 9) });
+        assert_eq!(one.ids, [97, 100]);
     }
 
     #[test]
@@ -361,6 +384,8 @@ mod tests {
     fn refuses_plans_that_make_nothing() {
         let refusal = |plan| Batches::new(good(&["a"]), &Bytes, plan).expect_err("a bad plan").to_string();
         assert_eq!(refusal(plan(1, 1, 1)), "a context of 1 tokens has no room beside BOS; use 2 or more");
+        let without = BatchPlan { bos: None, ..plan(0, 1, 1) };
+        assert_eq!(refusal(without), "the number of tokens of a context is 0; use 1 or more");
         assert_eq!(refusal(plan(2, 0, 1)), "the number of documents in a batch is 0; use 1 or more");
         assert_eq!(refusal(plan(2, 1, 0)), "the number of tokens is 0; use 1 or more");
     }

@@ -6,7 +6,7 @@ use super::splice::{Splice, SpliceSums};
 use super::stages::Stages;
 use super::subject::{HookedSae, LabModel};
 use super::tokens::token_batches;
-use super::{LabError, Observer, Settings, Timing};
+use super::{CorpusPlan, LabError, Observer, Timing};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::sae::{DecoderScan, Flag, Health, HealthAccumulator, Spliced};
 
@@ -29,7 +29,7 @@ pub struct HealthSettings {
 impl Default for HealthSettings {
     /// 20,000 tokens of the built-in corpus, contexts of 256.
     fn default() -> Self {
-        let Settings { corpus, seed, context, batch, .. } = Settings::default();
+        let CorpusPlan { source: corpus, seed, context, batch, .. } = CorpusPlan::default();
         Self { corpus, seed, tokens: 20_000, context, batch }
     }
 }
@@ -88,7 +88,7 @@ pub async fn health(
         )));
     }
     let HealthSettings { tokens, context, batch, .. } = settings;
-    let asked = Settings { tokens, context, batch, ..Settings::default() };
+    let asked = CorpusPlan { tokens, context, batch, ..CorpusPlan::default() };
     let mut stages = Stages::new(observer, 2);
     stages.begin("SAE health", tokens, "tokens").await?;
     let mut measuring = Measuring::new(subject, saes);

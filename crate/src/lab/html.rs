@@ -2,9 +2,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::figures;
-use super::{Direction, Feature, Report, Subject};
-use crate::universality::Summary;
+use super::figures::{self, Figure, Section};
+use super::{BaselineKind, Direction, Feature, Matches, Matching, Report, Subject};
+use crate::corpus::Context;
+use crate::universality::{Interval, Summary};
 
 const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff }
@@ -13,13 +14,14 @@ table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .7re
 th:first-child, td:first-child, td.text { text-align: left } caption { text-align: left; color: #555; padding-bottom: .3rem }
 mark { background: #ffe08a; padding: 0 .1em } .example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere }
 .warning { border-left: 3px solid #a3271b; padding-left: .7rem }
-figure { margin: 1rem 0; overflow-x: auto } svg { max-width: 100%; height: auto }
+figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } svg { max-width: 100%; height: auto }
 ";
 
 /// The whole page.
 pub(super) fn page(report: &Report) -> String {
     let (a, b) = (&report.a, &report.b);
     let title = format!("{} and {}: how alike are their features?", a.name, b.name);
+    let figures = figures::all(report);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -33,31 +35,37 @@ pub(super) fn page(report: &Report) -> String {
                 h1 { (title) }
                 p {
                     "Each feature of one model is correlated with every feature of the other over the same "
-                    (report.settings.tokens) " tokens (corpus: " (report.settings.corpus) ", seed "
-                    (report.settings.seed) "). The best correlation it finds is its MPPC, the maximum pairwise Pearson "
-                    "correlation. Two baselines stand beside it: neurons instead of features, and the same features "
-                    "with the other model's tokens shuffled."
+                    (report.tokens) " tokens (corpus: " (report.plan.corpus.source) ", seed "
+                    (report.plan.corpus.seed) "). The best correlation it finds is its MPPC, the maximum pairwise Pearson "
+                    "correlation."
                 }
                 h2 { "Summary" }
                 (summaries(&report.a_to_b, a, b))
                 (summaries(&report.b_to_a, b, a))
                 p {
-                    "Filtered features fire on at least " (report.settings.min_density) " and at most "
-                    (report.settings.max_density) " of the tokens. The neuron baseline is computed on "
-                    (report.settings.neuron_tokens) " tokens."
+                    "Filtered features fire on at least " (report.plan.filter.min) " and at most "
+                    (report.plan.filter.max) " of the tokens. In brackets: 95 % bootstrap intervals over the features."
+                    @if report.neuron_tokens > 0 { " The neuron baseline is computed on " (report.neuron_tokens) " tokens." }
                 }
-                h2 { "Distribution" }
-                figure { (PreEscaped(figures::histogram(&report.a_to_b, &a.name, &b.name))) }
-                figure { (PreEscaped(figures::histogram(&report.b_to_a, &b.name, &a.name))) }
+                (drawn(&figures, Section::Distribution))
                 h2 { "Layer by layer" }
-                p {
-                    "Mean over the filtered features of a layer (row) of their best correlation within a layer of the "
-                    "other model (column). Spearman correlation of a feature's layer with its partner's layer: "
-                    (number(report.a_to_b.depth_spearman)) " from " (a.name) ", "
-                    (number(report.b_to_a.depth_spearman)) " from " (b.name) "."
+                (depth(report))
+                (drawn(&figures, Section::Layers))
+                (trust(report, &figures))
+                @if !report.a_to_b.complexity.is_empty() {
+                    h2 { "Complexity" }
+                    (complexity(report))
+                    (drawn(&figures, Section::Complexity))
                 }
-                figure { (PreEscaped(figures::heat_map(&report.a_to_b, &a.name, &b.name))) }
-                figure { (PreEscaped(figures::heat_map(&report.b_to_a, &b.name, &a.name))) }
+                @if let Some(matching) = &report.matching { h2 { "One to one" } (matches(matching, a, b)) }
+                @if let Some(likeness) = &report.likeness {
+                    h2 { "The activations themselves" }
+                    p {
+                        "Over " (likeness.tokens) " tokens (RSA: " (likeness.rsa_tokens) " of them), between what the SAEs of "
+                        "the two models read."
+                    }
+                    (drawn(&figures, Section::Likeness))
+                }
                 h2 { "SAEs" }
                 (saes(a))
                 (saes(b))
@@ -66,8 +74,16 @@ pub(super) fn page(report: &Report) -> String {
                 h2 { "How it was made" }
                 p {
                     "mppc " (report.version) " on the " (report.engine) " engine (" (report.adapter) "), context "
-                    (report.settings.context) ", batches of " (report.settings.batch) " documents"
-                    @if report.settings.center_resid { ", A's residuals centred" } "."
+                    (report.plan.corpus.context) ", batches of " (report.plan.corpus.batch) " documents"
+                    @if report.plan.a.center_resid { ", A's residuals centred" }
+                    @if report.plan.b.center_resid { ", B's residuals centred" } "."
+                }
+                @if !report.inputs.is_empty() {
+                    table {
+                        caption { "Files that went in" }
+                        tr { th { "file" } th { "bytes" } th { "SHA-256" } }
+                        @for i in &report.inputs { tr { td { (i.name) } td { (i.bytes) } td { code { (i.sha256) } } } }
+                    }
                 }
                 table {
                     caption { "Wall time" }
@@ -83,17 +99,44 @@ fn number(value: Option<f64>) -> String {
     value.filter(|v| v.is_finite()).map_or_else(|| "–".to_owned(), |v| format!("{v:.3}"))
 }
 
+/// The figures of a section.
+fn drawn(figures: &[Figure], section: Section) -> Markup {
+    html! {
+        @for figure in figures.iter().filter(|figure| figure.section == section) {
+            figure { (PreEscaped(&figure.svg)) figcaption { (figure.caption) "." } }
+        }
+    }
+}
+
+/// A figure with its interval.
+fn with(value: Option<f64>, interval: Option<Interval>) -> String {
+    match interval {
+        Some(Interval { low, high }) => format!("{} [{low:.3}, {high:.3}]", number(value)),
+        None => number(value),
+    }
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |v| format!("{:.1} %", v * 100.0))
+}
+
 fn summaries(direction: &Direction, from: &Subject, to: &Subject) -> Markup {
     let row = |name: &str, s: &Summary| {
         html! {
             tr {
                 td { (name) }
                 td { (s.count) }
-                td { (number(s.mean)) }
-                td { (number(s.median)) }
-                td { (s.above_half.map_or_else(|| "–".to_owned(), |v| format!("{:.1} %", v * 100.0))) }
+                td { (with(s.mean, s.intervals.map(|i| i.mean))) }
+                td { (with(s.median, s.intervals.map(|i| i.median))) }
+                td { (percent(s.above_half)) }
             }
         }
+    };
+    let name = |kind: BaselineKind| match kind {
+        BaselineKind::Shuffled => "tokens shuffled (null)",
+        BaselineKind::Shifted => "tokens shifted (null)",
+        BaselineKind::Rotated => "SAEs on rotated activations",
+        BaselineKind::Random => "random SAEs",
     };
     html! {
         table {
@@ -101,8 +144,130 @@ fn summaries(direction: &Direction, from: &Subject, to: &Subject) -> Markup {
             tr { th { } th { "count" } th { "mean MPPC" } th { "median" } th { "above 0.5" } }
             (row("all features with variance", &direction.all))
             (row("filtered features", &direction.filtered))
-            (row("neurons (baseline)", &direction.neurons))
-            (row("filtered features, tokens shuffled (null)", &direction.null))
+            @if direction.neurons.count > 0 { (row("neurons (baseline)", &direction.neurons)) }
+            @for baseline in &direction.baselines {
+                (row(&format!("{}: all features", name(baseline.kind)), &baseline.all))
+                (row(&format!("{}: filtered", name(baseline.kind)), &baseline.filtered))
+            }
+        }
+    }
+}
+
+fn depth(report: &Report) -> Markup {
+    let row = |from: &Subject, direction: &Direction| {
+        html! {
+            tr {
+                td { (from.name) }
+                td { (number(direction.depth.spearman)) }
+                td { (number(direction.depth.distance)) }
+                td { (number(direction.depth.distance_by_chance)) }
+            }
+        }
+    };
+    html! {
+        table {
+            caption { "Depth of a filtered feature and of its partner: ℓ of L layers and ℓ* of L'" }
+            tr { th { "features of" } th { "Spearman(ℓ, ℓ*)" } th { "mean |ℓ/L − ℓ*/L'|" } th { "the same by chance" } }
+            (row(&report.a, &report.a_to_b))
+            (row(&report.b, &report.b_to_a))
+        }
+    }
+}
+
+/// Whether the figures can be believed: p-values, halves, fewer tokens.
+fn trust(report: &Report, figures: &[Figure]) -> Markup {
+    let both = [(&report.a, &report.a_to_b), (&report.b, &report.b_to_a)];
+    let shown = both.iter().any(|(_, d)| d.significance.is_some() || d.halves.is_some());
+    html! {
+        @if shown { h2 { "How far to trust it" } }
+        @for (from, d) in both {
+            @if let Some(s) = &d.significance {
+                p {
+                    (from.name) ": " (percent(Some(s.p_below_5))) " of " (s.tested) " features have p < 0.05, and "
+                    (percent(Some(s.q_below_5))) " are found at a false discovery rate of 0.05. Behind each p-value are at least "
+                    (s.draws) " null maxima: those of its own feature, which are exact, and of its neighbours by density, which "
+                    "stand in for more of them."
+                }
+            }
+            @if let Some(h) = &d.halves {
+                p {
+                    (from.name) ", one half of the tokens against the other: mean MPPC " (number(h.means[0])) " and "
+                    (number(h.means[1])) ", Spearman correlation " (number(h.spearman)) " over " (h.count)
+                    " features, mean difference " (number(h.difference)) ", the same partner for " (percent(h.same_partner)) "."
+                }
+            }
+        }
+        (drawn(figures, Section::Trust))
+    }
+}
+
+fn complexity(report: &Report) -> Markup {
+    let name = |context: Option<Context>| match context {
+        Some(Context::Token) => "the token itself",
+        Some(Context::Ngram) => "the one or two before it",
+        Some(Context::Phrase) => "the phrase or line",
+        Some(Context::LongRange) => "many tokens earlier",
+        None => "no tag tells",
+    };
+    html! {
+        @for (from, direction) in [(&report.a, &report.a_to_b), (&report.b, &report.b_to_a)] {
+            table {
+                caption {
+                    "Filtered features of " (from.name) " by the context that their best ground-truth tag takes (F1 at least "
+                    (direction.complexity.first().map_or(0.0, |c| c.least_f1)) ")"
+                }
+                tr { th { "context" } th { "features" } th { "mean MPPC" } th { "median" } }
+                @for c in &direction.complexity {
+                    tr {
+                        td { (name(c.context)) }
+                        td { (c.summary.count) }
+                        td { (with(c.summary.mean, c.summary.intervals.map(|i| i.mean))) }
+                        td { (number(c.summary.median)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn matches(matching: &Matching, a: &Subject, b: &Subject) -> Markup {
+    let row = |name: &str, m: &Matches| {
+        html! {
+            tr {
+                td { (name) }
+                td { (m.count) }
+                td { (percent(m.share_of_a)) }
+                td { (percent(m.share_of_b)) }
+                td { (number(m.mean)) }
+                td { (percent(m.above_half)) }
+            }
+        }
+    };
+    html! {
+        table {
+            caption { "Pairs of features, none in two of them" }
+            tr { th { } th { "pairs" } th { "of " (a.name) } th { "of " (b.name) } th { "mean correlation" } th { "above 0.5" } }
+            (row("each other's best", &matching.mutual))
+            (row("assignment of the largest sum", &matching.one_to_one))
+        }
+        @if !matching.decoders.is_empty() {
+            table {
+                caption { "One-to-one matches by decoder cosine, of each SAE with the one that it is most alike" }
+                tr {
+                    th { "layer of " (a.name) } th { "layer of " (b.name) } th { "mean best cosine" } th { "mean matched cosine" }
+                    th { "matched above 0.7" } th { "same as by MPPC" }
+                }
+                @for d in &matching.decoders {
+                    tr {
+                        td { (d.a) }
+                        td { (d.b) }
+                        td { (number(d.best)) }
+                        td { (number(d.matched)) }
+                        td { (percent(Some(d.above_07))) }
+                        td { (percent(d.same_as_mppc)) }
+                    }
+                }
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Whole experiments put together.
 
+mod compare;
 #[cfg(not(target_arch = "wasm32"))]
 mod corpora;
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,16 +14,23 @@ mod html;
 mod progress;
 mod prompt;
 mod report;
-mod reproduce;
 #[cfg(not(target_arch = "wasm32"))]
 mod save;
 mod splice;
 mod stages;
 mod subject;
+#[cfg(not(target_arch = "wasm32"))]
+mod tables;
 mod tokens;
 mod top;
 mod train;
 
+pub use compare::{
+    Bill, Bos, Charge, ComparePlan, Compared, Comparison, Controls, CorpusPlan, Encoded, FeatureRow, Input,
+    Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use compare::{FolderStore, Merged, corpus_inputs};
 #[cfg(not(target_arch = "wasm32"))]
 pub use corpora::open_corpus;
 #[cfg(not(target_arch = "wasm32"))]
@@ -31,8 +39,10 @@ pub use error::LabError;
 pub use health::{HealthReport, HealthSettings, SaeHealth, health};
 pub use progress::{Observer, Progress, Silent};
 pub use prompt::{NextToken, PromptToken, Prompted, prompt};
-pub use report::{Direction, Example, Feature, Pair, Report, SaeSummary, Settings, Subject, Timing};
-pub use reproduce::{FeatureRow, Reproduction, reproduce};
+pub use report::{
+    Baseline, BaselineKind, Complexity, Converging, DecoderMatch, Direction, Example, Feature, Halves,
+    LayerPairs, Likeness, Matches, Matching, Pair, Report, SaeSummary, Significance, Subject, Timing,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;
 pub use subject::{HookedSae, LabModel};

@@ -1,11 +1,13 @@
-//! What a reproduction reports: the content of `report.json`, and of the page.
+//! What a comparison reports: the content of `report.json`, and of the page.
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::{ComparePlan, Input};
+use crate::corpus::Context;
 use crate::sae::Flag;
-use crate::universality::Summary;
+use crate::universality::{Curve, DepthMatch, Interval, Summary};
 
-/// The result of `mppc reproduce`.
+/// The result of `mppc compare` and `mppc reproduce`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
 pub struct Report {
@@ -16,7 +18,14 @@ pub struct Report {
     /// Name of the adapter or processor engine.
     pub adapter: String,
     /// What was asked for.
-    pub settings: Settings,
+    pub plan: ComparePlan,
+    /// Tokens that were correlated over: those asked for, or all that the corpus has.
+    pub tokens: usize,
+    /// Tokens that the neuron baseline is over.
+    pub neuron_tokens: usize,
+    /// The files that went in, with their hashes; none in the page.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
     /// The first model (rows of the heat map).
     pub a: Subject,
     /// The second model (columns of the heat map).
@@ -25,34 +34,16 @@ pub struct Report {
     pub a_to_b: Direction,
     /// Features of B, each against all features of all layers of A.
     pub b_to_a: Direction,
+    /// One-to-one matches of features; null when the plan has none.
+    #[serde(default)]
+    pub matching: Option<Matching>,
+    /// How alike the activations themselves are; null when the plan does not ask.
+    #[serde(default)]
+    pub likeness: Option<Likeness>,
     /// The best pairs of features, best first.
     pub pairs: Vec<Pair>,
     /// Wall time by stage.
     pub timings: Vec<Timing>,
-}
-
-/// Everything that decides the numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
-pub struct Settings {
-    /// `builtin` or the name of the file.
-    pub corpus: String,
-    /// Seed of the built-in corpus and of the shuffled-token null.
-    pub seed: u64,
-    /// Tokens kept (BOS, EOS and PAD are dropped).
-    pub tokens: usize,
-    /// Tokens of which the neuron baseline is computed.
-    pub neuron_tokens: usize,
-    /// Documents are cut to this many tokens, BOS included.
-    pub context: usize,
-    /// Documents in a batch.
-    pub batch: usize,
-    /// Whether the mean over d_model is taken from A's residuals first (paper section 1).
-    pub center_resid: bool,
-    /// Filtered summaries leave out features that fire on a smaller share of tokens than this …
-    pub min_density: f64,
-    /// … or on a larger one than this.
-    pub max_density: f64,
 }
 
 /// A model and its SAEs.
@@ -77,14 +68,15 @@ pub struct Subject {
 pub struct SaeSummary {
     /// Where it reads, e.g. `blocks.2.hook_resid_post`.
     pub hook: String,
+    /// Its layer.
+    pub layer: usize,
     /// Number of features.
     pub features: usize,
     /// Mean number of active features a token.
     pub l0: f64,
     /// Features that never fire here.
     pub dead: usize,
-    /// Features that are neither dead, rare nor always on, by the density bounds of the settings: the filtered
-    /// ones.
+    /// Features that are neither dead, rare nor always on, by the plan's filter: the filtered ones.
     pub kept: usize,
     /// What its codes have that a healthy SAE's don't ([`code_flags`](crate::sae::code_flags)): too many active
     /// features, too many dead ones. Reconstruction and loss are measured by `mppc sae health`.
@@ -100,18 +92,190 @@ pub struct Direction {
     pub all: Summary,
     /// Without rare and always-on features.
     pub filtered: Summary,
-    /// MPPC of MLP neurons (paper section 3), without any SAE.
+    /// MPPC of MLP neurons (paper section 3), without any SAE; empty when the plan has none.
     pub neurons: Summary,
-    /// MPPC of the filtered features against the other model's tokens in shuffled order.
+    /// MPPC of the filtered features against the other model's tokens in shuffled order; empty without such a null.
     pub null: Summary,
-    /// Mean over the filtered features of layer `[i]` of their best correlation within the other model's layer
+    /// What stands beside the scores, plain and filtered.
+    #[serde(default)]
+    pub baselines: Vec<Baseline>,
+    /// How many features are matched better than chance; null without p-values.
+    #[serde(default)]
+    pub significance: Option<Significance>,
+    /// The filtered features' shares above thresholds.
+    pub above: Curve,
+    /// Mean over the filtered features of the SAE `[i]` of their best correlation within the other model's SAE
     /// `[j]`; null where there is no such feature.
     pub layer_mean: Vec<Vec<Option<f64>>>,
-    /// How many filtered features of layer `[i]` have their best partner in layer `[j]`.
+    /// How many filtered features of the SAE `[i]` have their best partner in the SAE `[j]`.
     pub best_layer: Vec<Vec<usize>>,
-    /// Spearman correlation between a filtered feature's layer and its partner's layer; null when one of them
-    /// is the same for all.
-    pub depth_spearman: Option<f64>,
+    /// How depth goes with depth.
+    pub depth: DepthMatch,
+    /// The mean over fewer tokens, fewest first, the whole run last; empty when the plan does not ask.
+    #[serde(default)]
+    pub convergence: Vec<Converging>,
+    /// The two halves of the tokens against each other; null when the plan does not ask.
+    #[serde(default)]
+    pub halves: Option<Halves>,
+    /// MPPC by how much context it takes to tell what a feature fires on; empty without ground truth.
+    #[serde(default)]
+    pub complexity: Vec<Complexity>,
+}
+
+/// What MPPC is where it should be low.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Baseline {
+    /// Which.
+    pub kind: BaselineKind,
+    /// How many runs of it there were; the summaries are of the first.
+    pub runs: usize,
+    /// All features that have variance.
+    pub all: Summary,
+    /// Without dead, rare and always-on features.
+    pub filtered: Summary,
+}
+
+/// The kinds of [`Baseline`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+#[serde(rename_all = "lowercase")]
+pub enum BaselineKind {
+    /// One model's tokens in shuffled order.
+    Shuffled,
+    /// One model's tokens moved on in a circle.
+    Shifted,
+    /// B's SAEs read activations that are turned by a random rotation about the decoder bias.
+    Rotated,
+    /// Random directions, as many active on each token, in place of B's SAEs.
+    Random,
+}
+
+/// Features whose MPPC is improbable without correspondence.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Significance {
+    /// Null maxima behind each p-value, at least. The nulls are exact; that neighbours by density share theirs is an
+    /// estimate.
+    pub draws: usize,
+    /// Features that have a p-value.
+    pub tested: usize,
+    /// Share of them with p < 0.05.
+    pub p_below_5: f64,
+    /// Share of them that are found at a false discovery rate of 0.05 (Benjamini and Hochberg).
+    pub q_below_5: f64,
+}
+
+/// The mean MPPC over so many tokens, of the features that the whole run's filter keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Converging {
+    /// The first so many tokens.
+    pub tokens: usize,
+    /// How many of the features have variance there.
+    pub count: usize,
+    /// Their mean.
+    pub mean: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<Interval>,
+}
+
+/// What the two halves of the tokens say of the same features.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Halves {
+    /// Filtered features that have variance in both.
+    pub count: usize,
+    /// Mean MPPC in either half.
+    pub means: [Option<f64>; 2],
+    /// Spearman correlation of the features' MPPC in the two halves.
+    pub spearman: Option<f64>,
+    /// Mean difference between them, without its sign.
+    pub difference: Option<f64>,
+    /// Share of the features that have the same partner in both.
+    pub same_partner: Option<f64>,
+}
+
+/// MPPC of the filtered features whose best tag takes so much context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Complexity {
+    /// The context; null for features that no tag tells with the F1 that it takes.
+    pub context: Option<Context>,
+    /// F1 that it takes.
+    pub least_f1: f64,
+    /// Their MPPC.
+    pub summary: Summary,
+}
+
+/// One-to-one matches of features.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Matching {
+    /// Features that are each other's best over all layers.
+    pub mutual: Matches,
+    /// The assignment of the largest sum among pairs of which one is the other's best within its layer (of all pairs it
+    /// could only be larger).
+    pub one_to_one: Matches,
+    /// Matches by decoder cosine, of each SAE of A with the SAE of B that it is most alike; empty where widths differ.
+    pub decoders: Vec<DecoderMatch>,
+}
+
+/// How many features are matched, and how well.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Matches {
+    /// Pairs.
+    pub count: usize,
+    /// Their share of A's features with variance.
+    pub share_of_a: Option<f64>,
+    /// Their share of B's features with variance.
+    pub share_of_b: Option<f64>,
+    /// Mean correlation of the pairs.
+    pub mean: Option<f64>,
+    /// Share of the pairs above 0.5.
+    pub above_half: Option<f64>,
+}
+
+/// Features of two SAEs matched one to one by the directions they write (Paulo and Belrose 2025).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct DecoderMatch {
+    /// Layer of A.
+    pub a: usize,
+    /// Layer of B: the one with the largest mean MPPC within it.
+    pub b: usize,
+    /// Mean over A's features of the largest cosine.
+    pub best: Option<f64>,
+    /// Mean cosine of the one-to-one assignment.
+    pub matched: Option<f64>,
+    /// Share of A's features that the assignment gives a cosine above 0.7.
+    pub above_07: f64,
+    /// Share of A's features that are given the feature they correlate best with in that layer.
+    pub same_as_mppc: Option<f64>,
+}
+
+/// A figure for each SAE `[i]` of A and each `[j]` of B; null where it is not defined.
+pub type LayerPairs = Vec<Vec<Option<f64>>>;
+
+/// How alike the activations are that the SAEs read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Likeness {
+    /// Tokens.
+    pub tokens: usize,
+    /// Of these, evenly chosen, those that RSA is over.
+    pub rsa_tokens: usize,
+    /// Linear CKA (Kornblith et al. 2019).
+    pub cka: LayerPairs,
+    /// Its debiased estimate.
+    pub cka_debiased: LayerPairs,
+    /// SVCCA (Raghu et al. 2017) of the directions that hold 0.99 of the variance.
+    pub svcca: LayerPairs,
+    /// PWCCA (Morcos et al. 2018), weighted by the side of fewer columns.
+    pub pwcca: LayerPairs,
+    /// RSA (Kriegeskorte et al. 2008): Spearman correlation of dissimilarities.
+    pub rsa: LayerPairs,
 }
 
 /// One feature and the most correlated feature of the other model.
@@ -162,22 +326,4 @@ pub struct Timing {
     pub stage: String,
     /// Wall time, seconds.
     pub seconds: f64,
-}
-
-impl Default for Settings {
-    /// The built-in corpus, 100,000 tokens, contexts of 256, no centring; filtered features fire on at least one
-    /// token in 10,000 and at most half of them.
-    fn default() -> Self {
-        Self {
-            corpus: "builtin".to_owned(),
-            seed: 2,
-            tokens: 100_000,
-            neuron_tokens: 100_000,
-            context: 256,
-            batch: 8,
-            center_resid: false,
-            min_density: 1e-4,
-            max_density: 0.5,
-        }
-    }
 }

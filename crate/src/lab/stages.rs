@@ -54,11 +54,6 @@ impl<'a> Stages<'a> {
         self.now.warnings.push(line);
     }
 
-    /// Units of this stage.
-    pub(super) fn total(&self) -> usize {
-        self.now.total
-    }
-
     fn end(&mut self) {
         if self.now.stage_index > 0 {
             let seconds = self.started.elapsed().as_secs_f64();

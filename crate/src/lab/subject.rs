@@ -5,7 +5,7 @@ use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, Tokenizer};
-use crate::sae::{Codes, Format, Sae, SaeFile, formats};
+use crate::sae::{Format, Sae, SaeFile, formats};
 
 use super::LabError;
 
@@ -23,6 +23,10 @@ pub struct LabModel {
 pub struct HookedSae {
     /// Name of the hook point.
     pub hook: String,
+    /// Its layer; what comes before the first counts to it, what comes after the last to that.
+    pub layer: usize,
+    /// Its folder in the place of the SAEs; empty where it is the place.
+    pub folder: String,
     /// The SAE.
     pub sae: Sae,
     /// Whose files it came in.
@@ -38,10 +42,32 @@ impl LabModel {
     /// # Errors
     /// Those of the files; [`LabError::Mismatch`] when an SAE does not fit the model, or two read the same hook.
     pub fn load(engine: &Engine, name: &str, files: &Files, saes: Option<&Files>) -> Result<Self, LabError> {
+        Self::load_layers(engine, name, files, saes, None)
+    }
+
+    /// As [`LabModel::load`], with the SAEs of these layers alone, if any are named.
+    ///
+    /// # Errors
+    /// As [`LabModel::load`]; also when a layer that is named has no SAE.
+    pub fn load_layers(
+        engine: &Engine,
+        name: &str,
+        files: &Files,
+        saes: Option<&Files>,
+        layers: Option<&[usize]>,
+    ) -> Result<Self, LabError> {
         let model = Model::load(engine, name, files)?;
         let tokenizer = Tokenizer::read(files)?;
         let place = saes.cloned().unwrap_or_else(|| files.folder("saes"));
-        let found = find_saes(&model, &place)?;
+        let found = find_saes(&model, &place, layers)?;
+        let lacks = |layer: &&usize| !found.iter().any(|sae| sae.layer == **layer);
+        if let Some(layer) = layers.into_iter().flatten().find(lacks) {
+            return Err(LabError::Mismatch(format!(
+                "{} holds no SAE of layer {layer} of {name}, which has layers 0 to {}",
+                place.place(),
+                model.layers() - 1
+            )));
+        }
         if saes.is_some() && found.is_empty() {
             return Err(LabError::Mismatch(format!(
                 "{} holds no SAE; expected one folder for each, in the form of SAELens, sparsify, \
@@ -62,7 +88,7 @@ impl LabModel {
     /// # Errors
     /// As [`LabModel::load`].
     pub fn find_saes(&self, place: &Files) -> Result<Vec<HookedSae>, LabError> {
-        find_saes(&self.model, place)
+        find_saes(&self.model, place, None)
     }
 
     fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
@@ -87,16 +113,15 @@ impl LabModel {
         self.run(batch, hooks.to_vec())
     }
 
-    /// Codes of every SAE on the kept tokens of a batch; with `center`, the mean over d_model is taken from the
-    /// activations first.
-    pub(super) async fn codes(&self, batch: &TokenBatch, center: bool) -> Result<Vec<Codes>, LabError> {
-        let hooks = self.saes.iter().map(|s| s.hook.clone()).collect();
-        let mut all = Vec::with_capacity(self.saes.len());
-        for (hooked, x) in self.saes.iter().zip(self.run(batch, hooks)?) {
-            let x = if center { centered(&x) } else { x };
-            all.push(hooked.sae.encode(&x).await?);
-        }
-        Ok(all)
+    /// As [`LabModel::activations`]; with `center`, less their mean over the last axis.
+    pub(super) fn centered_activations(
+        &self,
+        batch: &TokenBatch,
+        hooks: &[String],
+        center: bool,
+    ) -> Result<Vec<Tensor>, LabError> {
+        let all = self.run(batch, hooks.to_vec())?;
+        Ok(if center { all.iter().map(centered).collect() } else { all })
     }
 
     /// Neurons of all layers side by side on the kept tokens of a batch: [n, neurons] (paper section 3).
@@ -126,10 +151,11 @@ impl LabModel {
 /// The SAEs in the folders of a place (or the one that is the place), whoever wrote them, in the order of the
 /// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after, as
 /// hooks or as sparsify's modules are named.
-fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
+fn find_saes(model: &Model, place: &Files, layers: Option<&[usize]>) -> Result<Vec<HookedSae>, LabError> {
     let hooks = model.hooks(1, 1);
     let mut found: Vec<(usize, HookedSae)> = Vec::new();
     for (path, files) in formats::find(place)? {
+        // Those that are not wanted are read, too, to know their hooks, but do not stay.
         let SaeFile { format, config, weights, conventions, transcoder, .. } = SaeFile::read(&files)?;
         let name = files.place();
         if transcoder {
@@ -163,11 +189,20 @@ fn find_saes(model: &Model, place: &Files) -> Result<Vec<HookedSae>, LabError> {
         if found.iter().any(|(other, _)| *other == at) {
             return Err(LabError::Mismatch(format!("{} holds two SAEs of {hook}; keep one", place.place())));
         }
-        let sae = Sae::new(model.engine(), config, weights);
-        found.push((at, HookedSae { hook, sae, format, conventions }));
+        let layer = layer_of(&hook, model.layers());
+        if layers.is_none_or(|layers| layers.contains(&layer)) {
+            let sae = Sae::new(model.engine(), config, weights);
+            found.push((at, HookedSae { hook, layer, folder: path, sae, format, conventions }));
+        }
     }
     found.sort_by_key(|(at, _)| *at);
     Ok(found.into_iter().map(|(_, sae)| sae).collect())
+}
+
+/// The layer in a hook's name.
+fn layer_of(hook: &str, layers: usize) -> usize {
+    let number = hook.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    number.unwrap_or(if hook == "hook_embed" { 0 } else { layers.saturating_sub(1) })
 }
 
 /// Rows of a batch's activations [B·T, ..] that stay.

@@ -28,9 +28,9 @@ pub struct Sae {
     /// The magnitude of a gated SAE.
     pub gate: Option<GateTensors>,
     /// What is subtracted before encoding, [D]: `b_dec` or zeros.
-    input_bias: Tensor,
+    pub(super) input_bias: Tensor,
     /// Of a gated SAE, what each feature owns as [`entry_features`] takes it, [F, 4].
-    own: Option<Tensor>,
+    pub(super) own: Option<Tensor>,
 }
 
 /// The magnitude's own parameters of a gated SAE on an engine.

@@ -1,5 +1,5 @@
 use super::error::check;
-use super::{Best, CorrelationError, DenseCorrelator, Moment, moments, standard};
+use super::{Best, CorrelationError, DenseCorrelator, moments, standard};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels;
 use crate::sae::Codes;
@@ -20,23 +20,36 @@ pub struct Correlation {
 /// # Errors
 /// When the token counts differ, the codes are damaged or hold a value that is not finite, or the device fails.
 pub async fn correlate(engine: &Engine, a: &Codes, b: &Codes) -> Result<Correlation, CorrelationError> {
-    check(a)?;
-    check(b)?;
-    same_tokens(a.tokens(), b.tokens())?;
-    let a = standard::by_feature(a, &moments(a));
-    correlate_prepared(engine, &a, b, &moments(b)).await
+    Prepared::new(a)?.correlate(engine, b).await
 }
 
-/// As [`correlate`], for a side A made ready and a side B that was checked and measured.
-pub(super) async fn correlate_prepared(
-    engine: &Engine,
-    a: &kernels::Lined,
-    b: &Codes,
-    b_moments: &[Moment],
-) -> Result<Correlation, CorrelationError> {
-    let b = standard::by_token(b, b_moments);
-    let (a_to_b, b_to_a) = kernels::sparse_correlation(engine, a, &b).await?;
-    Ok(Correlation { a_to_b, b_to_a })
+/// Codes of side A made ready once, to be correlated with several of side B.
+pub struct Prepared {
+    lined: kernels::Lined,
+    tokens: usize,
+}
+
+impl Prepared {
+    /// Standardises the codes and sorts them by feature.
+    ///
+    /// # Errors
+    /// Codes that are damaged or hold a value that is not finite.
+    pub fn new(a: &Codes) -> Result<Self, CorrelationError> {
+        check(a)?;
+        Ok(Self { lined: standard::by_feature(a, &moments(a)), tokens: a.tokens() })
+    }
+
+    /// MPPC with side B, over the same tokens.
+    ///
+    /// # Errors
+    /// As [`correlate`].
+    pub async fn correlate(&self, engine: &Engine, b: &Codes) -> Result<Correlation, CorrelationError> {
+        check(b)?;
+        same_tokens(self.tokens, b.tokens())?;
+        let b = standard::by_token(b, &moments(b));
+        let (a_to_b, b_to_a) = kernels::sparse_correlation(engine, &self.lined, &b).await?;
+        Ok(Correlation { a_to_b, b_to_a })
+    }
 }
 
 pub(super) fn same_tokens(a: usize, b: usize) -> Result<(), CorrelationError> {

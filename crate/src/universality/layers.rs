@@ -1,10 +1,4 @@
-use std::ops::ControlFlow;
-
-use super::correlate::{correlate_prepared, same_tokens};
-use super::error::check;
-use super::{Best, CorrelationError, moments, standard};
-use crate::gpu::Engine;
-use crate::sae::Codes;
+use super::{Best, Correlation};
 
 /// MPPC between all layers of two models, both ways.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,45 +51,19 @@ impl LayerBest {
     }
 }
 
-/// MPPC over all layer pairs of two models; `a` and `b` hold one SAE's codes a layer, all over the same tokens.
-///
-/// `step(done, pairs)` is called before the first layer pair and after each; breaking stops the run.
-///
-/// # Errors
-/// As [`super::correlate`]; [`CorrelationError::Cancelled`] when `step` breaks.
-pub async fn mppc_layers(
-    engine: &Engine,
-    a: &[Codes],
-    b: &[Codes],
-    mut step: impl FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<LayerResult, CorrelationError> {
-    if let Some(first) = a.iter().chain(b).next() {
-        for codes in a.iter().chain(b) {
-            check(codes)?;
-            same_tokens(first.tokens(), codes.tokens())?;
+impl LayerResult {
+    /// What all pairs of layers say together: `pairs[i][j]` is A's layer `i` with B's layer `j`.
+    pub fn new(pairs: Vec<Vec<Correlation>>) -> Self {
+        let mut b_pairs = vec![Vec::new(); pairs.first().map_or(0, Vec::len)];
+        let mut a_pairs = Vec::new();
+        for row in pairs {
+            let (to_b, to_a): (Vec<Best>, Vec<Best>) =
+                row.into_iter().map(|pair| (pair.a_to_b, pair.b_to_a)).unzip();
+            for (all, best) in b_pairs.iter_mut().zip(to_a) {
+                all.push(best);
+            }
+            a_pairs.push(to_b);
         }
+        Self { a_to_b: Layers::new(a_pairs), b_to_a: Layers::new(b_pairs) }
     }
-    let total = a.len() * b.len();
-    let mut tick = |done| match step(done, total) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(CorrelationError::Cancelled),
-    };
-    tick(0)?;
-    // The standardised codes of B are made anew for each pair: a pass over them costs a small part of a pair,
-    // and keeping them would double the memory.
-    let b_moments: Vec<_> = b.iter().map(moments).collect();
-    let mut a_pairs = Vec::new();
-    let mut b_pairs = vec![Vec::new(); b.len()];
-    for (i, a) in a.iter().enumerate() {
-        let a = standard::by_feature(a, &moments(a));
-        let mut row = Vec::new();
-        for (j, (codes, moments)) in b.iter().zip(&b_moments).enumerate() {
-            let pair = correlate_prepared(engine, &a, codes, moments).await?;
-            row.push(pair.a_to_b);
-            b_pairs[j].push(pair.b_to_a);
-            tick(i * b.len() + j + 1)?;
-        }
-        a_pairs.push(row);
-    }
-    Ok(LayerResult { a_to_b: Layers::new(a_pairs), b_to_a: Layers::new(b_pairs) })
 }

@@ -1,7 +1,7 @@
 //! MPPC: for each feature of one model, the largest Pearson correlation with any feature of another model over
 //! the same tokens (paper section 3), with its neuron baseline and its null.
 //!
-//! - [`correlate`]: two SAEs, both directions. [`mppc_layers`]: all layer pairs of two models.
+//! - [`correlate`]: two SAEs, both directions; [`Prepared`] where one of them meets several others. [`LayerResult`]: all layer pairs of two models.
 //! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
 //! - [`published`]: the same in the arithmetic of the paper's script, to see the difference.
 //! - [`shuffle_tokens`], [`shift_tokens`]: nulls. What is left of MPPC when tokens no longer correspond; [`pooled_p_values`] of
@@ -10,8 +10,8 @@
 //! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
 //!   measures of likeness on the same activations.
 //! - [`best_tags`]: how complex a feature is, by the ground truth of the built-in corpus.
-//! - [`bootstrap_mean`], [`q_values`]: intervals, and p-values corrected for their number.
-//! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth_spearman`]: what is reported.
+//! - [`bootstrap`], [`q_values`]: intervals, and p-values corrected for their number.
+//! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
 //! feature is without variance when all its values are equal, exactly; it has MPPC NaN and is no candidate.
@@ -36,10 +36,10 @@ mod tests;
 
 pub use crate::kernels::Best;
 pub use complexity::{TagMatch, best_tags};
-pub use correlate::{Correlation, correlate, correlate_dense, from_dense};
+pub use correlate::{Correlation, Prepared, correlate, correlate_dense, from_dense};
 pub use dense::DenseCorrelator;
 pub use error::CorrelationError;
-pub use layers::{LayerBest, LayerResult, Layers, mppc_layers};
+pub use layers::{LayerBest, LayerResult, Layers};
 pub use likeness::{
     Assignment, Candidates, CandidatesError, Chunk, CrossSums, Curve, DecoderCosines, Mutual, MutualPair,
     ProjectionWeighted, Rsa, SelfSums, above, assignment, decoder_cosines, linear_cka, linear_cka_debiased,
@@ -48,5 +48,5 @@ pub use likeness::{
 pub use moments::{DensityFilter, Moment, moments};
 pub use null::{pooled_p_values, shift_tokens, shuffle_tokens};
 pub use published::{Published, published};
-pub use significance::{Interval, bootstrap_mean, q_values};
-pub use summary::{Summary, best_layer, depth_spearman, layer_mean, spearman, summarize};
+pub use significance::{Interval, Intervals, bootstrap, q_values};
+pub use summary::{DepthMatch, Summary, best_layer, depth, layer_mean, spearman, summarize};

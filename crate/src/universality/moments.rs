@@ -89,11 +89,20 @@ fn moments_of(codes: &Codes, band: &Range<usize>) -> Vec<Moment> {
 
 /// Which features a filtered summary is about: those that are neither dead, rare nor always on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
+#[serde(deny_unknown_fields, default)]
 pub struct DensityFilter {
     /// Smallest share of tokens.
     pub min: f64,
     /// Largest share of tokens.
     pub max: f64,
+}
+
+impl Default for DensityFilter {
+    /// At least one token in 10,000, at most half of them.
+    fn default() -> Self {
+        Self { min: 1e-4, max: 0.5 }
+    }
 }
 
 impl DensityFilter {

@@ -7,36 +7,61 @@ use crate::rng::Rng;
 
 /// Resamples behind an interval.
 const RESAMPLES: usize = 1_000;
+/// Which resamples.
+const SEED: u64 = 1;
 
 /// A 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
 pub struct Interval {
-    /// The 2.5 % quantile.
+    /// Its lower end.
     pub low: f64,
-    /// The 97.5 % quantile.
+    /// Its upper end.
     pub high: f64,
 }
 
-/// 95 % percentile interval of the mean of `values` by 1,000 bootstrap resamples (Efron 1979); none for fewer than 2 values. NaN
-/// values are left out. The same seed gives the same interval.
+/// How far a summary depends on which values there happen to be: 95 % percentile intervals of its figures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Intervals {
+    /// Of the mean.
+    pub mean: Interval,
+    /// Of the median.
+    pub median: Interval,
+    /// Of the share of values above 0.5.
+    pub above_half: Interval,
+}
+
+/// Intervals of `values`, which rise, by 1,000 bootstrap resamples (Efron 1979); none for fewer than 2 values. The same values
+/// give the same intervals.
 ///
-/// What is resampled is taken to be independent. Features of one model are not, quite: the interval says how much the mean
+/// What is resampled is taken to be independent. Features of one model are not, quite: the interval says how much a figure
 /// depends on which features there happen to be.
-pub fn bootstrap_mean(values: impl IntoIterator<Item = f32>, seed: u64) -> Option<Interval> {
-    let values: Vec<f64> = values.into_iter().filter(|v| !v.is_nan()).map(f64::from).collect();
-    if values.len() < 2 {
+pub fn bootstrap(values: &[f64]) -> Option<Intervals> {
+    let n = values.len();
+    if n < 2 {
         return None;
     }
-    let random = Rng::new(seed);
-    let mean = |resample: usize| {
+    let above = values.partition_point(|v| *v <= 0.5);
+    let random = Rng::new(SEED);
+    let figures = |resample: usize| {
         let mut random = random.fork(resample as u64);
-        let drawn = (0..values.len()).map(|_| values[random.below(values.len() as u64) as usize]);
-        drawn.sum::<f64>() / values.len() as f64
+        let mut drawn: Vec<usize> = (0..n).map(|_| random.below(n as u64) as usize).collect();
+        let mean = drawn.iter().map(|&i| values[i]).sum::<f64>() / n as f64;
+        let above_half = drawn.iter().filter(|i| **i >= above).count() as f64 / n as f64;
+        // The values rise, so the median of the places is the place of the median.
+        let (_, middle, rest) = drawn.select_nth_unstable((n - 1) / 2);
+        let upper = if n % 2 == 1 { *middle } else { *rest.iter().min().expect("the upper half") };
+        [mean, (values[*middle] + values[upper]) / 2.0, above_half]
     };
-    let mut means = par::map(RESAMPLES, mean);
-    means.sort_unstable_by(f64::total_cmp);
-    let quantile = |q: f64| means[(q * (RESAMPLES - 1) as f64).round() as usize];
-    Some(Interval { low: quantile(0.025), high: quantile(0.975) })
+    let figures = par::map(RESAMPLES, figures);
+    let interval = |k: usize| {
+        let mut all: Vec<f64> = figures.iter().map(|f| f[k]).collect();
+        all.sort_unstable_by(f64::total_cmp);
+        let quantile = |q: f64| all[(q * (RESAMPLES - 1) as f64).round() as usize];
+        Interval { low: quantile(0.025), high: quantile(0.975) }
+    };
+    Some(Intervals { mean: interval(0), median: interval(1), above_half: interval(2) })
 }
 
 /// q-values: the smallest false discovery rate at which each hypothesis would be rejected (Benjamini and Hochberg 1995). NaN is no
@@ -60,15 +85,39 @@ mod tests {
 
     #[test]
     fn intervals_are_as_wide_as_theory_says() {
-        let values = normal(3, 4_000);
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / 4_000.0;
-        let Interval { low, high } = bootstrap_mean(values.clone(), 1).expect("many values");
-        assert!(low < mean && mean < high);
-        // 2·1.96/√4000 = 0.062; a quantile of 1,000 resamples is off by some percent.
-        assert!(((high - low) / 0.062 - 1.0).abs() < 0.15, "{}", high - low);
-        assert_eq!(bootstrap_mean(values.clone(), 1), bootstrap_mean(values, 1));
-        assert_eq!(bootstrap_mean([1.0, f32::NAN], 1), None);
-        assert_eq!(bootstrap_mean([2.0; 9], 1), Some(Interval { low: 2.0, high: 2.0 }));
+        let mut values: Vec<f64> = normal(3, 4_000).into_iter().map(f64::from).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let got = bootstrap(&values).expect("many values");
+        assert_eq!(bootstrap(&values), Some(got));
+        let mean = values.iter().sum::<f64>() / 4_000.0;
+        let median = (values[1_999] + values[2_000]) / 2.0;
+        let share = values.iter().filter(|v| **v > 0.5).count() as f64 / 4_000.0;
+        // Standard errors: σ/√n, √(π/2)·σ/√n, √(p(1 − p)/n).
+        let error = 1.0 / 4_000f64.sqrt();
+        for (interval, at, error) in [
+            (got.mean, mean, error),
+            (got.median, median, (std::f64::consts::PI / 2.0).sqrt() * error),
+            (got.above_half, share, (share * (1.0 - share)).sqrt() * error),
+        ] {
+            assert!(interval.low < at && at < interval.high, "{interval:?} around {at}");
+            // A quantile of 1,000 resamples is off by some percent, the spacing of the values about a median by more.
+            let width = (interval.high - interval.low) / (2.0 * 1.96 * error);
+            assert!((width - 1.0).abs() < 0.2, "{width} of what theory says");
+        }
+    }
+
+    #[test]
+    fn few_values_have_no_interval() {
+        assert_eq!(bootstrap(&[1.0]), None);
+        let same = bootstrap(&[0.75; 9]).expect("values");
+        assert_eq!(same.mean, Interval { low: 0.75, high: 0.75 });
+        assert_eq!((same.median, same.above_half.low), (same.mean, 1.0));
+        // Of two values the median is their mean, whichever are drawn.
+        let two = bootstrap(&[0.0, 1.0]).expect("values");
+        assert_eq!(
+            (two.median, two.mean),
+            (Interval { low: 0.0, high: 1.0 }, Interval { low: 0.0, high: 1.0 })
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Layers;
+use super::{Intervals, Layers, bootstrap};
 
 /// Bins of a histogram from 0 to 1.
 const BINS: usize = 50;
@@ -19,6 +19,9 @@ pub struct Summary {
     pub above_half: Option<f64>,
     /// Counts in 50 equal bins from 0 to 1; values below 0 are in the first, 1 in the last.
     pub histogram: Vec<usize>,
+    /// 95 % bootstrap intervals of these figures; null for fewer than 2 values.
+    #[serde(default)]
+    pub intervals: Option<Intervals>,
 }
 
 /// Summarises MPPC values; NaN (a feature without variance) is left out.
@@ -40,6 +43,7 @@ pub fn summarize(values: impl IntoIterator<Item = f32>) -> Summary {
         median: some(median),
         above_half: some(above as f64 / count as f64),
         histogram,
+        intervals: bootstrap(&values),
     }
 }
 
@@ -74,15 +78,40 @@ pub fn best_layer(layers: &Layers, kept: &[Vec<bool>]) -> Vec<Vec<usize>> {
     counts
 }
 
-/// Spearman correlation between the layer of a kept feature and its partner's layer; none when one of the two
-/// is the same for all.
+/// How the depth of features goes with the depth of their partners.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct DepthMatch {
+    /// Spearman correlation between a kept feature's layer and its partner's; null when one of the two is the same
+    /// for all.
+    pub spearman: Option<f64>,
+    /// Mean of |ℓ/L − k/K|, with ℓ of L layers a kept feature's and k of K its partner's (the paper's relative depth
+    /// distance); null without any.
+    pub distance: Option<f64>,
+    /// What that mean would be if the same layers were paired at random.
+    pub distance_by_chance: Option<f64>,
+}
+
+/// Depth of the kept features of `layers`; `own` and `other` are the depths ℓ/L of either model's layers.
 ///
 /// # Panics
-/// As [`layer_mean`].
-pub fn depth_spearman(layers: &Layers, kept: &[Vec<bool>]) -> Option<f64> {
-    let (own, other): (Vec<f64>, Vec<f64>) =
-        partners(layers, kept).map(|(own, other)| (own as f64, other as f64)).unzip();
-    spearman(&own, &other)
+/// As [`layer_mean`], and when a layer has no depth.
+pub fn depth(layers: &Layers, kept: &[Vec<bool>], own: &[f64], other: &[f64]) -> DepthMatch {
+    let counts = best_layer(layers, kept);
+    let by_row: Vec<usize> = counts.iter().map(|row| row.iter().sum()).collect();
+    let by_column: Vec<usize> = (0..other.len()).map(|j| counts.iter().map(|row| row[j]).sum()).collect();
+    let all: usize = by_row.iter().sum();
+    let mean = |weight: &dyn Fn(usize, usize) -> f64| {
+        let pairs = (0..own.len()).flat_map(|i| (0..other.len()).map(move |j| (i, j)));
+        let sum: f64 = pairs.map(|(i, j)| weight(i, j) * (own[i] - other[j]).abs()).sum();
+        (all > 0).then(|| sum / all as f64)
+    };
+    let (x, y): (Vec<f64>, Vec<f64>) = partners(layers, kept).map(|(i, j)| (own[i], other[j])).unzip();
+    DepthMatch {
+        spearman: spearman(&x, &y),
+        distance: mean(&|i, j| counts[i][j] as f64),
+        distance_by_chance: mean(&|i, j| by_row[i] as f64 * by_column[j] as f64 / all as f64),
+    }
 }
 
 /// (own layer, partner's layer) of each kept feature that has a partner.
@@ -163,9 +192,14 @@ mod tests {
         let kept = vec![vec![true, true, true], vec![false, true, true]];
         assert_eq!(layer_mean(&layers, &kept), [[Some(0.375), Some(0.125)], [Some(0.5), Some(1.0)]]);
         assert_eq!(best_layer(&layers, &kept), [[2, 0], [0, 1]]);
-        let rho = depth_spearman(&layers, &kept).expect("both vary");
+        let depth = depth(&layers, &kept, &[0.0, 0.5], &[0.0, 0.25]);
+        let rho = depth.spearman.expect("both vary");
         // Equal ranks on both sides; one rounding of the square root.
         assert!((rho - 1.0).abs() < 1e-12, "{rho}");
+        // Two at 0 with 0, one at 0.5 with 0.25; at random 4/9 + 1/9 are where they are, 2/9 at 0 with 0.25, 2/9 at 0.5 with 0.
+        assert!((depth.distance.expect("partners") - 0.25 / 3.0).abs() < 1e-15);
+        let chance = 0.25 / 9.0 + 0.25 * 2.0 / 9.0 + 0.5 * 2.0 / 9.0;
+        assert!((depth.distance_by_chance.expect("partners") - chance).abs() < 1e-15);
         assert_eq!(layer_mean(&layers, &[vec![false; 3], vec![true; 3]])[0], [None, None]);
     }
 }

@@ -1,6 +1,6 @@
 //! The page's face: the lab behind wasm-bindgen, made for a module Worker.
 //!
-//! Everything that crosses is a typed value ([`Settings`], [`Progress`](crate::lab::Progress), [`Report`], [`Opened`], [`Failure`]);
+//! Everything that crosses is a typed value ([`ComparePlan`], [`Progress`](crate::lab::Progress), [`Report`], [`Opened`], [`Failure`]);
 //! the page's TypeScript uses the types generated from them.
 
 #[cfg(feature = "bench")]
@@ -21,7 +21,10 @@ use wasm_bindgen::prelude::*;
 use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
 use crate::gpu::{Engine, EngineChoice};
-use crate::lab::{self, HealthReport, HealthSettings, LabModel, Prompted, Report, Settings};
+use crate::lab::{
+    self, ComparePlan, Comparison, HealthReport, HealthSettings, Inputs, LabModel, MemoryStore, Prompted,
+    Report,
+};
 #[cfg(feature = "bench")]
 pub use bench::bench_matmul;
 pub use failure::Failure;
@@ -60,11 +63,13 @@ pub struct Opened {
     pub why: String,
 }
 
-/// What a run does when nothing else is asked for.
-#[wasm_bindgen(js_name = defaultSettings)]
-pub fn default_settings() -> Settings {
+/// What a run of two models does when nothing else is asked for.
+#[wasm_bindgen(js_name = defaultPlan)]
+pub fn default_plan(a: &str, b: &str) -> ComparePlan {
+    let mut plan = ComparePlan::reproduce(a, b);
     // A first answer in under a minute, also where there is no GPU.
-    Settings { tokens: 20_000, neuron_tokens: 5_000, ..Settings::default() }
+    (plan.corpus.tokens, plan.controls.neuron_tokens) = (20_000, 5_000);
+    plan
 }
 
 /// What SAEs are measured on when nothing else is asked for.
@@ -160,35 +165,35 @@ impl Lab {
         Ok(lab::prompt(&model, &text, top).await?)
     }
 
-    /// Correlates the features of model `a` with those of model `b`. `corpus` is the content of the file that
-    /// the settings name, or nothing for the built-in corpus. `on_progress` is called at most ten times a
-    /// second, and when a stage begins.
+    /// Correlates the features of the plan's two models, which were added under their names. `corpus` is the content
+    /// of the file that the plan names, or nothing for the built-in corpus. `on_progress` is called at most ten
+    /// times a second, and when a stage begins.
     ///
     /// # Errors
     /// A model that was not added, a corpus that cannot be used, a device that failed; `cancelled` after
     /// [`Lab::cancel`].
-    pub async fn reproduce(
+    pub async fn compare(
         &self,
-        a: String,
-        b: String,
-        settings: Settings,
+        plan: ComparePlan,
         corpus: Option<Vec<u8>>,
         on_progress: OnProgress,
     ) -> Result<Report, Failure> {
         self.cancelled.set(false);
         let corpus = match corpus {
-            None => Corpus::builtin(settings.seed),
-            Some(bytes) => Corpus::from_bytes(&settings.corpus, &bytes)?,
+            None => Corpus::builtin(plan.corpus.seed),
+            Some(bytes) => Corpus::from_bytes(&plan.corpus.source, &bytes)?,
         };
-        let (a, b) = (self.model(&a)?, self.model(&b)?);
+        let (a, b) = (self.model(&plan.a.model)?, self.model(&plan.b.model)?);
         let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
-        Ok(lab::reproduce(&self.engine, (&a, &b), &corpus, settings, &observer).await?.report)
+        let inputs = Inputs::default();
+        let what = Comparison { engine: &self.engine, a: &a, b: &b, corpus: &corpus, plan, inputs };
+        Ok(what.run(&mut MemoryStore::default(), &observer).await?.report)
     }
 
     /// Measures how healthy a model's SAEs are, on the built-in corpus.
     ///
     /// # Errors
-    /// As [`Lab::reproduce`], and a model without SAEs.
+    /// As [`Lab::compare`], and a model without SAEs.
     #[wasm_bindgen(js_name = saeHealth)]
     pub async fn sae_health(
         &self,

@@ -3,7 +3,7 @@ import init, {
   Lab,
   TrainCallbacks,
   defaultHealthSettings,
-  defaultSettings,
+  defaultPlan,
   leftTraining,
   wasmBytes,
   type Failure,
@@ -129,8 +129,10 @@ async function run(base: string, ask: Ask): Promise<Report> {
   await loadBuiltin(open, base, [ask.a, ask.b]);
   if (cancelled) throw new Cancelled();
   const { file, tokens, seed } = ask;
-  const settings = { ...defaultSettings(), tokens, seed, corpus: file?.name ?? 'builtin' };
-  return open.reproduce(ask.a, ask.b, settings, file?.bytes, (progress) => tell({ kind: 'progress', progress }));
+  const plan = defaultPlan(ask.a, ask.b);
+  Object.assign(plan.corpus, { tokens, seed, source: file?.name ?? 'builtin' });
+  plan.controls.seed = seed;
+  return open.compare(plan, file?.bytes, (progress) => tell({ kind: 'progress', progress }));
 }
 
 async function prompt(base: string, { model, engine: choice, text }: PromptAsk): Promise<PromptAnswer> {

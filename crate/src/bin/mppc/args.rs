@@ -47,6 +47,10 @@ pub(crate) enum Command {
     Correlate(CorrelateArgs),
     /// Reproduce MPPC on a pair of models (the built-in pair by default) and write a report directory.
     Reproduce(ReproduceArgs),
+    /// Compare two models as a plan says, with every control; goes on where it was stopped.
+    Compare(CompareArgs),
+    /// Unite what several machines have worked out.
+    Merge(MergeArgs),
     /// Print documents of a corpus as JSON lines.
     Corpus(CorpusArgs),
 }
@@ -278,6 +282,81 @@ pub(crate) struct ReproduceArgs {
     /// Report directory: report.json, CSV tables, report.html.
     #[arg(long, value_name = "DIR", default_value = "report")]
     pub(crate) save: PathBuf,
+}
+
+/// A plan is a TOML file. It names two models; all else may be left out:
+///
+/// [a]
+/// model = "pythia-160m"   # as MODEL elsewhere
+/// saes = "saes/pythia"    # else those beside the weights
+/// layers = [3, 8]         # else all that have SAEs
+/// center_resid = true     # less the mean over d_model, as the paper's script has it
+///
+/// [b]
+/// model = "mamba-130m"
+///
+/// [corpus]
+/// source = "hub:Skylion007/openwebtext"
+/// tokens = 1_000_000
+/// context = 1024
+/// batch = 8
+/// bos = "drop"            # or "keep" it, or "none"
+/// seed = 2                # of the built-in corpus
+///
+/// [filter]                # of the filtered summaries: shares of the tokens
+/// min = 1e-4
+/// max = 0.5
+///
+/// [controls]
+/// seed = 2
+/// neuron_tokens = 100_000
+/// shuffled = 20           # nulls, each a whole run
+/// shifted = 20
+/// draws = 1_000           # null maxima behind a p-value
+/// rotated = true          # B's SAEs on rotated activations
+/// random = true           # random directions in their place
+/// subsets = true          # fewer tokens, and halves
+/// likeness_tokens = 20_000 # CKA, SVCCA, PWCCA, RSA
+/// matching = true         # one to one
+/// complexity = true       # ground truth of the built-in corpus
+///
+/// What is worked out is kept in the store, so that a run that was killed goes on, and a plan with one layer or control
+/// more computes only that. Machines can share the work: each with --shards, or with some layers in its plan; then
+/// `mppc merge`, and once more without --shards.
+#[derive(Group)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct CompareArgs {
+    /// The plan.
+    pub(crate) plan: PathBuf,
+    /// Folder for codes and correlations [default: the plan's name with .store].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// Report directory: report.json, report.html, tables, figures.
+    #[arg(long, value_name = "DIR", default_value = "report")]
+    pub(crate) save: PathBuf,
+    /// Only encode these shards of the tokens, the last one excluded: 0..4.
+    #[arg(long, value_name = "FROM..TO", value_parser = shards, conflicts_with = "dry_run")]
+    pub(crate) shards: Option<std::ops::Range<usize>>,
+    /// Try a little of each stage, and say what the run would cost in time, memory and disk.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn shards(text: &str) -> Result<std::ops::Range<usize>, String> {
+    let parsed = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    parsed.filter(|range: &std::ops::Range<usize>| !range.is_empty()).ok_or_else(|| {
+        "two numbers are needed, the smaller one first, as in 0..4 for the first four".to_owned()
+    })
+}
+
+#[derive(Group)]
+pub(crate) struct MergeArgs {
+    /// Stores.
+    #[arg(required = true, num_args = 1..)]
+    pub(crate) stores: Vec<PathBuf>,
+    /// Store that takes them in; it may have things already.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
 }
 
 #[derive(Group)]

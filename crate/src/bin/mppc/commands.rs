@@ -6,15 +6,15 @@ use std::path::Path;
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
 use mppc::gpu::{Engine, Tensor, adapters};
-use mppc::lab::{self, LabModel, Settings};
 use mppc::sae::SaeFile;
 use serde_json::json;
 
-use crate::args::{Args, Command, EncodeArgs, ReproduceArgs, SaeCommand};
+use crate::args::{Args, Command, EncodeArgs, SaeCommand};
+use crate::compare;
 use crate::corpora;
 use crate::correlate;
 use crate::models;
-use crate::output::{Output, number};
+use crate::output::Output;
 use crate::progress::Bars;
 use crate::sae_info;
 
@@ -35,6 +35,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         // These need no engine before they begin.
         Command::Corpus(a) => return corpora::print(a, out.json),
         Command::Models => return models::list(out),
+        Command::Merge(a) => return compare::merge(a, out),
         Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
         Command::Sae(SaeCommand::Info(a)) => return sae_info::info(a, out),
@@ -49,9 +50,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Encode(a)) => session.encode(&a).await,
         Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
         Command::Correlate(a) => correlate::run(&session, &a).await,
-        Command::Reproduce(a) => session.reproduce(&a).await,
+        Command::Compare(a) => compare::compare(&session, &a).await,
+        Command::Reproduce(a) => compare::reproduce(&session, &a).await,
         Command::Corpus(_)
         | Command::Devices
+        | Command::Merge(_)
         | Command::Models
         | Command::Fetch(_)
         | Command::Sae(SaeCommand::Info(_) | SaeCommand::Convert(_)) => {
@@ -111,6 +114,14 @@ pub(crate) fn writable(path: &Path) -> Outcome {
     }
 }
 
+/// The same of a directory.
+pub(crate) fn writable_dir(path: &Path) -> Outcome {
+    if path.exists() && !path.is_dir() {
+        return Err(format!("{} is a file; name a directory for the report", path.display()));
+    }
+    writable(path)
+}
+
 impl Session {
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
@@ -155,59 +166,5 @@ impl Session {
                 "format": format.name(), "conventions": conventions,
             }),
         )
-    }
-
-    async fn reproduce(&self, args: &ReproduceArgs) -> Outcome {
-        writable(&args.save)?;
-        let load = |name: &String, saes: &Option<std::path::PathBuf>| {
-            let files = models::files(name, self.out.json)?;
-            let subject = LabModel::load(&self.engine, name, &files, saes.as_ref().map(Files::dir).as_ref());
-            let subject = subject.map_err(text)?;
-            sae_info::tell(&subject, self.out.json);
-            Ok::<_, String>(subject)
-        };
-        let (a, b) = (load(&args.a, &args.a_saes)?, load(&args.b, &args.b_saes)?);
-        let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
-        let settings = Settings {
-            corpus: corpus.spec().to_owned(),
-            seed: args.seed,
-            tokens: args.tokens,
-            neuron_tokens: args.neuron_tokens.unwrap_or(args.tokens),
-            context: args.context,
-            center_resid: args.center_resid,
-            ..Settings::default()
-        };
-        let result =
-            lab::reproduce(&self.engine, (&a, &b), &corpus, settings, &self.bars).await.map_err(text)?;
-        lab::save(&result, &args.save).map_err(text)?;
-        let report = &result.report;
-        let mut lines = Vec::new();
-        if report.settings.tokens < args.tokens {
-            lines.push(format!("note: the corpus has only {} tokens", report.settings.tokens));
-        }
-        for (from, to, d) in [(&report.a, &report.b, &report.a_to_b), (&report.b, &report.a, &report.b_to_a)]
-        {
-            lines.push(format!("{} → {}, {} tokens", from.name, to.name, report.settings.tokens));
-            lines.push(format!(
-                "  {:42} {:>7} {:>10} {:>8} {:>10}",
-                "", "count", "mean MPPC", "median", "above 0.5"
-            ));
-            for (name, s) in [
-                ("all features with variance", &d.all),
-                ("filtered features", &d.filtered),
-                ("neurons (baseline)", &d.neurons),
-                ("filtered features, tokens shuffled (null)", &d.null),
-            ] {
-                let share = s.above_half.map_or_else(|| "–".into(), |v| format!("{:.1} %", v * 100.0));
-                lines.push(format!(
-                    "  {name:42} {:>7} {:>10} {:>8} {share:>10}",
-                    s.count,
-                    number(s.mean),
-                    number(s.median)
-                ));
-            }
-        }
-        lines.push(format!("report: {}", args.save.join("report.html").display()));
-        self.out.say(&lines.join("\n"), &json!(report))
     }
 }

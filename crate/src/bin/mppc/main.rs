@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod compare;
 mod corpora;
 mod correlate;
 mod download;

@@ -12,7 +12,7 @@ use web_time::Instant;
 use super::stages::Stages;
 use super::subject::LabModel;
 use super::tokens::token_batches;
-use super::{LabError, Settings};
+use super::{CorpusPlan, LabError};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::gpu::{Engine, Tensor};
 use crate::sae::{SaeKind, ShuffleBuffer, TrainConfig, Trainer};
@@ -52,16 +52,16 @@ pub async fn train(
         curve.iter().for_each(|point| watch.point(point));
     }
 
-    let settings = Settings {
+    let texts = CorpusPlan {
         tokens: plan.tokens + plan.prune,
         context: plan.context,
         seed: plan.seed,
-        ..Settings::default()
+        ..CorpusPlan::default()
     };
     let names: Vec<String> = places.iter().map(|place| place.hook.clone()).collect();
     let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan)));
     stages.begin("SAE training", steps * plan.batch, "tokens").await?;
-    let mut batches = token_batches(corpus, &subject.tokenizer, &settings)?;
+    let mut batches = token_batches(corpus, &subject.tokenizer, &texts)?;
     for _ in 0..taken {
         // Not `skip`, which would take a corpus that can no longer be read for one that is used up.
         batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?;

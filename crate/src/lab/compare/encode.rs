@@ -1,0 +1,150 @@
+//! Tokens to residuals to codes: each shard of tokens runs through a model once, for all that is missing of it.
+
+use super::inputs::{SideInputs, digest};
+use super::plan::{CorpusPlan, SidePlan};
+use crate::corpus::TokenBatch;
+use crate::lab::{LabError, LabModel};
+use crate::sae::{Codes, Rotation, Sae};
+
+/// Which of an SAE's readings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// The SAE as it is.
+    Trained,
+    /// On activations that are turned at random.
+    Rotated,
+    /// Random directions, as many active on each token.
+    Random,
+}
+
+impl Variant {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trained => "trained",
+            Self::Rotated => "rotated",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// Codes to be had of one SAE.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    /// Its number among the model's.
+    pub(super) sae: usize,
+    pub(super) variant: Variant,
+    /// Number of features.
+    pub(super) features: usize,
+    /// A name for everything that decides the codes.
+    pub(super) digest: String,
+    /// The same with words in front.
+    pub(super) key: String,
+}
+
+/// What one side's codes depend on, beside the SAE.
+pub(super) struct Basis<'a> {
+    pub(super) model: &'a LabModel,
+    pub(super) side: &'a SidePlan,
+    pub(super) inputs: &'a SideInputs,
+    /// See [`corpus_identity`].
+    pub(super) corpus: &'a str,
+}
+
+/// Everything that decides the batches but their number.
+pub(super) fn corpus_identity(name: &str, hashes: &[&str], plan: &CorpusPlan) -> String {
+    let name = if hashes.is_empty() { name.to_owned() } else { hashes.join(",") };
+    format!("{name}; context {}, batch {}, bos {:?}", plan.context, plan.batch, plan.bos)
+}
+
+impl Basis<'_> {
+    /// A name for the model's files, or the model's name where they were not hashed.
+    pub(super) fn model_identity(&self) -> String {
+        let hashes: Vec<&str> = self.inputs.model.iter().map(|input| input.sha256.as_str()).collect();
+        if hashes.is_empty() { self.model.name().to_owned() } else { hashes.join(",") }
+    }
+
+    /// The codes of a variant of every SAE; `seed` is that of rotations and random directions.
+    pub(super) fn sources(&self, variant: Variant, seed: u64) -> Vec<Source> {
+        let source = |(i, hooked): (usize, &crate::lab::HookedSae)| {
+            let files = self.inputs.saes.get(i).into_iter().flatten();
+            let files: Vec<&str> = files.map(|input| input.sha256.as_str()).collect();
+            let control = if variant == Variant::Trained { String::new() } else { format!("seed {seed}") };
+            let center = if self.side.center_resid { "centred" } else { "" };
+            let digest = digest(&[
+                "codes 1",
+                &self.model_identity(),
+                &files.join(","),
+                &hooked.hook,
+                variant.name(),
+                &control,
+                center,
+                self.corpus,
+            ]);
+            let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
+            let name: String = self.model.name().chars().map(plain).collect();
+            let name = name.rsplit("--").next().unwrap_or(&name).trim_matches('-');
+            let key = format!("{name}.{}.{}-{digest}", hooked.hook, variant.name());
+            Source { sae: i, variant, features: hooked.sae.config.d_sae, digest, key }
+        };
+        self.model.saes.iter().enumerate().map(source).collect()
+    }
+}
+
+/// What turns a model's batches into codes.
+pub(super) struct Encoder<'a> {
+    model: &'a LabModel,
+    center: bool,
+    /// Beside each source its rotation or its random SAE.
+    sources: Vec<(&'a Source, Option<Control>)>,
+}
+
+enum Control {
+    Rotated(Rotation),
+    Random(Box<Sae>),
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) async fn new(
+        model: &'a LabModel,
+        center: bool,
+        sources: Vec<&'a Source>,
+        seed: u64,
+    ) -> Result<Self, LabError> {
+        let mut ready = Vec::new();
+        for source in sources {
+            let hooked = &model.saes[source.sae];
+            let seed = seed.wrapping_mul(1_000_003).wrapping_add(hooked.layer as u64);
+            let control = match source.variant {
+                Variant::Trained => None,
+                Variant::Rotated => Some(Control::Rotated(Rotation::new(&hooked.sae, seed).await?)),
+                Variant::Random => Some(Control::Random(Box::new(hooked.sae.random_like(seed)))),
+            };
+            ready.push((source, control));
+        }
+        Ok(Self { model, center, sources: ready })
+    }
+
+    /// Codes of the kept tokens of a batch, of each source.
+    pub(super) async fn encode(&self, batch: &TokenBatch) -> Result<Vec<Codes>, LabError> {
+        let mut hooks: Vec<String> = Vec::new();
+        for (source, _) in &self.sources {
+            let hook = &self.model.saes[source.sae].hook;
+            if !hooks.contains(hook) {
+                hooks.push(hook.clone());
+            }
+        }
+        let all = self.model.centered_activations(batch, &hooks, self.center)?;
+        let mut codes = Vec::with_capacity(self.sources.len());
+        for (source, control) in &self.sources {
+            let hooked = &self.model.saes[source.sae];
+            let at = hooks.iter().position(|hook| *hook == hooked.hook).expect("a hook that was asked for");
+            let x = &all[at];
+            codes.push(match control {
+                None => hooked.sae.encode(x).await?,
+                Some(Control::Rotated(rotation)) => hooked.sae.encode(&rotation.apply(x)).await?,
+                Some(Control::Random(random)) => random.encode_like(x, &hooked.sae.encode(x).await?).await?,
+            });
+        }
+        Ok(codes)
+    }
+}

@@ -1,0 +1,151 @@
+//! How alike the activations themselves are that the SAEs read.
+
+use super::controls::beginning;
+use super::inputs::digest;
+use super::results::Found;
+use super::{Run, Which};
+use crate::gpu::Tensor;
+use crate::lab::report::{LayerPairs, Likeness};
+use crate::lab::{LabError, LabModel};
+use crate::universality::{Chunk, CrossSums, SelfSums, linear_cka, linear_cka_debiased, pwcca, rsa, svcca};
+
+/// Tokens that RSA is over, whose cost grows with their square.
+const RSA_TOKENS: usize = 1_000;
+/// Share of the variance whose directions SVCCA keeps (Raghu et al. 2017).
+const SVCCA_VARIANCE: f64 = 0.99;
+
+/// Activations of one side over the tokens that stream by.
+struct Layers<'a> {
+    model: &'a LabModel,
+    hooks: Vec<String>,
+    center: bool,
+    sums: Vec<SelfSums>,
+    /// Every few tokens' activations, for RSA: rows by SAE.
+    sample: Vec<Vec<f32>>,
+}
+
+impl<'a> Layers<'a> {
+    fn new(model: &'a LabModel, center: bool) -> Self {
+        Self {
+            model,
+            hooks: model.saes.iter().map(|sae| sae.hook.clone()).collect(),
+            center,
+            sums: model.saes.iter().map(|sae| SelfSums::new(sae.sae.config.d_in)).collect(),
+            sample: vec![Vec::new(); model.saes.len()],
+        }
+    }
+
+    /// Takes in a batch; `chosen` are the rows for RSA.
+    async fn push(
+        &mut self,
+        batch: &crate::corpus::TokenBatch,
+        chosen: &[usize],
+    ) -> Result<Vec<Chunk>, LabError> {
+        let mut chunks = Vec::new();
+        let all = self.model.centered_activations(batch, &self.hooks, self.center)?;
+        for ((x, sums), sample) in all.iter().zip(&mut self.sums).zip(&mut self.sample) {
+            let chunk = Chunk::new(x).await?;
+            sums.push(&chunk).await?;
+            chunks.push(chunk);
+            let width = x.rows_cols().1;
+            let values = x.read_f32().await?;
+            chosen.iter().for_each(|row| sample.extend_from_slice(&values[row * width..][..width]));
+        }
+        Ok(chunks)
+    }
+
+    fn samples(&self) -> Vec<Tensor> {
+        let tensor = |(sums, values): (&SelfSums, &Vec<f32>)| {
+            let shape = [values.len() / sums.width().max(1), sums.width()];
+            Tensor::from_f32(self.model.model.engine(), &shape, values.clone())
+        };
+        self.sums.iter().zip(&self.sample).map(tensor).collect()
+    }
+}
+
+/// Compares the activations over the plan's first tokens. All pairs' sums are in memory: 8·D² bytes each.
+pub(super) async fn likeness(run: &mut Run<'_>, found: &mut Found) -> Result<(), LabError> {
+    let plan = &run.what.plan;
+    let wanted = plan.controls.likeness_tokens.min(run.tokens);
+    if wanted == 0 {
+        return Ok(());
+    }
+    run.stages.begin("activations", wanted, "tokens").await?;
+    let key = key(run, wanted);
+    if let Some(note) = run.store.note(&key)? {
+        let damaged = |e| LabError::Mismatch(format!("the note {key} is damaged ({e}); delete it"));
+        found.likeness = Some(serde_json::from_str(&note).map_err(damaged)?);
+        return Ok(());
+    }
+    let mut a = Layers::new(run.what.a, plan.a.center_resid);
+    let mut b = Layers::new(run.what.b, plan.b.center_resid);
+    let cross = |x: &SelfSums| b.sums.iter().map(|y| CrossSums::new(x.width(), y.width())).collect();
+    let mut between: Vec<Vec<CrossSums>> = a.sums.iter().map(cross).collect();
+    let every = wanted.div_ceil(RSA_TOKENS);
+    let mut done = 0;
+    for batch in &run.batches {
+        if done >= wanted {
+            break;
+        }
+        let batch = beginning(batch, wanted - done);
+        let chosen: Vec<usize> = (0..batch.kept()).filter(|row| (done + row) % every == 0).collect();
+        let (x, y) = (a.push(&batch, &chosen).await?, b.push(&batch, &chosen).await?);
+        for (row, x) in between.iter_mut().zip(&x) {
+            for (sums, y) in row.iter_mut().zip(&y) {
+                sums.push(x, y).await?;
+            }
+        }
+        done += batch.kept();
+        run.stages.step(done).await?;
+    }
+    let likeness = finish(run, (&a, &b), &between, done).await?;
+    let note = serde_json::to_string(&likeness).expect("plain data");
+    run.store.put_note(&key, &note)?;
+    found.likeness = Some(likeness);
+    Ok(())
+}
+
+/// A name for everything that decides the figures.
+pub(super) fn key(run: &Run<'_>, tokens: usize) -> String {
+    let side = |which| {
+        let basis = run.what.basis(which, &run.corpus);
+        let hooks: Vec<&str> = basis.model.saes.iter().map(|sae| sae.hook.as_str()).collect();
+        format!("{} {} {}", basis.model_identity(), hooks.join(","), basis.side.center_resid)
+    };
+    let key = digest(&["likeness 1", &side(Which::A), &side(Which::B), &run.corpus]);
+    format!("likeness-{key}.0-{tokens}")
+}
+
+async fn finish(
+    run: &mut Run<'_>,
+    (a, b): (&Layers<'_>, &Layers<'_>),
+    between: &[Vec<CrossSums>],
+    tokens: usize,
+) -> Result<Likeness, LabError> {
+    let (x, y) = (a.samples(), b.samples());
+    let none: LayerPairs = vec![vec![None; b.sums.len()]; a.sums.len()];
+    let mut likeness = Likeness {
+        tokens,
+        rsa_tokens: x.first().map_or(0, |x| x.rows_cols().0),
+        cka: none.clone(),
+        cka_debiased: none.clone(),
+        svcca: none.clone(),
+        pwcca: none.clone(),
+        rsa: none,
+    };
+    for (i, sa) in a.sums.iter().enumerate() {
+        for (j, sb) in b.sums.iter().enumerate() {
+            let ab = &between[i][j];
+            likeness.cka[i][j] = linear_cka(sa, sb, ab);
+            likeness.cka_debiased[i][j] = linear_cka_debiased(sa, sb, ab);
+            likeness.svcca[i][j] = svcca(sa, sb, ab, SVCCA_VARIANCE);
+            let both = pwcca(sa, sb, ab);
+            likeness.pwcca[i][j] =
+                both.map(|both| if sa.width() <= sb.width() { both.by_a } else { both.by_b });
+            likeness.rsa[i][j] = rsa(&x[i], &y[j]).await?.spearman;
+            // Whoever wants to stop must not wait for all pairs.
+            run.stages.step(tokens).await?;
+        }
+    }
+    Ok(likeness)
+}

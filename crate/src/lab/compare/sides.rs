@@ -1,0 +1,81 @@
+//! One model's codes by themselves: which features there are, and which of them the filtered summaries are about.
+
+use super::encode::Source;
+use super::store::{Shard, Store};
+use crate::lab::stages::Stages;
+use crate::lab::{LabError, LabModel, SaeSummary, Subject};
+use crate::sae::{Flag, code_flags};
+use crate::universality::{DensityFilter, Moment, moments};
+
+/// A model and what its codes say.
+pub(super) struct Side {
+    pub(super) subject: Subject,
+    /// By SAE and feature.
+    pub(super) moments: Vec<Vec<Moment>>,
+    /// Features that the filter keeps.
+    pub(super) kept: Vec<Vec<bool>>,
+    /// ℓ/L of each SAE.
+    pub(super) depths: Vec<f64>,
+}
+
+impl Side {
+    /// Reads the codes, one SAE's at a time.
+    pub(super) fn of(
+        model: &LabModel,
+        sources: &[Source],
+        filter: &DensityFilter,
+        (store, shards): (&dyn Store, &[Shard]),
+    ) -> Result<Self, LabError> {
+        let layers = model.model.layers();
+        let mut side = Self {
+            subject: Subject {
+                name: model.name().to_owned(),
+                architecture: model.model.architecture().to_owned(),
+                layers,
+                d_model: model.model.d_model(),
+                saes: Vec::new(),
+            },
+            moments: Vec::new(),
+            kept: Vec::new(),
+            depths: model.saes.iter().map(|sae| sae.layer as f64 / layers as f64).collect(),
+        };
+        for source in sources {
+            let codes = store.codes(&source.key, shards)?;
+            let all = moments(&codes);
+            let kept: Vec<bool> = all.iter().map(|moment| filter.keeps(moment)).collect();
+            let hooked = &model.saes[source.sae];
+            side.subject.saes.push(SaeSummary {
+                hook: hooked.hook.clone(),
+                layer: hooked.layer,
+                features: codes.n_features,
+                l0: codes.indices.len() as f64 / codes.tokens() as f64,
+                dead: all.iter().filter(|m| m.density == 0.0).count(),
+                kept: kept.iter().filter(|k| **k).count(),
+                flags: code_flags(&codes),
+            });
+            side.moments.push(all);
+            side.kept.push(kept);
+        }
+        Ok(side)
+    }
+
+    /// Says what the codes have that a healthy SAE's don't. Before the correlation, which takes longest: who is warned
+    /// may want to stop it.
+    pub(super) fn warn(&self, stages: &mut Stages<'_>) {
+        for sae in &self.subject.saes {
+            for Flag { reason, .. } in &sae.flags {
+                let (name, hook) = (&self.subject.name, &sae.hook);
+                stages.warn(format!("the SAE of {name}, {hook}, is not healthy: {reason}"));
+            }
+        }
+    }
+
+    /// Values of the features that the filter keeps; `values[i]` are those of SAE `i`.
+    pub(super) fn filtered<'s>(
+        &'s self,
+        values: impl IntoIterator<Item = &'s Vec<f32>> + 's,
+    ) -> impl Iterator<Item = f32> + 's {
+        let kept = values.into_iter().zip(&self.kept);
+        kept.flat_map(|(values, kept)| values.iter().zip(kept).filter(|(_, kept)| **kept).map(|(v, _)| *v))
+    }
+}

@@ -1,0 +1,355 @@
+//! `mppc compare` as researchers use it: killed and taken up again, shared among machines, extended by a layer. What
+//! comes out must be the same to the bit.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Some 1,000 tokens a shard, two layers a side, every control.
+const PLAN: &str = r#"
+[a]
+model = "tiny-neox"
+layers = [1, 3]
+
+[b]
+model = "tiny-mamba"
+layers = [2, 6]
+
+[corpus]
+tokens = 3_500
+context = 32
+batch = 4
+
+[controls]
+neuron_tokens = 500
+shuffled = 2
+shifted = 2
+likeness_tokens = 600
+"#;
+
+/// A folder with the plan in it.
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { dir: tempfile::tempdir().unwrap() };
+        bench.plan("plan.toml", PLAN);
+        bench
+    }
+
+    fn plan(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
+        command.args(args).args(["--engine", "cpu"]).current_dir(self.dir.path());
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn succeeds(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.succeeds(&[args, &["--json"]].concat())).unwrap()
+    }
+
+    /// The one line of a command that must fail.
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        told.trim().to_owned()
+    }
+
+    /// Runs the plan into a report, with a store.
+    fn run(&self, plan: &str, store: &str, report: &str) {
+        self.succeeds(&["compare", plan, "--store", store, "--save", report]);
+    }
+
+    /// What is still to be done, by stage.
+    fn bill(&self, plan: &str, store: &str) -> Vec<(String, u64)> {
+        let bill = self.json(&["compare", plan, "--store", store, "--dry-run"]);
+        let charges = bill["charges"].as_array().unwrap().iter();
+        charges.map(|c| (c["stage"].as_str().unwrap().to_owned(), c["units"].as_u64().unwrap())).collect()
+    }
+}
+
+/// Everything in a report but how long it took.
+fn content(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let content = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let bytes = std::fs::read(path).unwrap();
+        match name.as_str() {
+            "report.json" => {
+                let mut report: Value = serde_json::from_slice(&bytes).unwrap();
+                assert!(report.as_object_mut().unwrap().remove("timings").is_some());
+                (name, report.to_string().into_bytes())
+            }
+            "report.html" => (name, Vec::new()), // has the times in it
+            _ => (name, bytes),
+        }
+    };
+    files.iter().map(content).collect()
+}
+
+fn same(bench: &Bench, report: &str, as_report: &str) {
+    let (got, wanted) = (content(&bench.path(report)), content(&bench.path(as_report)));
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&got), names(&wanted));
+    assert!(names(&got).contains(&"features_a.parquet".to_owned()));
+    for ((name, got), (_, wanted)) in got.iter().zip(&wanted) {
+        assert!(got == wanted, "{name} of {report} and of {as_report} differ");
+    }
+}
+
+#[test]
+fn killed_anywhere_it_ends_the_same() {
+    let bench = Bench::new();
+    bench.run("plan.toml", "whole", "wanted");
+    let (mut kills, mut wait) = (0, 100);
+    loop {
+        let mut child = bench
+            .command(&["compare", "plan.toml", "--store", "store", "--save", "got"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        // SIGKILL: nothing of the run gets to tidy up.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        wait = wait * 3 / 2;
+        assert!(kills < 40, "it never gets done");
+    }
+    assert!(kills >= 2, "it was too fast to be killed");
+    same(&bench, "got", "wanted");
+}
+
+#[test]
+fn split_in_three_it_ends_the_same() {
+    let bench = Bench::new();
+    bench.run("plan.toml", "whole", "wanted");
+    for (machine, shards) in ["0..1", "1..2", "2..99"].iter().enumerate() {
+        let store = format!("machine-{machine}");
+        let done = bench.json(&["compare", "plan.toml", "--store", &store, "--shards", shards]);
+        assert_eq!(done["tokens"], 3_500);
+        let shards = done["shards"].as_u64().unwrap();
+        assert!(shards >= 3, "{shards} shards are not enough to share");
+    }
+    let merged = bench.json(&["merge", "machine-0", "machine-1", "machine-2", "--into", "all"]);
+    // Of every shard the codes of two SAEs of A, and of two of B in three ways.
+    assert_eq!(merged["copied"].as_u64().unwrap() % 8, 0);
+    let bill = bench.bill("plan.toml", "all");
+    assert_eq!(bill[..2], [("tiny-neox features".to_owned(), 0), ("tiny-mamba features".to_owned(), 0)]);
+    assert_eq!(bill[2], ("MPPC".to_owned(), 4));
+    bench.run("plan.toml", "all", "got");
+    same(&bench, "got", "wanted");
+}
+
+/// The other way to share: each machine has some layers.
+#[test]
+fn split_by_layers_it_ends_the_same() {
+    let bench = Bench::new();
+    bench.run("plan.toml", "whole", "wanted");
+    for (machine, layers) in ["[1]", "[3]"].iter().enumerate() {
+        let name = format!("machine-{machine}.toml");
+        bench.plan(&name, &PLAN.replace("[1, 3]", layers));
+        bench.succeeds(&["compare", &name, "--save", &format!("part-{machine}")]);
+    }
+    let merged = bench.json(&["merge", "machine-0.store", "machine-1.store", "--into", "all"]);
+    assert!(merged["same"].as_u64().unwrap() > 0, "both machines encoded B");
+    let bill = bench.bill("plan.toml", "all");
+    let (correlations, rest) = bill.split_at(8);
+    assert!(correlations.iter().all(|(_, units)| *units == 0), "{bill:?}");
+    // What is over all layers at once is not shared.
+    assert_eq!(rest, [("activations".to_owned(), 600)]);
+    bench.run("plan.toml", "all", "got");
+    same(&bench, "got", "wanted");
+}
+
+#[test]
+fn a_layer_more_is_all_that_is_computed() {
+    let bench = Bench::new();
+    bench.plan("less.toml", &PLAN.replace("[2, 6]", "[2]"));
+    bench.run("less.toml", "store", "less");
+    let bill = bench.bill("plan.toml", "store");
+    let units = |stage: &str| bill.iter().find(|(s, _)| s == stage).unwrap_or_else(|| panic!("{bill:?}")).1;
+    assert_eq!((units("tiny-neox features"), units("tiny-mamba features")), (0, 3_500));
+    assert_eq!((units("MPPC"), units("shuffled-token nulls"), units("fewer tokens")), (2, 4, 10));
+    // More tokens: whole shards are not encoded again.
+    bench.plan("more.toml", &PLAN.replace("[2, 6]", "[2]").replace("3_500", "4_500"));
+    let bill = bench.bill("more.toml", "store");
+    assert!(bill[0].1 > 1_000 && bill[0].1 < 2_500, "{bill:?}");
+}
+
+#[test]
+fn the_report_holds_together() {
+    let bench = Bench::new();
+    let report = bench.json(&["compare", "plan.toml", "--save", "r"]);
+    assert_eq!((&report["tokens"], &report["neuron_tokens"]), (&3_500.into(), &500.into()));
+    assert_eq!(report["a"]["saes"][1]["layer"], 3);
+    // config, weights, tokenizer, its config; for each SAE two files.
+    assert_eq!(report["inputs"].as_array().unwrap().len(), 2 * (4 + 2 * 2));
+    assert!(report["inputs"][0]["sha256"].as_str().unwrap().len() == 64);
+    for (direction, saes) in [("a_to_b", "a"), ("b_to_a", "b")] {
+        let d = &report[direction];
+        let number =
+            |path: &str| d.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path}: {d}"));
+        let kinds: Vec<_> =
+            d["baselines"].as_array().unwrap().iter().map(|b| (&b["kind"], &b["runs"])).collect();
+        let wanted = [("shuffled", 2), ("shifted", 2), ("rotated", 1), ("random", 1)];
+        assert_eq!(
+            format!("{kinds:?}"),
+            format!("{:?}", wanted.map(|(k, n)| (Value::from(k), Value::from(n))))
+        );
+        // Trained SAEs find more than random ones, and these more than chance.
+        let (real, random, null) =
+            (number("/filtered/mean"), number("/baselines/3/filtered/mean"), number("/null/mean"));
+        assert!(real > random && random > null, "{real} {random} {null}");
+        assert!(
+            number("/filtered/intervals/mean/low") < real && real < number("/filtered/intervals/mean/high")
+        );
+        let points = d["convergence"].as_array().unwrap();
+        assert_eq!(
+            points.iter().map(|p| p["tokens"].as_u64().unwrap()).collect::<Vec<_>>(),
+            [218, 437, 875, 1750, 3500]
+        );
+        assert_eq!(points[4]["mean"], d["filtered"]["mean"]);
+        assert!(number("/halves/spearman") > 0.5 && number("/halves/count") > 100.0);
+        assert!(number("/significance/q_below_5") > 0.5);
+        let told: u64 =
+            d["complexity"].as_array().unwrap().iter().map(|c| c["summary"]["count"].as_u64().unwrap()).sum();
+        assert_eq!(told, d["filtered"]["count"].as_u64().unwrap());
+        let kept: u64 =
+            report[saes]["saes"].as_array().unwrap().iter().map(|s| s["kept"].as_u64().unwrap()).sum();
+        assert_eq!(kept, told);
+    }
+    let mutual = report["matching"]["mutual"]["count"].as_u64().unwrap();
+    let one_to_one = report["matching"]["one_to_one"]["count"].as_u64().unwrap();
+    assert!(mutual > 100 && one_to_one >= mutual);
+    assert_eq!(report["matching"]["decoders"].as_array().unwrap().len(), 2);
+    for measure in ["cka", "cka_debiased", "svcca", "pwcca", "rsa"] {
+        let values =
+            report["likeness"][measure].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
+        let values: Vec<f64> = values.map(|v| v.as_f64().unwrap()).collect();
+        assert!(
+            values.len() == 4 && values.iter().all(|v| (-0.1..=1.0).contains(v)),
+            "{measure}: {values:?}"
+        );
+    }
+    let table = std::fs::read_to_string(bench.path("r/features_a.csv")).unwrap();
+    assert_eq!(table.lines().count(), 1 + 2 * 1_024);
+    assert!(table.starts_with(
+        "hook,layer,index,density,mean,max,filtered,mppc,partner_layer,partner_index,null_mppc,p,q,tag,"
+    ));
+}
+
+#[test]
+fn texts_of_ones_own_and_the_beginning_of_documents() {
+    let bench = Bench::new();
+    let words: String = (0..4_000)
+        .map(|i| format!("{} ", ["the", "river", "was", "cold", "and", "dark"][i * i % 6]))
+        .collect();
+    std::fs::write(bench.path("t.txt"), words).unwrap();
+    let plan = |bos: &str| {
+        format!(
+            "[a]\nmodel = \"tiny-neox\"\nlayers = [1]\n[b]\nmodel = \"tiny-neox\"\nlayers = [1]\ncenter_resid = true\n\
+             [corpus]\nsource = \"t.txt\"\ntokens = 500\ncontext = 16\nbatch = 2\nbos = \"{bos}\"\n\
+             [controls]\nneuron_tokens = 0\nshuffled = 0\nshifted = 0\ndraws = 0\nrotated = false\nrandom = false\n\
+             subsets = false\nlikeness_tokens = 0\nmatching = false\n"
+        )
+    };
+    let mut stores = Vec::new();
+    for bos in ["drop", "keep", "none"] {
+        bench.plan(bos, &plan(bos));
+        let report = bench.json(&["compare", bos, "--store", "s", "--save", "r"]);
+        assert_eq!(report["inputs"].as_array().unwrap().iter().filter(|i| i["name"] == "t.txt").count(), 1);
+        assert!(
+            report["a_to_b"]["complexity"].as_array().unwrap().is_empty(),
+            "nobody knows the tags of t.txt"
+        );
+        assert_eq!(report["a_to_b"]["neurons"]["count"], 0);
+        assert!(report["matching"].is_null() && report["likeness"].is_null());
+        stores.push(std::fs::read_dir(bench.path("s/codes")).unwrap().count());
+    }
+    // Each way of beginning, and with the mean and without, are codes of their own.
+    assert_eq!(stores, [2, 4, 6]);
+}
+
+#[test]
+fn mistakes_are_named_before_anything_runs() {
+    let bench = Bench::new();
+    let with = |from: &str, to: &str| {
+        bench.plan("bad.toml", &PLAN.replace(from, to));
+        bench.fails(&["compare", "bad.toml", "--store", "s"])
+    };
+    for (line, wanted) in [
+        (with("layers = [1, 3]", "layers = [9]"), "no SAE of layer 9 of tiny-neox, which has layers 0 to 3"),
+        (with("tokens = 3_500", "tokens = many"), "bad.toml, line 11: "),
+        (with("shuffled", "shufled"), "bad.toml, line 17: unknown field `shufled`"),
+        (with("tiny-neox", "tiny-neo"), "tiny-neo"),
+        (with("context = 32", "context = 1"), "a context of 1 tokens has no room beside BOS"),
+        (with("context = 32", "source = \"no.txt\""), "no.txt"),
+    ] {
+        assert!(line.contains(wanted), "{line}\n  lacks {wanted}");
+    }
+    assert!(bench.fails(&["compare", "none.toml"]).contains("none.toml cannot be read"));
+    assert!(bench.fails(&["compare", "plan.toml", "--save", "no/such/place"]).contains("does not exist"));
+    assert!(bench.fails(&["compare", "plan.toml", "--save", "plan.toml"]).contains("plan.toml is a file"));
+    let line = bench.fails(&["compare", "plan.toml", "--store", "s", "--shards", "50..60"]);
+    assert!(line.contains("the plan has 4 shards, 0 to 3"), "{line}");
+    assert_eq!(bench.output(&["compare", "plan.toml", "--shards", "4..1"]).status.code(), Some(2));
+    std::fs::create_dir(bench.path("mine")).unwrap();
+    std::fs::write(bench.path("mine/thesis.tex"), "good").unwrap();
+    assert!(bench.fails(&["compare", "plan.toml", "--store", "mine"]).contains("holds thesis.tex"));
+    assert!(bench.fails(&["merge", "nowhere", "--into", "all"]).contains("nowhere is no folder"));
+    assert!(!bench.path("report").exists(), "a refused run wrote a report");
+}
+
+#[test]
+fn a_damaged_store_is_named() {
+    let bench = Bench::new();
+    bench.run("plan.toml", "s", "r");
+    let first = |folder: &str| {
+        let mut all: Vec<_> =
+            std::fs::read_dir(bench.path(folder)).unwrap().map(|e| e.unwrap().path()).collect();
+        all.sort();
+        all.swap_remove(0)
+    };
+    let pair = first("s/pairs");
+    std::fs::write(&pair, "not a file").unwrap();
+    let line = bench.fails(&["compare", "plan.toml", "--store", "s", "--save", "r2"]);
+    assert!(line.contains(&*pair.file_name().unwrap().to_string_lossy()), "{line}");
+    std::fs::remove_file(pair).unwrap();
+    let codes = first("s/codes");
+    let mut shards: Vec<_> = std::fs::read_dir(codes).unwrap().map(|e| e.unwrap().path()).collect();
+    shards.sort();
+    let bytes = std::fs::read(&shards[0]).unwrap();
+    std::fs::write(&shards[0], &bytes[..bytes.len() / 2]).unwrap();
+    let line = bench.fails(&["compare", "plan.toml", "--store", "s", "--save", "r2"]);
+    assert!(line.contains("00000-") && line.contains(".safetensors"), "{line}");
+}
