@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use mppc::gpu::{Engine, Tier};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The processor, and the preferred adapter with `MPPC_BENCH_GPU=1`, each with what it is called.
 pub(crate) async fn engines() -> Result<Vec<(Engine, String)>> {
@@ -17,14 +17,24 @@ pub(crate) async fn engines() -> Result<Vec<(Engine, String)>> {
     Ok(engines)
 }
 
-/// Prints the row of a measurement: its samples in seconds, their median, and how much was done in each, in units.
-pub(crate) fn tell(what: &str, who: &str, samples: &[f64], (amount, unit): (u64, &str)) {
+/// Prints the row of a measurement: its samples in seconds, their median, how much was done in each, in units, and what
+/// else there is to say.
+pub(crate) fn tell(
+    what: &str,
+    who: &str,
+    samples: &[f64],
+    (amount, unit): (u64, &str),
+    more: &[(&str, Value)],
+) {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let seconds = sorted[sorted.len() / 2];
-    let row = json!({
+    let mut row = json!({
         "what": what, "who": who, "seconds": seconds, "samples": samples, "amount": amount, "unit": unit
     });
+    for (key, value) in more {
+        row[*key] = value.clone();
+    }
     println!("{row}");
 }
 

@@ -109,7 +109,7 @@ async fn run() -> Result<()> {
                 samples.push(start.elapsed().as_secs_f64());
                 anyhow::ensure!(both.a_to_b.mppc.len() == F, "every feature has an MPPC");
             }
-            common::tell(&what, who, &samples, (products, "product"));
+            common::tell(&what, who, &samples, (products, "product"), &[]);
         }
     }
     Ok(())

@@ -59,7 +59,7 @@ async fn run() -> Result<()> {
         for (engine, who) in &engines {
             let samples = measure(&Model::load(engine, name, &files)?)?;
             let what = format!("{name}, {BATCH} × {TOKENS} tokens to the last residual stream");
-            common::tell(&what, who, &samples, ((BATCH * TOKENS) as u64, "token"));
+            common::tell(&what, who, &samples, ((BATCH * TOKENS) as u64, "token"), &[]);
         }
     }
     Ok(())

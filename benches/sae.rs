@@ -25,7 +25,7 @@ fn normal(n: usize, seed: u64) -> Vec<f32> {
 }
 
 fn tell(what: &str, who: &str, samples: &[f64], tokens: usize) {
-    common::tell(what, who, samples, (tokens as u64, "token"));
+    common::tell(what, who, samples, (tokens as u64, "token"), &[]);
 }
 
 async fn train(engine: &Engine, kind: SaeKind, tokens: usize) -> Result<Vec<f64>> {

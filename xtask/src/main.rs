@@ -1,7 +1,8 @@
-//! `cargo xtask lab | test | web | picture | bench`: set up what is missing, build, serve, test, measure.
+//! `cargo xtask lab | test | web | picture | report | bench`: set up what is missing, build, serve, test, measure.
 
 mod bench;
 mod page;
+mod report;
 mod setup;
 mod shell;
 mod test;
@@ -19,6 +20,8 @@ Usage: cargo xtask COMMAND
                             and runs long prompts on the software adapter
   web                       Build the page into web/dist, a folder of static files
   picture                   Build the page and take the README's picture of it, docs/page.png
+  report                    Compare the built-in pair with every control, and its SAEs with those of another seed,
+                            which are trained; write the README's section and docs/report (ten minutes)
   bench [CASE...]           Measure, and keep the results in benches/runs: kernels and model unless said
     --list                  List the cases
     --peers                 All cases, those with other people's programs too
@@ -35,6 +38,7 @@ enum Command {
     Test { full: bool },
     Web,
     Picture,
+    Report,
     Bench(bench::How),
 }
 
@@ -47,6 +51,7 @@ fn parse() -> Result<Command> {
             Some("test") => Command::Test { full: false },
             Some("web") => Command::Web,
             Some("picture") => Command::Picture,
+            Some("report") => Command::Report,
             Some("bench") => Command::Bench(bench::How::default()),
             Some("help") => Command::Help,
             _ => bail!("{name:?} is not a command; `cargo xtask help` lists them"),
@@ -78,6 +83,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Test { full } => test::run(*full)?,
         Command::Web => page::build()?,
         Command::Picture => page::picture()?,
+        Command::Report => report::run()?,
         Command::Bench(how) => bench::run(how)?,
     }
     Ok(())

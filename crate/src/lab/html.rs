@@ -14,7 +14,7 @@ table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .7re
 th:first-child, td:first-child, td.text { text-align: left } caption { text-align: left; color: #555; padding-bottom: .3rem }
 mark { background: #ffe08a; padding: 0 .1em } .example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere }
 .warning { border-left: 3px solid #a3271b; padding-left: .7rem }
-figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } svg { max-width: 100%; height: auto }
+figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } code { font-size: .8rem; overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
 ";
 
 /// The whole page.
@@ -82,7 +82,7 @@ pub(super) fn page(report: &Report) -> String {
                     table {
                         caption { "Files that went in" }
                         tr { th { "file" } th { "bytes" } th { "SHA-256" } }
-                        @for i in &report.inputs { tr { td { (i.name) } td { (i.bytes) } td { code { (i.sha256) } } } }
+                        @for i in &report.inputs { tr { td { (i.name) } td { (i.bytes) } td.text { code { (i.sha256) } } } }
                     }
                 }
                 table {

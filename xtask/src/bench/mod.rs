@@ -17,12 +17,12 @@ use crate::shell::{self, cargo, find, root};
 struct Case {
     name: &'static str,
     what: &'static str,
-    /// Whether it measures other people's programs beside ours.
+    /// Whether it measures other people's programs beside ours, or takes long.
     peers: bool,
     run: fn(&How) -> Result<Vec<Value>>,
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case { name: "kernels", what: "matmul, selective scan, attention", peers: false, run: kernels },
     Case { name: "model", what: "whole models of the paper's shapes, tokens/s", peers: false, run: model },
     Case {
@@ -37,6 +37,12 @@ const CASES: [Case; 6] = [
         what: "MPPC of a layer pair at the paper's size, beside SciPy (and torch on a GPU)",
         peers: true,
         run: correlation,
+    },
+    Case {
+        name: "paper",
+        what: "a rehearsal of the paper's whole figure: its shapes, some layer pairs, and the bill for all",
+        peers: true,
+        run: paper,
     },
     Case {
         name: "page",
@@ -172,6 +178,14 @@ fn in_python(script: &str, args: &[&OsStr]) -> Result<Vec<Value>> {
     rows(Command::new(python).arg(script).args(args).current_dir(root())).context(
         "torch, transformers and SciPy are wanted (tools/README.md); MPPC_PYTHON names a Python that has them",
     )
+}
+
+fn paper(how: &How) -> Result<Vec<Value>> {
+    let mut bench =
+        cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-paper", "--"]);
+    bench.arg(shell::target().join("standins"));
+    on_gpu(&mut bench, how);
+    rows(&mut bench)
 }
 
 fn in_page(_: &How) -> Result<Vec<Value>> {

@@ -10,6 +10,8 @@ use crate::shell::root;
 
 const BEGIN: &str = "<!-- tables: written by `cargo xtask bench --table` -->";
 const END: &str = "<!-- end of tables -->";
+/// Cases that are a bill, not a comparison.
+const BILL: &str = "paper";
 
 /// Writes what stands between the two marks anew.
 pub(super) fn write() -> Result<()> {
@@ -59,7 +61,8 @@ fn tables(runs: &[Value]) -> String {
         text += &format!("\n### {machine}\n\nRuns: {}.\n\n", told.join(", "));
         text += "| what | who | time | rate | of the fastest |\n|---|---|--:|--:|--:|\n";
         let mut groups: BTreeMap<&str, Vec<(&str, f64, f64, &str)>> = BTreeMap::new();
-        for row in cases.values().flat_map(|run| run["rows"].as_array().into_iter().flatten()) {
+        let comparisons = cases.iter().filter(|(case, _)| !case.starts_with(BILL)).map(|(_, run)| run);
+        for row in comparisons.flat_map(|run| run["rows"].as_array().into_iter().flatten()) {
             let (seconds, amount) = (row["seconds"].as_f64(), row["amount"].as_f64());
             if let (Some(what), Some(who), Some(seconds), Some(amount), Some(unit)) =
                 (row["what"].as_str(), row["who"].as_str(), seconds, amount, row["unit"].as_str())
@@ -79,6 +82,36 @@ fn tables(runs: &[Value]) -> String {
                 );
             }
         }
+        for (_, run) in cases.iter().filter(|(case, _)| case.starts_with(BILL)) {
+            text += &bill(run);
+        }
+    }
+    text
+}
+
+/// What a rehearsal took, and what the whole would: stages, not rivals.
+fn bill(run: &Value) -> String {
+    let mut text =
+        "\n| rehearsal | who | how much | time | disk | memory |\n|---|---|--:|--:|--:|--:|\n".to_owned();
+    for row in run["rows"].as_array().into_iter().flatten() {
+        let word = |key: &str| row[key].as_str().unwrap_or("?");
+        let size =
+            |key: &str| row[key].as_f64().map_or_else(String::new, |bytes| format!("{:.2} GB", bytes / 1e9));
+        let amount = row["amount"].as_u64().map_or_else(String::new, |n| n.to_string());
+        let took = match row["seconds"].as_f64() {
+            None => String::new(),
+            Some(s) if s >= 5_400.0 => format!("{:.1} h", s / 3_600.0),
+            Some(s) if s >= 90.0 => format!("{:.1} min", s / 60.0),
+            Some(s) => format!("{s:.1} s"),
+        };
+        text += &format!(
+            "| {} | {} | {amount} {} | {took} | {} | {} |\n",
+            word("what"),
+            word("who"),
+            word("unit"),
+            size("disk"),
+            size("memory")
+        );
     }
     text
 }

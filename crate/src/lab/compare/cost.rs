@@ -3,7 +3,6 @@
 use serde::Serialize;
 use web_time::Instant;
 
-use super::controls::beginning;
 use super::correlations::{Cut, Null};
 use super::encode::{Encoder, Source, Variant};
 use super::store::Store;
@@ -16,6 +15,8 @@ use crate::universality::{Chunk, CrossSums, DenseCorrelator, SelfSums, linear_ck
 
 /// Tokens over which a pair of layers is timed: where a run is longer, its cost is a straight line through these two.
 const PROBES: [usize; 2] = [10_000, 40_000];
+/// Tokens that models and SAEs are tried on, at least.
+const TRIED: usize = 500;
 /// Bytes of memory for each active feature of a pair of layers: its entry, sorted, and standardised.
 const ENTRY_MEMORY: f64 = 24.0;
 /// Bytes of a store for each active feature and for each token.
@@ -110,9 +111,19 @@ impl Comparison<'_> {
     }
 }
 
-/// The batch that is tried: the second, the first having warmed the engine up, or the only one.
-fn sample<'r>(run: &'r Run<'_>) -> &'r TokenBatch {
-    run.batches.get(1).unwrap_or(&run.batches[0])
+/// The first documents of a batch, enough for a few hundred tokens: the second batch's, the first ones having warmed
+/// the engine up.
+fn sample(run: &Run<'_>, batch: usize) -> TokenBatch {
+    let mut few = run.batches.get(batch).unwrap_or(&run.batches[0]).clone();
+    let enough = |rows: usize| few.keep[..rows * few.len].iter().filter(|keep| **keep).count() >= TRIED;
+    let rows = (1..=few.batch).find(|rows| enough(*rows)).unwrap_or(few.batch);
+    let places = rows * few.len;
+    few.batch = rows;
+    few.ids.truncate(places);
+    few.keep.truncate(places);
+    few.offsets.truncate(places);
+    few.documents.truncate(rows);
+    few
 }
 
 async fn tried(run: &Run<'_>, which: Which) -> Result<Tried, LabError> {
@@ -126,10 +137,11 @@ async fn tried(run: &Run<'_>, which: Which) -> Result<Tried, LabError> {
         sources.extend(run.rotated.iter().chain(&run.random));
     }
     let encoder = Encoder::new(run.model(which), side.center_resid, sources, seed).await?;
-    encoder.encode(&run.batches[0]).await?;
+    encoder.encode(&sample(run, 0)).await?;
+    let batch = sample(run, 1);
     let started = Instant::now();
-    let mut codes = encoder.encode(sample(run)).await?;
-    let seconds = started.elapsed().as_secs_f64() / sample(run).kept() as f64;
+    let mut codes = encoder.encode(&batch).await?;
+    let seconds = started.elapsed().as_secs_f64() / batch.kept() as f64;
     codes.truncate(trained.len());
     let l0 = codes.iter().map(|c| c.indices.len() as f64 / c.tokens().max(1) as f64).collect();
     Ok(Tried { seconds, l0, middle: codes.swap_remove(trained.len() / 2) })
@@ -254,7 +266,7 @@ fn correlating(run: &Run<'_>, (a, b): (&Tried, &Tried), line: Line, charges: &mu
 async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabError> {
     let (a, b) = (run.what.a, run.what.b);
     let controls = &run.what.plan.controls;
-    let batch = sample(run);
+    let batch = &sample(run, 1);
     let kept = batch.kept() as f64;
     let neurons = controls.neuron_tokens.min(run.tokens);
     if neurons > 0 && !run.store.has_pair(&super::controls::neurons_key(run, neurons)) {
@@ -276,9 +288,8 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
     if tokens > 0 && run.store.note(&super::likeness::key(run, tokens))?.is_none() {
         let (hook_a, hook_b) = (&a.saes[0].hook, &b.saes[0].hook);
         let started = Instant::now();
-        let batch = beginning(batch, batch.kept());
-        let x = a.activations(&batch, std::slice::from_ref(hook_a))?.remove(0);
-        let y = b.activations(&batch, std::slice::from_ref(hook_b))?.remove(0);
+        let x = a.activations(batch, std::slice::from_ref(hook_a))?.remove(0);
+        let y = b.activations(batch, std::slice::from_ref(hook_b))?.remove(0);
         let (x, y) = (Chunk::new(&x).await?, Chunk::new(&y).await?);
         let models = started.elapsed().as_secs_f64();
         let (mut sa, mut sb) = (SelfSums::new(x.width()), SelfSums::new(y.width()));

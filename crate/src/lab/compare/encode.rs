@@ -134,7 +134,7 @@ impl<'a> Encoder<'a> {
             }
         }
         let all = self.model.centered_activations(batch, &hooks, self.center)?;
-        let mut codes = Vec::with_capacity(self.sources.len());
+        let mut codes: Vec<Codes> = Vec::with_capacity(self.sources.len());
         for (source, control) in &self.sources {
             let hooked = &self.model.saes[source.sae];
             let at = hooks.iter().position(|hook| *hook == hooked.hook).expect("a hook that was asked for");
@@ -142,7 +142,14 @@ impl<'a> Encoder<'a> {
             codes.push(match control {
                 None => hooked.sae.encode(x).await?,
                 Some(Control::Rotated(rotation)) => hooked.sae.encode(&rotation.apply(x)).await?,
-                Some(Control::Random(random)) => random.encode_like(x, &hooked.sae.encode(x).await?).await?,
+                Some(Control::Random(random)) => {
+                    let trained = |of: &Source| of.sae == source.sae && of.variant == Variant::Trained;
+                    let before = self.sources.iter().zip(&codes).find(|((of, _), _)| trained(of));
+                    match before {
+                        Some((_, like)) => random.encode_like(x, like).await?,
+                        None => random.encode_like(x, &hooked.sae.encode(x).await?).await?,
+                    }
+                }
             });
         }
         Ok(codes)

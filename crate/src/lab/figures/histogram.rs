@@ -3,17 +3,20 @@
 use plotters::element::Rectangle;
 use plotters::prelude::*;
 
-use super::{AXIS, FEATURES, NEURONS, NULL, svg};
-use crate::lab::Direction;
+use super::{AXIS, FEATURES, NEURONS, NULL, RANDOM, svg};
+use crate::lab::{BaselineKind, Direction};
 
 /// The distribution of MPPC over features, with its two baselines, as shares per bin of 0.02.
 pub(super) fn histogram(direction: &Direction, from: &str, to: &str) -> String {
+    let random = direction.baselines.iter().find(|baseline| baseline.kind == BaselineKind::Random);
     let series = [
         (&direction.filtered, FEATURES, "SAE features"),
         (&direction.neurons, NEURONS, "neurons (baseline)"),
         (&direction.null, NULL, "features, tokens shuffled (null)"),
+        (random.map_or(&direction.null, |random| &random.filtered), RANDOM, "random SAEs"),
     ];
-    let series = || series.into_iter().filter(|(summary, ..)| summary.count > 0);
+    let series = &series[..if random.is_some() { 4 } else { 3 }];
+    let series = || series.iter().filter(|(summary, ..)| summary.count > 0);
     let share = |count: usize, total: usize| count as f64 / total.max(1) as f64;
     let top =
         series().flat_map(|(s, ..)| s.histogram.iter().map(|&n| share(n, s.count))).fold(0.01, f64::max);
@@ -34,7 +37,7 @@ pub(super) fn histogram(direction: &Direction, from: &str, to: &str) -> String {
             .y_label_formatter(&|y| format!("{:.0} %", y * 100.0))
             .label_style(AXIS)
             .draw()?;
-        for (summary, color, label) in series() {
+        for &(summary, color, label) in series() {
             let bins = summary.histogram.len() as f64;
             let bars = summary.histogram.iter().enumerate().map(|(i, &n)| {
                 let (x0, x1) = (i as f64 / bins, (i + 1) as f64 / bins);

@@ -37,7 +37,7 @@ pub(super) fn lines(axes: &Axes<'_>, series: &[Series<'_>]) -> String {
             .y_label_area_size(56);
         // The two charts have different types; what they draw is the same.
         macro_rules! draw {
-            ($chart:expr, $format:expr) => {{
+            ($chart:expr, $labels:expr, $format:expr) => {{
                 let mut chart = $chart;
                 chart
                     .configure_mesh()
@@ -45,6 +45,7 @@ pub(super) fn lines(axes: &Axes<'_>, series: &[Series<'_>]) -> String {
                     .light_line_style(WHITE)
                     .x_desc(axes.x)
                     .y_desc(axes.y)
+                    .x_labels($labels)
                     .x_label_formatter(&$format)
                     .label_style(AXIS)
                     .draw()?;
@@ -74,9 +75,11 @@ pub(super) fn lines(axes: &Axes<'_>, series: &[Series<'_>]) -> String {
             }};
         }
         if axes.log {
-            draw!(builder.build_cartesian_2d((low..high).log_scale(), 0.0..1.0)?, |x: &f64| format!("{x:.0}"))
+            draw!(builder.build_cartesian_2d((low..high).log_scale(), 0.0..1.0)?, 3, |x: &f64| format!(
+                "{x:.0}"
+            ))
         } else {
-            draw!(builder.build_cartesian_2d(low..high, 0.0..1.0)?, |x: &f64| format!("{x:.2}"))
+            draw!(builder.build_cartesian_2d(low..high, 0.0..1.0)?, 11, |x: &f64| format!("{x:.1}"))
         }
     })
 }

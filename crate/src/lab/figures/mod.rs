@@ -15,9 +15,11 @@ use lines::{Axes, Group, Series, bars, lines};
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// Blue for features, orange for neurons, grey for the null: told apart also without colour vision.
+/// Blue for features, orange for neurons, grey for the null, green for random SAEs: told apart also without colour
+/// vision.
 const FEATURES: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
 const NEURONS: RGBColor = RGBColor(0xd9, 0x7b, 0x0b);
+const RANDOM: RGBColor = RGBColor(0x4a, 0x9a, 0x6a);
 const NULL: RGBColor = RGBColor(0x80, 0x80, 0x80);
 /// Font of axes and legends.
 const AXIS: (&str, i32) = ("sans-serif", 13);
