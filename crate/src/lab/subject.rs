@@ -124,10 +124,10 @@ impl LabModel {
         Ok(if center { all.iter().map(centered).collect() } else { all })
     }
 
-    /// Neurons of all layers side by side on the kept tokens of a batch: [n, neurons] (paper section 3).
-    pub(super) fn neurons(&self, batch: &TokenBatch) -> Result<Tensor, LabError> {
-        let hooks = self.model.neuron_hooks();
-        let parts = self.run(batch, hooks.clone())?;
+    /// Neurons of some [hooks](Model::neuron_hooks) side by side on the kept tokens of a batch: [n, neurons] (paper
+    /// section 3).
+    pub(super) fn neurons(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Tensor, LabError> {
+        let parts = self.run(batch, hooks.to_vec())?;
         let width: usize = parts.iter().map(|p| p.rows_cols().1).sum();
         let rows = parts.first().map_or(0, |p| p.rows_cols().0);
         let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
@@ -140,11 +140,11 @@ impl LabModel {
         Ok(all)
     }
 
-    /// Number of neurons of the baseline.
-    pub(super) fn neuron_count(&self) -> usize {
-        let hooks = self.model.hooks(1, 1);
-        let width = |name: &String| hooks.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
-        self.model.neuron_hooks().iter().filter_map(width).sum()
+    /// Number of neurons of some hooks.
+    pub(super) fn neuron_count(&self, hooks: &[String]) -> usize {
+        let all = self.model.hooks(1, 1);
+        let width = |name: &String| all.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
+        hooks.iter().filter_map(width).sum()
     }
 }
 

@@ -75,45 +75,93 @@ pub(super) async fn subsets(run: &mut Run<'_>, found: &mut Found) -> Result<(), 
     Ok(())
 }
 
-/// MPPC of A's neurons in B and of B's neurons in A.
+/// Bytes that the sums of products of a block of A's neurons with all of B's may take.
+const NEURON_BYTES: usize = 2 << 30;
+
+/// MPPC of A's neurons in B and of B's neurons in A. A block of A's layers is held against all of B's in each pass over the
+/// texts, as many as memory allows: all of them for small models, one for the paper's.
 pub(super) async fn neurons(run: &mut Run<'_>, found: &mut Found) -> Result<(), LabError> {
     let wanted = run.what.plan.controls.neuron_tokens.min(run.tokens);
     if wanted == 0 {
         return Ok(());
     }
-    run.stages.begin("neuron baseline", wanted, "tokens").await?;
-    let key = neurons_key(run, wanted);
-    let both = match run.store.pair(&key)? {
-        Some(both) => both,
-        None => {
-            let both = correlate_neurons(run, wanted).await?;
-            run.store.put_pair(&key, &both)?;
-            both
-        }
-    };
-    found.neurons = Some((wanted, both));
+    let blocks = neuron_blocks(run);
+    run.stages.begin("neuron baseline", wanted * blocks.len(), "tokens").await?;
+    let mut joined = Correlation::default();
+    for (nth, block) in blocks.iter().enumerate() {
+        let key = neurons_key(run, block, wanted);
+        let both = match run.store.pair(&key)? {
+            Some(both) => both,
+            None => {
+                let both = correlate_neurons(run, block, (wanted, nth * wanted)).await?;
+                run.store.put_pair(&key, &both)?;
+                both
+            }
+        };
+        join(&mut joined, both);
+        run.stages.step((nth + 1) * wanted).await?;
+    }
+    found.neurons = Some((wanted, joined));
     Ok(())
 }
 
-/// A name for everything that decides the neuron baseline.
-pub(super) fn neurons_key(run: &Run<'_>, tokens: usize) -> String {
+/// A's neuron hooks, in blocks.
+pub(super) fn neuron_blocks(run: &Run<'_>) -> Vec<Vec<String>> {
+    let (a, b) = (run.what.a, run.what.b);
+    let most = NEURON_BYTES / 8 / b.neuron_count(&b.model.neuron_hooks()).max(1);
+    let mut blocks: Vec<Vec<String>> = Vec::new();
+    for hook in a.model.neuron_hooks() {
+        let size = |hooks: &[String]| a.neuron_count(hooks);
+        match blocks.last_mut() {
+            Some(block) if size(block) + size(std::slice::from_ref(&hook)) <= most => block.push(hook),
+            _ => blocks.push(vec![hook]),
+        }
+    }
+    blocks
+}
+
+/// Takes in the next block of A's neurons; of equals the lowest stays.
+fn join(joined: &mut Correlation, block: Correlation) {
+    let before = joined.a_to_b.mppc.len() as i32;
+    joined.a_to_b.mppc.extend(block.a_to_b.mppc);
+    joined.a_to_b.argmax.extend(block.a_to_b.argmax);
+    if before == 0 {
+        joined.b_to_a = block.b_to_a;
+        return;
+    }
+    let best = joined.b_to_a.mppc.iter_mut().zip(&mut joined.b_to_a.argmax);
+    for ((mppc, argmax), (new, place)) in best.zip(block.b_to_a.mppc.into_iter().zip(block.b_to_a.argmax)) {
+        if place >= 0 && (*argmax < 0 || new > *mppc) {
+            (*mppc, *argmax) = (new, before + place);
+        }
+    }
+}
+
+/// A name for everything that decides a block of the neuron baseline.
+pub(super) fn neurons_key(run: &Run<'_>, block: &[String], tokens: usize) -> String {
     let identity = |which| run.what.basis(which, &run.corpus).model_identity();
-    let key = digest(&["neurons 1", &identity(Which::A), &identity(Which::B), &run.corpus]);
+    let key = digest(&["neurons 2", &identity(Which::A), &identity(Which::B), &run.corpus, &block.join(",")]);
     format!("neurons-{key}.0-{tokens}")
 }
 
-async fn correlate_neurons(run: &mut Run<'_>, wanted: usize) -> Result<Correlation, LabError> {
+/// `before` tokens of the stage are behind us.
+async fn correlate_neurons(
+    run: &mut Run<'_>,
+    block: &[String],
+    (wanted, before): (usize, usize),
+) -> Result<Correlation, LabError> {
     let (a, b) = (run.what.a, run.what.b);
-    let mut correlator = DenseCorrelator::new(run.what.engine, a.neuron_count(), b.neuron_count());
+    let of_b = b.model.neuron_hooks();
+    let mut correlator = DenseCorrelator::new(run.what.engine, a.neuron_count(block), b.neuron_count(&of_b));
     let mut done = 0;
     for batch in &run.batches {
         if done >= wanted {
             break;
         }
         let batch = beginning(batch, wanted - done);
-        correlator.push(&a.neurons(&batch)?, &b.neurons(&batch)?).await?;
+        correlator.push(&a.neurons(&batch, block)?, &b.neurons(&batch, &of_b)?).await?;
         done += batch.kept();
-        run.stages.step(done).await?;
+        run.stages.step(before + done).await?;
     }
     Ok(correlator.finish()?)
 }
@@ -123,4 +171,36 @@ pub(super) fn beginning(batch: &TokenBatch, tokens: usize) -> TokenBatch {
     let mut batch = batch.clone();
     batch.keep.iter_mut().filter(|k| **k).skip(tokens).for_each(|k| *k = false);
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::universality::Best;
+
+    #[test]
+    fn blocks_of_neurons_join() {
+        let best = |mppc: &[f32], argmax: &[i32]| Best { mppc: mppc.to_vec(), argmax: argmax.to_vec() };
+        let mut joined = Correlation::default();
+        join(
+            &mut joined,
+            Correlation {
+                a_to_b: best(&[0.5, 0.2], &[1, 0]),
+                b_to_a: best(&[0.2, 0.5, f32::NAN], &[1, 0, -1]),
+            },
+        );
+        join(
+            &mut joined,
+            Correlation {
+                a_to_b: best(&[0.5, f32::NAN], &[1, -1]),
+                b_to_a: best(&[0.3, 0.5, f32::NAN], &[0, 0, -1]),
+            },
+        );
+        assert_eq!(
+            (&joined.a_to_b.mppc[..3], &joined.a_to_b.argmax[..]),
+            (&[0.5, 0.2, 0.5][..], &[1, 0, 1, -1][..])
+        );
+        // The first of B is nearer to the second block, the second alike to both, the third to none.
+        assert_eq!((&joined.b_to_a.mppc[..2], &joined.b_to_a.argmax[..]), (&[0.3, 0.5][..], &[2, 0, -1][..]));
+    }
 }

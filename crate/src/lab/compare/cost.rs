@@ -10,6 +10,7 @@ use super::{Comparison, Run, Which};
 use crate::corpus::TokenBatch;
 use crate::lab::stages::Stages;
 use crate::lab::{LabError, Observer};
+use crate::rng::Rng;
 use crate::sae::Codes;
 use crate::universality::{Chunk, CrossSums, DenseCorrelator, SelfSums, linear_cka, pwcca, svcca};
 
@@ -160,12 +161,14 @@ impl Line {
     }
 }
 
-/// Times the two middle layers over the sample's tokens, said again and again.
+/// Times the two middle layers over the sample's tokens, again and again. Each time the features are others, as many
+/// on as many tokens, since a few hundred tokens know only a few features, whose sums would all lie in the cache.
 async fn pair_line(run: &Run<'_>, a: &Codes, b: &Codes) -> Result<Line, LabError> {
-    let again = |codes: &Codes, tokens: usize| {
+    let mut random = Rng::new(1);
+    let mut again = |codes: &Codes, tokens: usize| {
         let mut all = Codes::new(codes.n_features);
         while all.tokens() < tokens {
-            all.append(codes);
+            all.append(&turned(codes, random.below(codes.n_features as u64) as u32));
         }
         all.slice(0..tokens)
     };
@@ -178,6 +181,23 @@ async fn pair_line(run: &Run<'_>, a: &Codes, b: &Codes) -> Result<Line, LabError
     }
     let token = ((seconds[1] - seconds[0]) / (PROBES[1] - PROBES[0]) as f64).max(0.0);
     Ok(Line { fixed: (seconds[0] - token * PROBES[0] as f64).max(0.0), token })
+}
+
+/// The same with feature j + `by` in the place of feature j, counted in a circle.
+fn turned(codes: &Codes, by: u32) -> Codes {
+    let mut turned = codes.clone();
+    let features = codes.n_features as u32;
+    for t in 0..codes.tokens() {
+        let range = codes.indptr[t] as usize..codes.indptr[t + 1] as usize;
+        let (indices, values) = codes.row(t);
+        let first = indices.partition_point(|&j| j + by < features);
+        let order = (first..indices.len()).chain(0..first);
+        for (place, from) in range.zip(order) {
+            turned.indices[place] = (indices[from] + by) % features;
+            turned.values[place] = values[from];
+        }
+    }
+    turned
 }
 
 fn encoding(run: &Run<'_>, (a, b): (&Tried, &Tried), charges: &mut Vec<Charge>) {
@@ -269,19 +289,30 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
     let batch = &sample(run, 1);
     let kept = batch.kept() as f64;
     let neurons = controls.neuron_tokens.min(run.tokens);
-    if neurons > 0 && !run.store.has_pair(&super::controls::neurons_key(run, neurons)) {
-        let mut correlator = DenseCorrelator::new(run.what.engine, a.neuron_count(), b.neuron_count());
+    let blocks = super::controls::neuron_blocks(run);
+    let todo: Vec<&Vec<String>> = blocks
+        .iter()
+        .filter(|block| {
+            neurons > 0 && !run.store.has_pair(&super::controls::neurons_key(run, block, neurons))
+        })
+        .collect();
+    if let Some(block) = todo.first() {
+        let of_b = b.model.neuron_hooks();
+        let (of_a, others) = (a.neuron_count(block), b.neuron_count(&of_b));
+        let mut correlator = DenseCorrelator::new(run.what.engine, of_a, others);
+        // A whole batch: each one costs a pass over the sums.
+        let whole = run.batches.get(1).unwrap_or(&run.batches[0]);
         let started = Instant::now();
-        correlator.push(&a.neurons(batch)?, &b.neurons(batch)?).await?;
-        let seconds = started.elapsed().as_secs_f64() / kept * neurons as f64;
-        let pairs = (a.neuron_count() * b.neuron_count()) as f64;
+        correlator.push(&a.neurons(whole, block)?, &b.neurons(whole, &of_b)?).await?;
+        let seconds = started.elapsed().as_secs_f64() / whole.kept() as f64 * neurons as f64;
         charges.push(Charge {
             stage: "neuron baseline".to_owned(),
-            units: neurons,
+            units: neurons * todo.len(),
             unit: "tokens",
-            seconds,
-            disk: 8.0 * (a.neuron_count() + b.neuron_count()) as f64,
-            memory: 12.0 * pairs,
+            seconds: seconds * todo.len() as f64,
+            disk: 8.0 * (of_a + others) as f64 * todo.len() as f64,
+            // The sums in float64, and a chunk's in f32.
+            memory: 12.0 * (of_a * others) as f64,
         });
     }
     let tokens = controls.likeness_tokens.min(run.tokens);
@@ -313,4 +344,23 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turned_codes_are_codes() {
+        let codes = Codes {
+            n_features: 10,
+            indptr: vec![0, 3, 3, 5],
+            indices: vec![0, 4, 9, 2, 7],
+            values: vec![1.0, 2.0, 3.0, 4.0, 5.0],
+        };
+        let turned = turned(&codes, 3);
+        assert_eq!(turned.indices, [2, 3, 7, 0, 5]);
+        assert_eq!(turned.values, [3.0, 1.0, 2.0, 5.0, 4.0]);
+        assert_eq!(turned.indptr, codes.indptr);
+    }
 }
