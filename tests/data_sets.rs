@@ -262,8 +262,8 @@ fn every_command_takes_every_corpus() {
     let report = dir.path().join("report");
     let answer = succeeds(&world, &["sae", "health", "tiny-neox", "--tokens", "500"], "hub:o/web");
     let pinned = format!("hub:o/web@{}/plain_text/train", world.commit());
-    assert_eq!(answer["plan"]["corpus"]["source"], pinned);
-    assert_eq!(answer["tokens"], 500);
+    assert_eq!(answer["settings"]["corpus"], pinned);
+    assert_eq!(answer["settings"]["tokens"], 500);
     let args = ["reproduce", "--tokens", "600", "--save", text(&report)];
     let file = golden("plain");
     let answer = succeeds(&world, &args, text(&file));
