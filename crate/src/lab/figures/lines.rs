@@ -26,7 +26,12 @@ pub(super) struct Axes<'a> {
 /// Curves over one pair of axes, the y axis from 0 to 1.
 pub(super) fn lines(axes: &Axes<'_>, series: &[Series<'_>]) -> String {
     let xs = || series.iter().flat_map(|s| s.points.iter().map(|p| p.0));
-    let (low, high) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = match (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max)) {
+        (low, high) if low < high => (low, high),
+        // Axes of no extent would be divided without end. One point has room to its right; without any, 0 to 1 does.
+        (low, _) if low.is_finite() => (low, low + low.abs().max(1.0)),
+        _ => (0.1, 1.0),
+    };
     svg((680, 340), |area| {
         area.fill(&WHITE)?;
         let mut builder = ChartBuilder::on(area);
@@ -143,4 +148,25 @@ pub(super) fn bars(axes: &Axes<'_>, series: &[(&str, RGBColor)], groups: &[Group
             .label_font(AXIS)
             .draw()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_without_points_are_drawn() {
+        let axes = |log| Axes { title: "t", x: "x", y: "y", log };
+        let series = |points: &[(f64, Value)]| [Series { label: "s", color: BLACK, points: points.to_vec() }];
+        for points in [&[][..], &[(7.0, (0.5, None))], &[(1.0, (0.5, Some((0.4, 0.6)))), (2.0, (0.25, None))]]
+        {
+            for log in [false, true] {
+                let drawn = lines(&axes(log), &series(points));
+                assert!(drawn.starts_with("<svg") && drawn.contains("</svg>"));
+            }
+        }
+        let drawn =
+            bars(&axes(false), &[("s", BLACK)], &[Group { name: "g".to_owned(), values: vec![None] }]);
+        assert!(drawn.contains("</svg>"));
+    }
 }
