@@ -6,6 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 pub mod atomic;
 pub mod checkpoint;
+pub mod circuits;
 pub mod corpus;
 pub mod gpu;
 pub mod kernels;

@@ -1,5 +1,5 @@
-//! The full report of the built-in pair: across architectures, and the skylines of SAE seeds; `docs/report` and the README
-//! have what comes out.
+//! The full report of the built-in pair: across architectures, the skylines of SAE seeds, and its induction circuits;
+//! `docs/report` and the README have what comes out.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,10 @@ use crate::shell::{self, cargo, root};
 
 const BEGIN: &str = "<!-- report: written by `cargo xtask report` -->";
 const END: &str = "<!-- end of report -->";
+const CIRCUITS: &str = "<!-- circuits: written by `cargo xtask report` -->";
+const END_CIRCUITS: &str = "<!-- end of circuits -->";
+/// Prompts of the circuit experiments.
+const PROMPTS: &str = "256";
 
 /// The comparisons, by the names of their plans.
 const PLANS: [&str; 3] = ["pair", "neox-seeds", "mamba-seeds"];
@@ -32,6 +36,7 @@ pub(crate) fn run() -> Result<()> {
     shell::run(&mut cargo(["build", "--release", "-p", "mppc", "--bin", "mppc"]))?;
     let work = shell::target().join("report");
     std::fs::create_dir_all(work.join("saes"))?;
+    std::fs::create_dir_all(work.join("circuits"))?;
     for model in MODELS {
         train(model, &work.join("saes").join(model))?;
     }
@@ -51,7 +56,88 @@ pub(crate) fn run() -> Result<()> {
         let name = format!("{figure}.svg");
         std::fs::copy(work.join(PLANS[0]).join(&name), docs.join(&name)).with_context(|| name)?;
     }
-    write(&root().join("README.md"), &section(&reports))
+    write(&root().join("README.md"), (BEGIN, END), &section(&reports))?;
+    circuits(&work)
+}
+
+/// The circuits of the built-in pair, for the README.
+fn circuits(work: &Path) -> Result<()> {
+    let place = work.join("circuits");
+    let mut text = String::new();
+    for model in MODELS {
+        let save = place.join(model);
+        let mut all = mppc();
+        all.args(["circuit", "all", model, "--prompts", PROMPTS]).arg("--save").arg(&save);
+        shell::run(&mut all)?;
+        let read = |name: &str| -> Result<Value> {
+            let path = save.join(format!("{name}.json"));
+            Ok(serde_json::from_slice(&std::fs::read(&path).with_context(|| path.display().to_string())?)?)
+        };
+        let graph = format!("circuit-{model}.svg");
+        std::fs::copy(save.join("circuit.svg"), root().join("docs/report").join(&graph))?;
+        text += &format!("\n![The induction circuit of {model}](docs/report/{graph})\n");
+        text += &match model {
+            "tiny-neox" => heads(&read("head-to-logit")?, &read("head-to-head")?),
+            _ => states(&save, [&read("state-to-logit")?, &read("conv-taps")?, &read("off-by-one")?])?,
+        };
+    }
+    write(&root().join("README.md"), (CIRCUITS, END_CIRCUITS), &format!("{text}\n"))
+}
+
+/// The rows of an experiment, the largest losses first.
+fn strongest(report: &Value, most: usize) -> Vec<&Value> {
+    let change = |cell: &Value| cell["change"]["logit"]["mean"].as_f64().unwrap_or(0.0);
+    let mut cells: Vec<&Value> = report["cells"].as_array().into_iter().flatten().collect();
+    cells.sort_by(|x, y| change(x).total_cmp(&change(y)));
+    cells.truncate(most);
+    cells
+}
+
+fn table(report: &Value, title: &str, cells: &[&Value]) -> String {
+    let clean = &report["clean"];
+    let mut text = format!(
+        "\n| {title} (unchanged: logit {}, probability {}) | logit | probability |\n|---|--:|--:|\n",
+        number(&clean["logit"]["mean"]),
+        number(&clean["probability"]["mean"])
+    );
+    for cell in cells {
+        let shown = |figure: &str| {
+            let mean = &cell["change"][figure];
+            let interval = &mean["interval"];
+            format!("{} [{}, {}]", number(&mean["mean"]), number(&interval["low"]), number(&interval["high"]))
+        };
+        let label = cell["label"].as_str().unwrap_or("?");
+        text += &format!("| {label} | {} | {} |\n", shown("logit"), shown("probability"));
+    }
+    text
+}
+
+fn heads(to_logit: &Value, to_head: &Value) -> String {
+    let receiver = &to_head["settings"]["receiver"];
+    let title = format!("tiny-neox: head at B, through head {}.{}", receiver[0], receiver[1]);
+    table(to_logit, "tiny-neox: head at the last position", &strongest(to_logit, 5))
+        + &table(to_head, &title, &strongest(to_head, 3))
+}
+
+fn states(save: &Path, [states, taps, offsets]: [&Value; 3]) -> Result<String> {
+    let mut text = table(states, "tiny-mamba: last state of a layer", &strongest(states, 8));
+    // Where the two layers write that matter most.
+    for cell in strongest(states, 2) {
+        let layer = cell["layer"].to_string();
+        let place = save.join(format!("layer-{layer}"));
+        let mut write = mppc();
+        write.args(["circuit", "write-position", "tiny-mamba", "--prompts", PROMPTS, "--layer", &layer]);
+        shell::run(write.arg("--save").arg(&place))?;
+        let report: Value = serde_json::from_slice(&std::fs::read(place.join("write-position.json"))?)?;
+        let cells: Vec<&Value> = report["cells"].as_array().into_iter().flatten().take(4).collect();
+        text += &table(
+            &report,
+            &format!("tiny-mamba, layer {layer}: write at a position (A at 0, B at 1)"),
+            &cells,
+        );
+    }
+    text += &table(taps, "tiny-mamba: taps of a convolution at B or behind it", &strongest(taps, 6));
+    Ok(text + &table(offsets, "tiny-mamba: a convolution changed everywhere", &strongest(offsets, 5)))
 }
 
 fn mppc() -> std::process::Command {
@@ -94,12 +180,12 @@ fn train(model: &str, save: &PathBuf) -> Result<()> {
 }
 
 /// Puts a text between the two marks.
-fn write(path: &Path, section: &str) -> Result<()> {
+fn write(path: &Path, (begin, end): (&str, &str), section: &str) -> Result<()> {
     let text = std::fs::read_to_string(path)?;
     let missing = |mark: &str| format!("{} has no line {mark}", path.display());
-    let (before, rest) = text.split_once(BEGIN).with_context(|| missing(BEGIN))?;
-    let (_, after) = rest.split_once(END).with_context(|| missing(END))?;
-    std::fs::write(path, format!("{before}{BEGIN}\n{section}{END}{after}"))?;
+    let (before, rest) = text.split_once(begin).with_context(|| missing(begin))?;
+    let (_, after) = rest.split_once(end).with_context(|| missing(end))?;
+    std::fs::write(path, format!("{before}{begin}\n{section}{end}{after}"))?;
     println!("{} is written", path.display());
     Ok(())
 }

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
+use crate::circuits::CircuitError;
 use crate::corpus::CorpusError;
 use crate::gpu::GpuError;
 use crate::model::ModelError;
@@ -27,6 +28,9 @@ pub enum LabError {
     /// The correlation.
     #[error(transparent)]
     Correlation(#[from] CorrelationError),
+    /// A circuit experiment.
+    #[error(transparent)]
+    Circuit(CircuitError),
     /// The device.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -44,4 +48,13 @@ pub enum LabError {
     /// Somebody asked it to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl From<CircuitError> for LabError {
+    fn from(error: CircuitError) -> Self {
+        match error {
+            CircuitError::Cancelled => Self::Cancelled,
+            other => Self::Circuit(other),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Whole experiments put together.
 
+mod circuit;
 mod compare;
 #[cfg(not(target_arch = "wasm32"))]
 mod corpora;
@@ -25,6 +26,11 @@ mod tokens;
 mod top;
 mod train;
 
+pub use circuit::{
+    CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionView, circuit, induction_view,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use circuit::{Deviation, PublishedCircuit, published, save_circuits};
 pub use compare::{
     Bill, Bos, Charge, ComparePlan, Compared, Comparison, Controls, CorpusPlan, Encoded, FeatureRow, Input,
     Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,

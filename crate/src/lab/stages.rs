@@ -49,6 +49,11 @@ impl<'a> Stages<'a> {
         if self.observer.cancelled() { Err(LabError::Cancelled) } else { Ok(()) }
     }
 
+    /// Who watches.
+    pub(super) fn observer(&self) -> &'a dyn Observer {
+        self.observer
+    }
+
     /// Something to be known before the next stage begins.
     pub(super) fn warn(&mut self, line: String) {
         self.now.warnings.push(line);

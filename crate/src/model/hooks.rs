@@ -4,6 +4,7 @@
 //! MambaLens' (Mamba); see [`super::Model::hooks`] for all names of a model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use thiserror::Error;
 use wildmatch::WildMatch;
@@ -34,6 +35,22 @@ pub struct Replacement {
     pub value: Tensor,
 }
 
+/// A function at a hook point: it is given the model's own value, and what it returns, of the same shape, is what the model
+/// goes on with. It may hold other runs' values.
+#[derive(Clone)]
+pub struct Edit {
+    /// Name of the hook point.
+    pub hook: String,
+    /// The function.
+    pub change: Rc<dyn Fn(&Tensor) -> Tensor>,
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Edit({})", self.hook)
+    }
+}
+
 /// What one forward pass keeps and replaces.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
@@ -41,6 +58,8 @@ pub struct Plan {
     pub keep: Vec<String>,
     /// Values to put in.
     pub replace: Vec<Replacement>,
+    /// Functions to apply, after the replacements and in this order.
+    pub edits: Vec<Edit>,
     /// Whether logits are wanted; without them the pass ends after the last hook point it needs.
     pub logits: bool,
 }
@@ -94,8 +113,9 @@ pub(super) struct Run {
     wanted: BTreeSet<String>,
     replace: BTreeMap<String, Vec<Replacement>>,
     axes: BTreeMap<String, Option<usize>>,
+    edits: BTreeMap<String, Vec<Edit>>,
     pub(super) kept: BTreeMap<String, Tensor>,
-    /// Replacements not met yet.
+    /// Hook points to be changed that were not met yet.
     pending: usize,
     pub(super) logits: bool,
 }
@@ -124,8 +144,15 @@ impl Run {
             axes.insert(hook.name.clone(), hook.position_axis);
             replace.entry(hook.name.clone()).or_default().push(replacement);
         }
-        let pending = replace.len();
-        Ok(Self { wanted, replace, axes, kept: BTreeMap::new(), pending, logits: plan.logits })
+        let mut edits: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
+        for edit in plan.edits {
+            if !hooks.iter().any(|h| h.name == edit.hook) {
+                return Err(no_match(&edit.hook, hooks));
+            }
+            edits.entry(edit.hook.clone()).or_default().push(edit);
+        }
+        let pending = replace.keys().chain(edits.keys()).collect::<BTreeSet<_>>().len();
+        Ok(Self { wanted, replace, axes, edits, kept: BTreeMap::new(), pending, logits: plan.logits })
     }
 
     /// Whether somebody keeps or replaces this hook point; if not, the model may compute past it.
@@ -133,9 +160,9 @@ impl Run {
         self.wanted.contains(name) || self.replaces(name)
     }
 
-    /// Whether somebody replaces this hook point.
+    /// Whether somebody replaces or edits this hook point.
     pub(super) fn replaces(&self, name: &str) -> bool {
-        self.replace.contains_key(name)
+        self.replace.contains_key(name) || self.edits.contains_key(name)
     }
 
     /// Whether everything asked for has been seen.
@@ -145,13 +172,17 @@ impl Run {
 
     /// The hook point `name`: returns `x`, or what stands in its place, and keeps it if asked to.
     pub(super) fn at(&mut self, name: &str, x: Tensor) -> Tensor {
-        let x = match self.replace.get(name) {
-            None => x,
-            Some(list) => {
-                self.pending -= 1;
-                list.iter().fold(x, |x, r| put(&x, r, self.axes[name]))
-            }
-        };
+        if self.replaces(name) {
+            self.pending -= 1;
+        }
+        let replaced = self.replace.get(name).into_iter().flatten();
+        let x = replaced.fold(x, |x, r| put(&x, r, self.axes[name]));
+        let edits = self.edits.get(name).into_iter().flatten();
+        let x = edits.fold(x, |x, edit| {
+            let y = (edit.change)(&x);
+            assert_eq!(y.shape(), x.shape(), "an edit of {name} changed its shape");
+            y
+        });
         if self.wanted.contains(name) {
             self.kept.insert(name.to_owned(), x.clone());
         }

@@ -57,6 +57,14 @@ impl Logits {
         matmul_parts(&x, &self.unembed, &Product::default())
     }
 
+    /// Those of the last position of each prompt: [B, 1, V].
+    pub fn last(&self) -> Self {
+        let [batch, len, _] = self.shape();
+        let width = self.normalized.rows_cols().1;
+        let last = columns(&self.normalized.reshape(&[batch, len * width]), (len - 1) * width, width);
+        Self::new(last.reshape(&[batch, 1, width]), self.unembed.clone())
+    }
+
     /// All logits, [B, T, V] in order.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ use super::config::Config;
 use super::hooks::{HookPoint, Linear, Run};
 use super::load::Loader;
 use super::logits::Logits;
+use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
@@ -138,8 +139,21 @@ struct Block {
     out_proj: Linear,          // [D, E]
 }
 
+/// What a layer's recurrence is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Recurrence<'a> {
+    /// Input, [B, T, E] (`hook_ssm_input`).
+    pub x: &'a Tensor,
+    /// Step, [B, T, E] (`hook_delta`).
+    pub delta: &'a Tensor,
+    /// Where it writes, [B, T, N] (`hook_B`).
+    pub b: &'a Tensor,
+    /// Where it reads, [B, T, N] (`hook_C`).
+    pub c: &'a Tensor,
+}
+
 /// The network with its weights.
-pub(super) struct Mamba {
+pub struct Mamba {
     pub(super) config: MambaConfig,
     embed: Vec<Tensor>, // [V, D], in parts by rows
     blocks: Vec<Block>,
@@ -300,6 +314,38 @@ impl Mamba {
         }
         all.push(point("hook_norm".into(), &stream, Some(1)));
         all
+    }
+
+    /// Number of channels E.
+    pub fn channels(&self) -> usize {
+        self.config.d_inner
+    }
+
+    /// Number of taps K of the convolution.
+    pub fn taps(&self) -> usize {
+        self.config.d_conv
+    }
+
+    /// The convolution's weights of a layer [E, K]; the last column reads the current token, the one before it the
+    /// token before, and so on.
+    pub fn conv_weight(&self, layer: usize) -> &Tensor {
+        &self.blocks[layer].conv
+    }
+
+    /// The convolution of a layer, before its SiLU, with other weights [E, K] than its own: in_proj [B, T, E] → [B, T, E].
+    pub fn conv(&self, layer: usize, in_proj: &Tensor, weight: &Tensor) -> Tensor {
+        conv1d(in_proj, weight, self.blocks[layer].conv_bias.as_ref(), Activation::None)
+    }
+
+    /// The recurrence of a layer from state `h0` [B, E, N] (zeros if absent) on inputs of one's own: x and delta [B, T, E],
+    /// b and c [B, T, N].
+    pub fn recurrence(&self, layer: usize, inputs: &Recurrence<'_>, h0: Option<&Tensor>) -> Scan {
+        let Recurrence { x, delta, b, c } = *inputs;
+        selective_scan(&ScanInput { x, delta, a: &self.blocks[layer].a, b, c, h0 })
+    }
+
+    pub(super) fn readout(&self) -> Readout<'_> {
+        Readout { weight: &self.norm_final, bias: None, eps: self.config.eps, unembed: &self.unembed }
     }
 
     /// The SSM's input and its gate, the neurons of the paper's baseline (the gate goes through a SiLU first).

@@ -9,6 +9,7 @@ mod load;
 mod logits;
 mod mamba;
 mod neox;
+mod readout;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
@@ -21,11 +22,14 @@ use crate::checkpoint::{CheckpointError, Files, Weights};
 use crate::gpu::{Engine, Tensor};
 use config::Config;
 use hooks::Run;
-pub use hooks::{HookError, HookPoint, Plan, Replacement};
+pub use hooks::{Edit, HookError, HookPoint, Plan, Replacement};
 pub use likeliest::{Likely, argmax, likeliest};
 pub use logits::Logits;
-use mamba::{Mamba, MambaConfig};
-use neox::{Neox, NeoxConfig};
+use mamba::MambaConfig;
+pub use mamba::{Mamba, Recurrence};
+pub use neox::Neox;
+use neox::NeoxConfig;
+pub use readout::Readout;
 pub use tokenizer::{TokenizeError, Tokenizer};
 
 /// A model cannot be loaded or run.
@@ -139,6 +143,30 @@ impl Model {
         match self.network {
             Network::Neox(_) => "gpt_neox",
             Network::Mamba(_) => "mamba",
+        }
+    }
+
+    /// The network, if it is a GPT-NeoX.
+    pub fn neox(&self) -> Option<&Neox> {
+        match &self.network {
+            Network::Neox(neox) => Some(neox),
+            Network::Mamba(_) => None,
+        }
+    }
+
+    /// The network, if it is a Mamba.
+    pub fn mamba(&self) -> Option<&Mamba> {
+        match &self.network {
+            Network::Neox(_) => None,
+            Network::Mamba(mamba) => Some(mamba),
+        }
+    }
+
+    /// How the residual stream becomes logits.
+    pub fn readout(&self) -> Readout<'_> {
+        match &self.network {
+            Network::Neox(neox) => neox.readout(),
+            Network::Mamba(mamba) => mamba.readout(),
         }
     }
 

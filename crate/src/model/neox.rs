@@ -18,10 +18,12 @@ use super::config::Config;
 use super::hooks::{HookPoint, Linear, Run};
 use super::load::Loader;
 use super::logits::Logits;
+use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, Binary, attention, attention_mix, attention_scores, embed, layer_norm, rotary, softmax, zip,
+    Activation, Binary, Product, attention, attention_mix, attention_scores, columns, embed, layer_norm,
+    matmul, rotary, softmax, zip,
 };
 
 /// Sizes and switches of a GPT-NeoX checkpoint.
@@ -130,7 +132,7 @@ struct Block {
 }
 
 /// The network with its weights.
-pub(super) struct Neox {
+pub struct Neox {
     pub(super) config: NeoxConfig,
     embed: Vec<Tensor>, // [V, D], in parts by rows
     blocks: Vec<Block>,
@@ -295,6 +297,33 @@ impl Neox {
         }
         all.push(point("ln_final.hook_normalized".into(), &stream, 1));
         all
+    }
+
+    /// Number of heads of a layer.
+    pub fn heads(&self) -> usize {
+        self.config.heads
+    }
+
+    /// What each head of a layer writes into the residual stream, without the bias: z [n, H, d] → H tensors [n, D].
+    pub fn head_outputs(&self, layer: usize, z: &Tensor) -> Vec<Tensor> {
+        let (d, heads) = (self.config.d_model, self.config.heads);
+        let (n, width) = (z.len() / d.max(1), d / heads);
+        let z = z.reshape(&[n, d]);
+        let head = |h: usize| {
+            let weight = columns(&self.blocks[layer].o.weight, h * width, width); // [D, d]
+            matmul(&columns(&z, h * width, width), &weight, &Product::default()) // [n, D]
+        };
+        (0..heads).map(head).collect()
+    }
+
+    /// What attention writes into the residual stream of a layer whatever it sees: [D], if anything.
+    pub fn attention_bias(&self, layer: usize) -> Option<&Tensor> {
+        self.blocks[layer].o.bias.as_ref()
+    }
+
+    pub(super) fn readout(&self) -> Readout<'_> {
+        let norm = &self.ln_final;
+        Readout { weight: &norm.weight, bias: Some(&norm.bias), eps: norm.eps, unembed: &self.unembed }
     }
 
     /// The MLP's hidden activations, the neurons of the paper's baseline.

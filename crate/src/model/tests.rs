@@ -115,7 +115,8 @@ fn replaced_hooks_change_what_follows() {
                     patched.f32s(&value).unwrap(),
                 ),
             };
-            let plan = Plan { keep: keep.clone(), replace: vec![replacement], logits: true };
+            let plan =
+                Plan { keep: keep.clone(), replace: vec![replacement], logits: true, ..Plan::default() };
             let output = model.run(&prompts, plan).unwrap();
             close(engine, &all(&output.logits.unwrap()), &values(&patched, "logits"), TOLERANCE);
             for name in &keep {

@@ -22,8 +22,8 @@ use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
 use crate::gpu::{Engine, EngineChoice};
 use crate::lab::{
-    self, ComparePlan, Comparison, HealthReport, HealthSettings, Inputs, LabModel, MemoryStore, Prompted,
-    Report,
+    self, CircuitName, CircuitReport, CircuitSettings, ComparePlan, Comparison, HealthReport, HealthSettings,
+    InductionView, Inputs, LabModel, MemoryStore, Prompted, Report,
 };
 #[cfg(feature = "bench")]
 pub use bench::bench_matmul;
@@ -70,6 +70,12 @@ pub fn default_plan(a: &str, b: &str) -> ComparePlan {
     // A first answer in under a minute, also where there is no GPU.
     (plan.corpus.tokens, plan.controls.neuron_tokens) = (20_000, 5_000);
     plan
+}
+
+/// What circuit experiments do when nothing else is asked for: a first answer in seconds, also where there is no GPU.
+#[wasm_bindgen(js_name = defaultCircuitSettings)]
+pub fn default_circuit_settings() -> CircuitSettings {
+    CircuitSettings { prompts: 32, tokens: 32, ..CircuitSettings::default() }
 }
 
 /// What SAEs are measured on when nothing else is asked for.
@@ -206,6 +212,41 @@ impl Lab {
         let model = self.model(&model)?;
         let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
         Ok(lab::health(&model, &model.saes, &corpus, settings, &observer).await?)
+    }
+
+    /// Looks inside a model at a text, or at a planted A B … A where there is none.
+    ///
+    /// # Errors
+    /// As [`Lab::prompt`], and a text that is too long to look at.
+    #[wasm_bindgen(js_name = inductionView)]
+    pub async fn induction_view(
+        &self,
+        model: String,
+        text: Option<String>,
+        settings: CircuitSettings,
+        on_progress: OnProgress,
+    ) -> Result<InductionView, Failure> {
+        self.cancelled.set(false);
+        let model = self.model(&model)?;
+        let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
+        Ok(lab::induction_view(&model, text.as_deref(), &settings, &observer).await?)
+    }
+
+    /// Runs a circuit experiment on a model.
+    ///
+    /// # Errors
+    /// A model that was not added, or is not of the experiment's kind; sizes that no prompt can have; a device that failed.
+    pub async fn circuit(
+        &self,
+        model: String,
+        experiment: CircuitName,
+        settings: CircuitSettings,
+        on_progress: OnProgress,
+    ) -> Result<CircuitReport, Failure> {
+        self.cancelled.set(false);
+        let model = self.model(&model)?;
+        let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
+        Ok(lab::circuit(&model, experiment, settings, &observer).await?)
     }
 
     /// Asks the run to stop at its next step.

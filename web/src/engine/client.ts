@@ -1,6 +1,6 @@
 /** The page's side of the engine. */
 import type { CurvePoint, HealthReport, LeftTraining, Opened, Progress, Report } from 'mppc';
-import type { Ask, HealthAsk, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
+import type { Ask, HealthAsk, InductionAnswer, InductionAsk, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
 
 export interface Watcher {
   loading(done: number, total: number): void;
@@ -34,6 +34,11 @@ export class Engine {
   /** Measures how healthy a model's SAEs are; rejects with a Failure. */
   health(ask: HealthAsk, watcher: Watcher): Promise<HealthReport> {
     return this.#ask<HealthReport>({ kind: 'health', base: document.baseURI, ask }, watcher);
+  }
+
+  /** Looks inside a pair of models and takes their induction circuits apart; rejects with a Failure. */
+  induction(ask: InductionAsk, watcher: Watcher): Promise<InductionAnswer> {
+    return this.#ask<InductionAnswer>({ kind: 'induction', base: document.baseURI, ask }, watcher);
   }
 
   /** Trains SAEs; rejects with a Failure, `cancelled` among them, after which the run can be gone on with. */

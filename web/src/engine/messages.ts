@@ -1,4 +1,4 @@
-import type { CurvePoint, Failure, HealthReport, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
+import type { CircuitReport, CurvePoint, Failure, HealthReport, InductionView, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
 
@@ -48,6 +48,31 @@ export interface HealthAsk {
   seed: number;
 }
 
+export interface InductionAsk {
+  /** A Transformer that comes with the page. */
+  a: string;
+  /** A Mamba that comes with the page. */
+  b: string;
+  engine: EngineName;
+  /** What to look at; a planted prompt where there is none. */
+  text?: string;
+  /** Number of prompts of the experiments. */
+  prompts: number;
+  seed: number;
+}
+
+/** Both models from inside, and what interventions change. */
+export interface InductionAnswer {
+  a: InductionView;
+  b: InductionView;
+  /** Each head of the Transformer. */
+  heads: CircuitReport;
+  /** Each layer of the Mamba. */
+  states: CircuitReport;
+  /** Each position's write into the layer of the Mamba that matters most. */
+  writes: CircuitReport;
+}
+
 export interface TrainAsk {
   model: ModelRef;
   engine: EngineName;
@@ -69,12 +94,13 @@ export type Request =
   | { kind: 'prompt'; base: string; ask: PromptAsk }
   | { kind: 'train'; base: string; ask: TrainAsk }
   | { kind: 'health'; base: string; ask: HealthAsk }
+  | { kind: 'induction'; base: string; ask: InductionAsk }
   | { kind: 'left' }
   | { kind: 'forget' }
   | { kind: 'cancel' };
 
 /** What a request but `cancel` ends with. */
-export type Value = Report | PromptAnswer | HealthReport | TrainedHere[] | LeftTraining | undefined;
+export type Value = Report | PromptAnswer | HealthReport | InductionAnswer | TrainedHere[] | LeftTraining | undefined;
 
 /** Worker to page. Everything but `cancel` ends with exactly one `done` or `failed`. */
 export type Reply =

@@ -2,6 +2,7 @@
 import init, {
   Lab,
   TrainCallbacks,
+  defaultCircuitSettings,
   defaultHealthSettings,
   defaultPlan,
   leftTraining,
@@ -9,12 +10,13 @@ import init, {
   type Failure,
   type HealthReport,
   type LeftTraining,
+  type Progress,
   type Report,
 } from 'mppc';
 import { isAbort, HubError } from '../hub/failure';
 import { Checkpoints } from './checkpoints';
 import { isFailure, nameOf, type Ask, type EngineName, type ModelRef, type PromptAnswer, type PromptAsk } from './messages';
-import type { HealthAsk, Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
+import type { HealthAsk, InductionAnswer, InductionAsk, Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
 import { fetchModel, readIndex } from './models';
 import { keepSae } from './saes';
 import { withStored } from './stored';
@@ -66,6 +68,8 @@ function answer(request: Exclude<Request, { kind: 'cancel' }>): Promise<Value> {
       return train(request.base, request.ask);
     case 'health':
       return health(request.base, request.ask);
+    case 'induction':
+      return induction(request.base, request.ask);
     case 'left':
       return left();
     case 'forget':
@@ -80,6 +84,22 @@ async function health(base: string, { model, engine: choice, tokens, seed }: Hea
   if (cancelled) throw new Cancelled();
   const settings = { ...defaultHealthSettings(), tokens, seed };
   return open.saeHealth(model, settings, (progress) => tell({ kind: 'progress', progress }));
+}
+
+async function induction(base: string, ask: InductionAsk): Promise<InductionAnswer> {
+  const open = await openLab(ask.engine);
+  tell({ kind: 'opened', opened: open.opened() });
+  await loadBuiltin(open, base, [ask.a, ask.b]);
+  if (cancelled) throw new Cancelled();
+  const settings = { ...defaultCircuitSettings(), prompts: ask.prompts, seed: ask.seed };
+  const progress = (it: Progress) => tell({ kind: 'progress', progress: it });
+  return {
+    a: await open.inductionView(ask.a, ask.text, settings, progress),
+    b: await open.inductionView(ask.b, ask.text, settings, progress),
+    heads: await open.circuit(ask.a, 'head-to-logit', settings, progress),
+    states: await open.circuit(ask.b, 'state-to-logit', settings, progress),
+    writes: await open.circuit(ask.b, 'write-position', settings, progress),
+  };
 }
 
 async function train(base: string, { model, engine: choice, plan, resume }: TrainAsk): Promise<TrainedHere[]> {

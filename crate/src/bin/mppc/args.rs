@@ -51,6 +51,9 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Unite what several machines have worked out.
     Merge(MergeArgs),
+    /// Take a model's induction circuit apart: A B … A, what comes next, and through which parts?
+    #[command(subcommand)]
+    Circuit(CircuitCommand),
     /// Print documents of a corpus as JSON lines.
     Corpus(CorpusArgs),
 }
@@ -347,6 +350,108 @@ fn shards(text: &str) -> Result<std::ops::Range<usize>, String> {
     parsed.filter(|range: &std::ops::Range<usize>| !range.is_empty()).ok_or_else(|| {
         "two numbers are needed, the smaller one first, as in 0..4 for the first four".to_owned()
     })
+}
+
+/// Prompts are random tokens with A somewhere in the first half, B behind it, and A again at the end; neither occurs anywhere
+/// else. Every intervention is a run in which one part of the model comes from a corrupted prompt; told is what B's logit
+/// changes by, with a 95 % bootstrap interval over prompts.
+#[derive(Subcommand)]
+pub(crate) enum CircuitCommand {
+    /// Transformer: each head's hook_z at the last position from an unrelated prompt, all other heads there frozen.
+    HeadToLogit(CircuitArgs),
+    /// Transformer: each earlier head's hook_z at B, through one receiving head, from an unrelated prompt.
+    HeadToHead(CircuitArgs),
+    /// Mamba: each layer's last state rebuilt from a prompt with another B, all other layers' frozen.
+    StateToLogit(CircuitArgs),
+    /// Mamba: each layer's y at the last position from a prompt with another end, other layers' frozen.
+    YToLogit(CircuitArgs),
+    /// Mamba: x, Δ, B, C or the gate of each layer, at every position, from a prompt with another B.
+    SsmParts(CircuitArgs),
+    /// Mamba: one position's write into a layer's last state from a prompt with another B. A is at 0, B at 1.
+    WritePosition(CircuitArgs),
+    /// Mamba: taps of each layer's convolution at B, and behind it, from a prompt with another A and B.
+    ConvTaps(CircuitArgs),
+    /// Mamba: each layer's convolution without one tap, with taps that read later, or its SSM fed sooner.
+    OffByOne(CircuitArgs),
+    /// All experiments of the model's kind, and the circuit that they show as a graph.
+    All(CircuitArgs),
+    /// Look inside at one prompt: attention or hidden attention, scores, writes, taps; no intervention.
+    Look(LookArgs),
+    /// The paper's experiments on Pythia-160M and Mamba-130M, published numbers beside measured ones.
+    Paper(PaperArgs),
+}
+
+#[derive(Group, Clone)]
+pub(crate) struct CircuitArgs {
+    /// Directory, built-in or known model, or owner/name[@revision] of the hub.
+    pub(crate) model: String,
+    /// Number of prompts.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) prompts: usize,
+    /// Tokens of each.
+    #[arg(long, default_value_t = 64)]
+    pub(crate) tokens: usize,
+    /// Seed of the prompts.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters most, or all].
+    #[arg(long)]
+    pub(crate) layer: Option<usize>,
+    /// Head that receives (head-to-head) [default: the one that matters most].
+    #[arg(long, value_name = "LAYER.HEAD", value_parser = head)]
+    pub(crate) receiver: Option<[usize; 2]>,
+    /// write-position as in the paper's notebook, which pairs the corrupted decay of position p+1 with the write of p.
+    #[arg(long)]
+    pub(crate) published: bool,
+    /// Directory for JSON (every prompt's answers), CSV and SVG.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
+}
+
+fn head(text: &str) -> Result<[usize; 2], String> {
+    let parsed =
+        text.split_once('.').and_then(|(layer, head)| Some([layer.parse().ok()?, head.parse().ok()?]));
+    parsed.ok_or_else(|| "a layer and a head are needed, as in 5.0".to_owned())
+}
+
+#[derive(Group)]
+pub(crate) struct LookArgs {
+    /// Directory, built-in or known model, or owner/name[@revision] of the hub.
+    pub(crate) model: String,
+    /// Text to look at; else random tokens with A B … A in them.
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// Tokens of the random prompt, and of those that scores are over.
+    #[arg(long, default_value_t = 48)]
+    pub(crate) tokens: usize,
+    /// Seed of random prompts.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Groups of a Mamba's channels to look at apart.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) groups: usize,
+    /// File for everything: patterns, scores, writes, taps.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) save: Option<PathBuf>,
+}
+
+#[derive(Group)]
+pub(crate) struct PaperArgs {
+    /// The Transformer.
+    #[arg(long, default_value = "pythia-160m")]
+    pub(crate) a: String,
+    /// The Mamba.
+    #[arg(long, default_value = "mamba-130m")]
+    pub(crate) b: String,
+    /// Number of prompts of each experiment (the paper has 65,536 of most).
+    #[arg(long, default_value_t = 64)]
+    pub(crate) prompts: usize,
+    /// Seed of the prompts.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Directory for the experiments and comparison.csv.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
 }
 
 #[derive(Group)]

@@ -10,6 +10,7 @@ use mppc::sae::SaeFile;
 use serde_json::json;
 
 use crate::args::{Args, Command, EncodeArgs, SaeCommand};
+use crate::circuit;
 use crate::compare;
 use crate::corpora;
 use crate::correlate;
@@ -50,6 +51,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Encode(a)) => session.encode(&a).await,
         Command::Sae(SaeCommand::Health(a)) => session.health(&a).await,
         Command::Correlate(a) => correlate::run(&session, &a).await,
+        Command::Circuit(a) => circuit::run(&session, &a).await,
         Command::Compare(a) => compare::compare(&session, &a).await,
         Command::Reproduce(a) => compare::reproduce(&session, &a).await,
         Command::Corpus(_)

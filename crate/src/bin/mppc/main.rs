@@ -4,6 +4,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod args;
+mod circuit;
 mod commands;
 mod compare;
 mod corpora;

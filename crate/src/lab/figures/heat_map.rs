@@ -7,18 +7,18 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::svg;
 
 /// Values of rows and columns that are layers.
-pub(super) struct HeatMap<'a> {
+pub(in crate::lab) struct HeatMap<'a> {
     /// What the rows are, and their numbers.
-    pub(super) rows: (&'a str, &'a [usize]),
+    pub(in crate::lab) rows: (&'a str, &'a [usize]),
     /// What the columns are, and their numbers.
-    pub(super) columns: (&'a str, &'a [usize]),
+    pub(in crate::lab) columns: (&'a str, &'a [usize]),
     /// By row and column.
-    pub(super) values: &'a [Vec<Option<f64>>],
+    pub(in crate::lab) values: &'a [Vec<Option<f64>>],
 }
 
 impl HeatMap<'_> {
     /// Draws it, the smallest value nearly white and the largest deep blue.
-    pub(super) fn draw(&self) -> String {
+    pub(in crate::lab) fn draw(&self) -> String {
         let (rows, cols) = (self.rows.1.len() as i32, self.columns.1.len() as i32);
         let cell = 52;
         let (left, top) = (90, 70);

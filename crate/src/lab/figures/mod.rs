@@ -1,5 +1,7 @@
 //! The figures of a report, as SVG. (The page draws its own, which can be pointed at.)
 
+mod effects;
+mod graph;
 mod heat_map;
 mod histogram;
 mod lines;
@@ -9,7 +11,9 @@ use plotters::prelude::*;
 
 use super::{Direction, Report, Subject};
 use crate::corpus::Context;
-use heat_map::HeatMap;
+pub(super) use effects::{Effect, effects};
+pub(super) use graph::{Edge, Graph, Node};
+pub(super) use heat_map::HeatMap;
 use lines::{Axes, Group, Series, bars, lines};
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

@@ -1,0 +1,285 @@
+//! `mppc circuit`: induction circuits taken apart.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use mppc::atomic;
+use mppc::circuits::Mean;
+use mppc::lab::{
+    self, CircuitCell, CircuitName, CircuitReport, CircuitSettings, Deviation, InductionView, LabModel,
+    PublishedCircuit,
+};
+use serde_json::json;
+
+use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
+use crate::commands::{Outcome, Session, text, writable, writable_dir};
+use crate::models;
+
+/// Runs a subcommand.
+pub(crate) async fn run(session: &Session, command: &CircuitCommand) -> Outcome {
+    let (name, args) = match command {
+        CircuitCommand::HeadToLogit(args) => (CircuitName::HeadToLogit, args),
+        CircuitCommand::HeadToHead(args) => (CircuitName::HeadToHead, args),
+        CircuitCommand::StateToLogit(args) => (CircuitName::StateToLogit, args),
+        CircuitCommand::YToLogit(args) => (CircuitName::YToLogit, args),
+        CircuitCommand::SsmParts(args) => (CircuitName::SsmParts, args),
+        CircuitCommand::WritePosition(args) => (CircuitName::WritePosition, args),
+        CircuitCommand::ConvTaps(args) => (CircuitName::ConvTaps, args),
+        CircuitCommand::OffByOne(args) => (CircuitName::OffByOne, args),
+        CircuitCommand::All(args) => return all(session, args).await,
+        CircuitCommand::Look(args) => return look(session, args).await,
+        CircuitCommand::Paper(args) => return paper(session, args).await,
+    };
+    saved_to(args.save.as_deref())?;
+    let model = load(session, &args.model)?;
+    let report = lab::circuit(&model, name, settings(args), &session.bars).await.map_err(text)?;
+    tell(session, &[report], args.save.as_deref())
+}
+
+fn saved_to(save: Option<&Path>) -> Outcome {
+    save.map_or(Ok(()), writable_dir)
+}
+
+fn load(session: &Session, name: &str) -> Outcome<LabModel> {
+    let files = models::files(name, session.out.json)?;
+    LabModel::load_layers(&session.engine, name, &files, None, Some(&[])).map_err(text)
+}
+
+fn settings(args: &CircuitArgs) -> CircuitSettings {
+    CircuitSettings {
+        prompts: args.prompts,
+        tokens: args.tokens,
+        seed: args.seed,
+        layer: args.layer,
+        receiver: args.receiver,
+        published: args.published,
+        ..CircuitSettings::default()
+    }
+}
+
+async fn all(session: &Session, args: &CircuitArgs) -> Outcome {
+    saved_to(args.save.as_deref())?;
+    let model = load(session, &args.model)?;
+    let transformer = model.model.architecture() == "gpt_neox";
+    let mut reports: Vec<CircuitReport> = Vec::new();
+    for name in CircuitName::ALL.into_iter().filter(|name| name.of_transformer() == transformer) {
+        let mut settings = settings(args);
+        if name == CircuitName::WritePosition && settings.layer.is_none() {
+            let states = reports.iter().find(|report| report.experiment == CircuitName::StateToLogit);
+            settings.layer = states.and_then(CircuitReport::strongest).map(|cell| cell.layer);
+        }
+        if name != CircuitName::WritePosition {
+            let of_layers = [CircuitName::SsmParts, CircuitName::ConvTaps, CircuitName::OffByOne];
+            settings.layer = args.layer.filter(|_| of_layers.contains(&name));
+        }
+        reports.push(lab::circuit(&model, name, settings, &session.bars).await.map_err(text)?);
+    }
+    tell(session, &reports, args.save.as_deref())
+}
+
+/// Interventions that are told, of each experiment: those that change most.
+const TOLD: usize = 8;
+
+fn tell(session: &Session, reports: &[CircuitReport], save: Option<&Path>) -> Outcome {
+    let mut lines = Vec::new();
+    for report in reports {
+        lines.extend(summary(report));
+    }
+    if let Some(dir) = save {
+        lab::save_circuits(reports, dir).map_err(text)?;
+        lines.push(format!("saved to {}", dir.display()));
+    }
+    let value = if let [one] = reports { json!(one) } else { json!(reports) };
+    session.out.say(&lines.join("\n"), &value)
+}
+
+fn summary(report: &CircuitReport) -> Vec<String> {
+    let CircuitSettings { prompts, tokens, seed, layer, receiver, .. } = &report.settings;
+    let mut head = format!(
+        "{} of {}: {prompts} prompts of {tokens} tokens, seed {seed}",
+        report.experiment.name(),
+        report.model
+    );
+    if report.experiment == CircuitName::WritePosition {
+        head += &layer.map_or_else(String::new, |layer| format!(", layer {layer}"));
+    }
+    if report.experiment == CircuitName::HeadToHead {
+        head +=
+            &receiver.map_or_else(String::new, |[layer, head]| format!(", received by head {layer}.{head}"));
+    }
+    let clean = &report.clean;
+    let mut lines = vec![
+        head,
+        format!(
+            "  unchanged: logit {}, probability {}, difference {}",
+            shown(clean.logit, 2),
+            shown(clean.probability, 4),
+            shown(clean.difference, 2)
+        ),
+        format!("  {:34} {:>24} {:>26} {:>24}", "change by", "logit", "probability", "difference"),
+    ];
+    let mut cells: Vec<&CircuitCell> = report.cells.iter().collect();
+    // Few of them, such as positions, stay in their order.
+    if cells.len() > TOLD {
+        cells.sort_by(|x, y| y.change.logit.mean.abs().total_cmp(&x.change.logit.mean.abs()));
+    }
+    for cell in cells.iter().take(TOLD) {
+        let c = &cell.change;
+        lines.push(format!(
+            "  {:34} {:>24} {:>26} {:>24}",
+            cell.label,
+            shown(c.logit, 2),
+            shown(c.probability, 4),
+            shown(c.difference, 2)
+        ));
+    }
+    if cells.len() > TOLD {
+        lines.push(format!("  … {} more that change less", cells.len() - TOLD));
+    }
+    lines
+}
+
+/// A mean with its interval.
+fn shown(mean: Mean, digits: usize) -> String {
+    match mean.interval {
+        Some(i) => format!("{:.digits$} [{:.digits$}, {:.digits$}]", mean.mean, i.low, i.high),
+        None => format!("{:.digits$}", mean.mean),
+    }
+}
+
+async fn look(session: &Session, args: &LookArgs) -> Outcome {
+    args.save.as_deref().map_or(Ok(()), writable)?;
+    let model = load(session, &args.model)?;
+    let settings = CircuitSettings {
+        tokens: args.tokens,
+        seed: args.seed,
+        groups: args.groups,
+        ..CircuitSettings::default()
+    };
+    let view =
+        lab::induction_view(&model, args.text.as_deref(), &settings, &session.bars).await.map_err(text)?;
+    let mut lines = seen(&view);
+    if let Some(path) = &args.save {
+        let bytes = serde_json::to_vec(&view).map_err(text)?;
+        atomic::write(path, |file| file.write_all(&bytes)).map_err(|e| format!("{}: {e}", path.display()))?;
+        lines.push(format!("saved to {}", path.display()));
+    }
+    session.out.say(&lines.join("\n"), &json!(view))
+}
+
+fn seen(view: &InductionView) -> Vec<String> {
+    let unit = if view.architecture == "gpt_neox" { "head" } else { "layer" };
+    let name = |layer: usize, n: usize| {
+        if view.units == 1 { format!("{unit} {layer}") } else { format!("{unit} {layer}.{n}") }
+    };
+    let words: String = view.tokens.iter().map(|token| token.text.as_str()).collect();
+    let next: Vec<String> =
+        view.next.iter().map(|n| format!("{:?} {:.1} %", n.text, n.probability * 100.0)).collect();
+    let mut lines = vec![format!("{}: {words:?}", view.model), format!("  next: {}", next.join(", "))];
+    lines.push(format!(
+        "  {:14} {:>16} {:>16} {:>16}",
+        "attention", "prefix matching", "previous token", "duplicate token"
+    ));
+    let mut scores = view.scores.clone();
+    scores.sort_by(|x, y| y.prefix_matching.total_cmp(&x.prefix_matching));
+    for s in scores.iter().take(TOLD) {
+        lines.push(format!(
+            "  {:14} {:>16.3} {:>16.3} {:>16.3}",
+            name(s.layer, s.unit),
+            s.prefix_matching,
+            s.previous_token,
+            s.duplicate_token
+        ));
+    }
+    for (layer, shares) in view.taps.iter().enumerate() {
+        let shares: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
+        lines.push(format!("  layer {layer}, taps from the token itself back: {}", shares.join(", ")));
+    }
+    lines
+}
+
+async fn paper(session: &Session, args: &PaperArgs) -> Outcome {
+    saved_to(args.save.as_deref())?;
+    let models = [load(session, &args.a)?, load(session, &args.b)?];
+    let (mut rows, mut reports) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for told in lab::published() {
+        let which = usize::from(!told.experiment.of_transformer());
+        let report = measured(session, &models[which], &told, args).await?;
+        rows.extend(told.beside(&report));
+        // The longest prompts of each stay in the directory.
+        if told.tokens > 8
+            && !reports[which].iter().any(|r: &CircuitReport| r.experiment == report.experiment)
+        {
+            reports[which].push(report);
+        }
+    }
+    let mut lines = vec![format!(
+        "{:15} {:>6} {:28} {:12} {:>10} {:>26} {:>10}",
+        "experiment", "tokens", "", "change of", "published", "measured", "deviation"
+    )];
+    lines.extend(rows.iter().map(line));
+    if let Some(dir) = &args.save {
+        for (which, reports) in ["transformer", "mamba"].into_iter().zip(&reports) {
+            lab::save_circuits(reports, &dir.join(which)).map_err(text)?;
+        }
+        comparison(&rows, &dir.join("comparison.csv"))?;
+        lines.push(format!("saved to {}", dir.display()));
+    }
+    session.out.say(&lines.join("\n"), &json!(rows))
+}
+
+async fn measured(
+    session: &Session,
+    model: &LabModel,
+    told: &PublishedCircuit,
+    args: &PaperArgs,
+) -> Outcome<CircuitReport> {
+    let layers = model.model.layers();
+    let settings = CircuitSettings {
+        prompts: args.prompts,
+        tokens: told.tokens,
+        seed: args.seed,
+        layer: told.layer.filter(|layer| *layer < layers),
+        receiver: told.receiver.filter(|[layer, _]| *layer < layers),
+        // As its numbers were made.
+        published: true,
+        ..CircuitSettings::default()
+    };
+    lab::circuit(model, told.experiment, settings, &session.bars).await.map_err(text)
+}
+
+fn line(row: &Deviation) -> String {
+    let digits = if row.figure == "probability" { 4 } else { 2 };
+    format!(
+        "{:15} {:>6} {:28} {:12} {:>10.digits$} {:>26} {:>10.digits$}",
+        row.experiment.name(),
+        row.tokens,
+        row.label,
+        row.figure,
+        row.published,
+        shown(row.measured, digits),
+        row.deviation()
+    )
+}
+
+fn comparison(rows: &[Deviation], path: &Path) -> Outcome {
+    let mut table = "experiment,tokens,label,figure,published,measured,low,high,deviation\n".to_owned();
+    for row in rows {
+        let end = |end: Option<f64>| end.map_or_else(String::new, |v| v.to_string());
+        let interval = row.measured.interval;
+        table += &format!(
+            "{},{},\"{}\",{},{},{},{},{},{}\n",
+            row.experiment.name(),
+            row.tokens,
+            row.label,
+            row.figure,
+            row.published,
+            row.measured.mean,
+            end(interval.map(|i| i.low)),
+            end(interval.map(|i| i.high)),
+            row.deviation()
+        );
+    }
+    atomic::write(path, |file| file.write_all(table.as_bytes()))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}

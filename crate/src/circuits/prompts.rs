@@ -1,0 +1,251 @@
+//! Prompts that ask for induction: A B … A, what comes next? (paper, section 4).
+
+use super::error::CircuitError;
+use crate::model::Prompts;
+use crate::rng::Rng;
+
+/// Which prompts to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// Number of prompts N.
+    pub count: usize,
+    /// Tokens of each, T; at least 4.
+    pub len: usize,
+    /// Ids below this are tokens (the tokenizer's entries, not the padded rows of the embedding); 0 is BOS and never drawn.
+    pub vocab: usize,
+    /// Where A stands in every prompt; else somewhere in the first half of each.
+    pub place: Option<usize>,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// Prompts of random tokens in which A stands at one place with B behind it, and at the end again.
+///
+/// Neither A nor B occurs anywhere else. (In a vocabulary of 50,000 they hardly would; in one of 1,000 they would in
+/// one prompt of eight.)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Induction {
+    /// The prompts.
+    pub clean: Prompts,
+    /// Where A stands first, by prompt.
+    pub a: Vec<usize>,
+    /// The token B, which stands at `a + 1`, by prompt.
+    pub b: Vec<u32>,
+    /// A token that corruptions put in B's place, by prompt: not in the prompt.
+    pub other: Vec<u32>,
+    draw: Draw,
+}
+
+/// How a prompt is made to say something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corruption {
+    /// Other tokens throughout.
+    Unrelated,
+    /// Another token in B's place.
+    B,
+    /// Other tokens in the places of A and B, the first time.
+    AAndB,
+    /// Another token at the end.
+    Last,
+}
+
+impl Induction {
+    /// Draws prompts; the same draw gives the same ones.
+    ///
+    /// # Errors
+    /// No prompt, prompts too short to hold A, B and A, a place behind the end, or a vocabulary smaller than a prompt.
+    pub fn draw(draw: Draw) -> Result<Self, CircuitError> {
+        let Draw { count, len, vocab, place, seed } = draw;
+        if count == 0 {
+            return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
+        }
+        if len < 4 {
+            return Err(CircuitError::Request(format!(
+                "prompts of {len} tokens cannot say A B … A; 4 or more are needed"
+            )));
+        }
+        if let Some(place) = place.filter(|place| place + 2 >= len) {
+            return Err(CircuitError::Request(format!(
+                "A at position {place} leaves no room for B and the second A in {len} tokens; the last place is {}",
+                len - 3
+            )));
+        }
+        // A, B and the other one are each kept out of the rest.
+        if vocab < 8 {
+            return Err(CircuitError::Request(format!(
+                "a vocabulary of {vocab} tokens is too small to draw from"
+            )));
+        }
+        let random = Rng::new(seed);
+        let mut all = Self {
+            clean: Prompts { batch: count, len, ids: Vec::with_capacity(count * len) },
+            a: Vec::new(),
+            b: Vec::new(),
+            other: Vec::new(),
+            draw,
+        };
+        for n in 0..count {
+            let mut random = random.fork(n as u64);
+            let a_place = place.unwrap_or_else(|| random.below((len / 2).min(len - 2) as u64) as usize);
+            let token_a = token(&mut random, vocab, &[]);
+            let token_b = token(&mut random, vocab, &[token_a]);
+            let other = token(&mut random, vocab, &[token_a, token_b]);
+            for t in 0..len {
+                all.clean.ids.push(match t {
+                    t if t == a_place || t == len - 1 => token_a,
+                    t if t == a_place + 1 => token_b,
+                    _ => token(&mut random, vocab, &[token_a, token_b, other]),
+                });
+            }
+            all.a.push(a_place);
+            all.b.push(token_b);
+            all.other.push(other);
+        }
+        Ok(all)
+    }
+
+    /// Number of prompts.
+    pub fn count(&self) -> usize {
+        self.clean.batch
+    }
+
+    /// Tokens of each.
+    #[expect(clippy::len_without_is_empty, reason = "there is always a prompt")]
+    pub fn len(&self) -> usize {
+        self.clean.len
+    }
+
+    /// The token A of a prompt.
+    pub fn token_a(&self, prompt: usize) -> u32 {
+        self.clean.ids[prompt * self.len() + self.a[prompt]]
+    }
+
+    /// The prompts, corrupted.
+    pub fn corrupt(&self, how: Corruption) -> Prompts {
+        let len = self.len();
+        let random = Rng::new(self.draw.seed ^ 0x5EED_C0DE);
+        let mut corrupted = self.clean.clone();
+        for n in 0..self.count() {
+            let mut random = random.fork(n as u64);
+            let keep_out = [self.token_a(n), self.b[n], self.other[n]];
+            let ids = &mut corrupted.ids[n * len..(n + 1) * len];
+            match how {
+                Corruption::Unrelated => ids.fill_with(|| token(&mut random, self.draw.vocab, &[])),
+                Corruption::B => ids[self.a[n] + 1] = self.other[n],
+                Corruption::AAndB => {
+                    ids[self.a[n]] = token(&mut random, self.draw.vocab, &keep_out);
+                    ids[self.a[n] + 1] = self.other[n];
+                }
+                Corruption::Last => ids[len - 1] = token(&mut random, self.draw.vocab, &keep_out),
+            }
+        }
+        corrupted
+    }
+}
+
+/// Random blocks, each said again and again to the end of its prompt: `period` different tokens (Olsson et al. 2022).
+///
+/// # Errors
+/// As [`Induction::draw`]; a block that is not said twice.
+pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitError> {
+    let Draw { count, len, vocab, seed, .. } = draw;
+    if period == 0 || 2 * period > len {
+        return Err(CircuitError::Request(format!(
+            "a block of {period} tokens is not said twice in {len}; choose 1 to {}",
+            len / 2
+        )));
+    }
+    if period + 1 > vocab {
+        return Err(CircuitError::Request(format!(
+            "{period} different tokens need a larger vocabulary than {vocab}"
+        )));
+    }
+    let random = Rng::new(seed);
+    let mut ids = Vec::with_capacity(count * len);
+    for n in 0..count {
+        let mut random = random.fork(n as u64);
+        let mut block: Vec<u32> = Vec::new();
+        while block.len() < period {
+            let next = token(&mut random, vocab, &block);
+            block.push(next);
+        }
+        ids.extend((0..len).map(|t| block[t % period]));
+    }
+    Ok(Prompts { batch: count, len, ids })
+}
+
+/// A token that is none of these; never 0.
+fn token(random: &mut Rng, vocab: usize, not: &[u32]) -> u32 {
+    loop {
+        let id = 1 + random.below(vocab as u64 - 1) as u32;
+        if !not.contains(&id) {
+            return id;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRAW: Draw = Draw { count: 40, len: 16, vocab: 30, place: None, seed: 5 };
+
+    #[test]
+    fn a_b_and_a_again() {
+        let drawn = Induction::draw(DRAW).expect("good");
+        assert_eq!(drawn, Induction::draw(DRAW).expect("good"));
+        assert_ne!(drawn, Induction::draw(Draw { seed: 6, ..DRAW }).expect("good"));
+        for n in 0..40 {
+            let ids = &drawn.clean.ids[n * 16..(n + 1) * 16];
+            let (a, b) = (drawn.token_a(n), drawn.b[n]);
+            assert!(drawn.a[n] < 8 && ids[15] == a && ids[drawn.a[n] + 1] == b);
+            assert_eq!(ids.iter().filter(|id| **id == a).count(), 2);
+            assert_eq!(ids.iter().filter(|id| **id == b).count(), 1);
+            assert!(!ids.contains(&drawn.other[n]) && ids.iter().all(|id| (1..30).contains(id)));
+        }
+        let differ = |how| -> Vec<Vec<usize>> {
+            let other = drawn.corrupt(how);
+            let at =
+                |n: usize| (0..16).filter(|t| other.ids[n * 16 + t] != drawn.clean.ids[n * 16 + t]).collect();
+            (0..40).map(at).collect()
+        };
+        assert!(differ(Corruption::B).iter().zip(&drawn.a).all(|(d, a)| *d == [a + 1]));
+        assert!(differ(Corruption::AAndB).iter().zip(&drawn.a).all(|(d, a)| *d == [*a, a + 1]));
+        assert!(differ(Corruption::Last).iter().all(|d| *d == [15]));
+        assert!(differ(Corruption::Unrelated).iter().all(|d| d.len() > 8));
+        let early = Induction::draw(Draw { place: Some(0), ..DRAW }).expect("good");
+        assert!(early.a.iter().all(|a| *a == 0));
+    }
+
+    #[test]
+    fn blocks_come_back() {
+        let blocks = repeated_blocks(DRAW, 6).expect("good");
+        for ids in blocks.ids.chunks(16) {
+            assert!((0..10).all(|t| ids[t] == ids[t + 6]));
+            let mut block = ids[..6].to_vec();
+            block.sort_unstable();
+            block.dedup();
+            assert_eq!(block.len(), 6);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_said() {
+        let refused = |draw| Induction::draw(draw).expect_err("bad").to_string();
+        for (error, wanted) in [
+            (refused(Draw { count: 0, ..DRAW }), "0 prompts"),
+            (refused(Draw { len: 3, ..DRAW }), "prompts of 3 tokens cannot say A B … A"),
+            (
+                refused(Draw { place: Some(14), ..DRAW }),
+                "A at position 14 leaves no room for B and the second A in 16",
+            ),
+            (refused(Draw { vocab: 3, ..DRAW }), "a vocabulary of 3 tokens"),
+            (
+                repeated_blocks(DRAW, 9).expect_err("bad").to_string(),
+                "a block of 9 tokens is not said twice in 16",
+            ),
+        ] {
+            assert!(error.starts_with(wanted), "{error}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A look inside a model at one prompt: who reads whom, who is good at induction, what is written where.
+
+use serde::Serialize;
+
+use super::CircuitSettings;
+use crate::circuits::{
+    Attention, Draw, Induction, Scores, Unwatched, attention, repeated_blocks, scores, state_writes,
+    tap_shares,
+};
+use crate::corpus::Tokenize as _;
+use crate::lab::stages::Stages;
+use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
+use crate::model::{Likely, Plan, Prompts, likeliest};
+
+/// The longest prompt (tokens): patterns grow with its square.
+const LONGEST: usize = 128;
+/// Next tokens that are told.
+const NEXT: usize = 5;
+/// Repeated prompts for the scores.
+const SCORED: usize = 16;
+
+/// What a model does with a prompt, seen from inside.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct InductionView {
+    /// Name of the model.
+    pub model: String,
+    /// `gpt_neox` or `mamba`.
+    pub architecture: String,
+    /// Number of layers.
+    pub layers: usize,
+    /// Heads of a layer, or groups of its channels.
+    pub units: usize,
+    /// The prompt, token by token.
+    pub tokens: Vec<PromptToken>,
+    /// Where A stands first; B is behind it. None in a text.
+    pub planted: Option<usize>,
+    /// The likeliest next tokens.
+    pub next: Vec<NextToken>,
+    /// Attention patterns of all heads, or hidden attention of all groups of channels.
+    pub attention: Vec<Attention>,
+    /// Who matches prefixes, looks one back, looks at duplicates: on random blocks said again and again.
+    pub scores: Vec<Scores>,
+    /// Of a Mamba: how much of each position's write is left in each layer's last state, `[layer][position]`.
+    pub writes: Vec<Vec<f64>>,
+    /// Of a Mamba: the share of each tap in each layer's convolution, `[layer][how far back]`.
+    pub taps: Vec<Vec<f64>>,
+}
+
+/// Looks inside a model at a text, or at a planted A B … A of random tokens where `text` is absent.
+///
+/// # Errors
+/// A text of no token or of too many; groups that do not divide the channels; a device that fails; an observer that cancels.
+pub async fn induction_view(
+    model: &LabModel,
+    text: Option<&str>,
+    settings: &CircuitSettings,
+    observer: &dyn Observer,
+) -> Result<InductionView, LabError> {
+    let mut stages = Stages::new(observer, 3);
+    let (prompt, planted) = match text {
+        Some(text) => (typed(model, text)?, None),
+        None => {
+            let drawn = planted(model, settings)?;
+            (drawn.clean, Some(drawn.a[0]))
+        }
+    };
+    stages.begin("prompt", prompt.len, "tokens").await?;
+    let vocab = model.tokenizer.real_vocabulary(model.model.vocab());
+    let logits = model.model.run(&prompt, Plan { logits: true, ..Plan::default() })?.logits;
+    let logits = logits.expect("logits were asked for").last().at(0..1).read_f32().await?;
+    let token = |id: u32| PromptToken { id, text: model.tokenizer.decode(&[id]) };
+    let next = |Likely { id, logit, probability }: Likely| NextToken {
+        id,
+        text: token(id).text,
+        probability,
+        logit,
+    };
+
+    stages.begin("attention", model.model.layers(), "layers").await?;
+    let patterns = attention(&model.model, &prompt, settings.groups).await?;
+    let (writes, taps) = match model.model.mamba() {
+        Some(mamba) if prompt.len >= mamba.taps() => {
+            (state_writes(&model.model, &prompt).await?, tap_shares(&model.model, &prompt).await?)
+        }
+        Some(_) => (state_writes(&model.model, &prompt).await?, Vec::new()),
+        None => (Vec::new(), Vec::new()),
+    };
+    stages.begin("scores", model.model.layers(), "layers").await?;
+    let period = (settings.tokens / 4).clamp(1, (vocab - 1) / 2);
+    let draw = Draw { count: SCORED, len: settings.tokens, vocab, place: None, seed: settings.seed };
+    let repeated = repeated_blocks(draw, period)?;
+    let scores = scores(&model.model, &repeated, period, (settings.groups, &Unwatched)).await?;
+    stages.step(model.model.layers()).await?;
+    Ok(InductionView {
+        model: model.name().to_owned(),
+        architecture: model.model.architecture().to_owned(),
+        layers: model.model.layers(),
+        units: model.model.neox().map_or(settings.groups, crate::model::Neox::heads),
+        tokens: prompt.ids.iter().map(|&id| token(id)).collect(),
+        planted,
+        next: likeliest(&logits, vocab, NEXT).into_iter().map(next).collect(),
+        attention: patterns,
+        scores,
+        writes,
+        taps,
+    })
+}
+
+fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
+    let ids = model.tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
+    match ids.len() {
+        0 => Err(LabError::Mismatch("the text has no token; type some words".to_owned())),
+        n if n > LONGEST => {
+            Err(LabError::Mismatch(format!("the text has {n} tokens; give at most {LONGEST}")))
+        }
+        len => Ok(Prompts { batch: 1, len, ids }),
+    }
+}
+
+fn planted(model: &LabModel, settings: &CircuitSettings) -> Result<Induction, LabError> {
+    if settings.tokens > LONGEST {
+        let n = settings.tokens;
+        return Err(LabError::Mismatch(format!(
+            "a prompt of {n} tokens is too long to look at; give at most {LONGEST}"
+        )));
+    }
+    let vocab = model.tokenizer.real_vocabulary(model.model.vocab());
+    let draw = Draw { count: 1, len: settings.tokens, vocab, place: None, seed: settings.seed };
+    Ok(Induction::draw(draw)?)
+}

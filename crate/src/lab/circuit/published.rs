@@ -1,0 +1,162 @@
+//! The published numbers (arXiv 2410.06672) beside measured ones.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CircuitCell, CircuitName, CircuitReport};
+use crate::circuits::Mean;
+
+const NUMBERS: &str = include_str!("../../../../models/published_circuits.json");
+
+/// An experiment as it was published.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PublishedCircuit {
+    /// `pythia-160m` or `mamba-130m`.
+    pub model: String,
+    /// Which experiment.
+    pub experiment: CircuitName,
+    /// Tokens of its prompts.
+    pub tokens: usize,
+    /// Number of prompts, if it is known.
+    pub prompts: Option<usize>,
+    /// The layer that was taken apart.
+    pub layer: Option<usize>,
+    /// The head that received.
+    pub receiver: Option<[usize; 2]>,
+    /// The unchanged answer.
+    pub clean: PublishedAnswer,
+    /// Every cell.
+    pub cells: Vec<PublishedCell>,
+}
+
+/// An answer; what was not published is absent.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct PublishedAnswer {
+    /// Logit of B; of Pythia less its mean over the vocabulary.
+    pub logit: Option<f64>,
+    /// Probability of B.
+    pub probability: Option<f64>,
+    /// Logit of B less that of the corrupting token.
+    pub difference: Option<f64>,
+}
+
+/// A cell of a published experiment.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PublishedCell {
+    layer: usize,
+    unit: Option<usize>,
+    label: Option<String>,
+    logit: Option<f64>,
+    probability: Option<f64>,
+    difference: Option<f64>,
+    change: Option<f64>,
+}
+
+/// A published change beside a measured one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Deviation {
+    /// Which experiment.
+    pub experiment: CircuitName,
+    /// Tokens of its prompts.
+    pub tokens: usize,
+    /// What was changed; `unchanged` for the answer itself.
+    pub label: String,
+    /// `logit`, `probability` or `difference`.
+    pub figure: &'static str,
+    /// As published: what the intervention changes, or the unchanged answer.
+    pub published: f64,
+    /// As measured, with its interval.
+    pub measured: Mean,
+}
+
+impl Deviation {
+    /// Measured less published.
+    pub fn deviation(&self) -> f64 {
+        self.measured.mean - self.published
+    }
+}
+
+/// Every published experiment.
+pub fn published() -> Vec<PublishedCircuit> {
+    #[derive(Deserialize)]
+    struct File {
+        results: Vec<PublishedCircuit>,
+    }
+    serde_json::from_str::<File>(NUMBERS).expect("the lab's own file").results
+}
+
+impl PublishedCircuit {
+    /// Its figures beside those of a measurement of the same experiment.
+    pub fn beside(&self, measured: &CircuitReport) -> Vec<Deviation> {
+        let centred = measured.architecture == "gpt_neox";
+        let row = |label: &str, figure, published, measured| Deviation {
+            experiment: self.experiment,
+            tokens: self.tokens,
+            label: label.to_owned(),
+            figure,
+            published,
+            measured,
+        };
+        let clean = &measured.clean;
+        let logit = if centred { clean.centred } else { clean.logit };
+        let mut rows = Vec::new();
+        rows.extend(self.clean.logit.map(|v| row("unchanged", "logit", v, logit)));
+        rows.extend(self.clean.probability.map(|v| row("unchanged", "probability", v, clean.probability)));
+        rows.extend(self.clean.difference.map(|v| row("unchanged", "difference", v, clean.difference)));
+        for cell in &self.cells {
+            let Some(found) = measured.cells.iter().find(|found| cell.is(found)) else { continue };
+            let change = &found.change;
+            let logit = if centred { change.centred } else { change.logit };
+            let less = |value: Option<f64>, clean: Option<f64>| Some(value? - clean?);
+            let figures = [
+                ("logit", cell.change.or(less(cell.logit, self.clean.logit)), logit),
+                ("probability", less(cell.probability, self.clean.probability), change.probability),
+                ("difference", less(cell.difference, self.clean.difference), change.difference),
+            ];
+            let told = figures.into_iter().filter_map(|(figure, published, mean)| {
+                published.map(|published| row(&found.label, figure, published, mean))
+            });
+            rows.extend(told);
+        }
+        rows
+    }
+}
+
+impl PublishedCell {
+    fn is(&self, found: &CircuitCell) -> bool {
+        match (&self.label, self.unit) {
+            (Some(label), _) => *label == found.label,
+            (None, unit) => self.layer == found.layer && unit == Some(found.unit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_published_number_is_there() {
+        let all = published();
+        let sizes: Vec<_> = all.iter().map(|p| (p.experiment.name(), p.tokens, p.cells.len())).collect();
+        let wanted = [
+            ("head-to-logit", 64, 144),
+            ("head-to-head", 64, 60),
+            ("state-to-logit", 64, 24),
+            ("y-to-logit", 64, 24),
+            ("state-to-logit", 8, 24),
+            ("write-position", 129, 5),
+            ("conv-taps", 64, 2),
+            ("conv-taps", 64, 3),
+        ];
+        assert_eq!(sizes, wanted);
+        // The paper's heads and its layer stand out.
+        let strongest = |p: &PublishedCircuit| {
+            let change = |c: &PublishedCell| c.change.unwrap_or_else(|| c.logit.expect("a logit"));
+            let best = p.cells.iter().min_by(|x, y| change(x).total_cmp(&change(y))).expect("cells");
+            (best.layer, best.unit)
+        };
+        let found: Vec<_> = all.iter().take(6).map(strongest).collect();
+        assert_eq!(found[..3], [(5, Some(0)), (3, Some(2)), (17, Some(0))]);
+        assert_eq!(found[5], (17, Some(2)));
+    }
+}

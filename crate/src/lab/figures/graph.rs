@@ -1,0 +1,91 @@
+//! A circuit as a graph: positions from left to right, layers from bottom to top, arrows as thick as what they carry.
+
+use maud::html;
+
+/// A part of a circuit.
+pub(in crate::lab) struct Node {
+    /// What it is, e.g. `head 3.2`.
+    pub(in crate::lab) label: String,
+    /// Its column: a position.
+    pub(in crate::lab) column: usize,
+    /// Its layer, or none for a token, which stands below all layers.
+    pub(in crate::lab) layer: Option<usize>,
+}
+
+/// From one node to another, or to the answer.
+pub(in crate::lab) struct Edge {
+    /// Where it begins.
+    pub(in crate::lab) from: usize,
+    /// Where it ends; none is the answer.
+    pub(in crate::lab) to: Option<usize>,
+    /// What it carries, as a share of the most.
+    pub(in crate::lab) share: f64,
+    /// What it says.
+    pub(in crate::lab) label: String,
+}
+
+/// A circuit.
+pub(in crate::lab) struct Graph {
+    pub(in crate::lab) title: String,
+    /// Names of the positions.
+    pub(in crate::lab) columns: Vec<String>,
+    pub(in crate::lab) layers: usize,
+    pub(in crate::lab) nodes: Vec<Node>,
+    pub(in crate::lab) edges: Vec<Edge>,
+}
+
+const COLUMN: f64 = 170.0;
+const ROW: f64 = 44.0;
+const TOP: f64 = 96.0;
+const BOX: (f64, f64) = (118.0, 28.0);
+
+impl Graph {
+    /// Draws it.
+    pub(in crate::lab) fn draw(&self) -> String {
+        let width = COLUMN * self.columns.len() as f64 + 60.0;
+        let ground = TOP + ROW * self.layers as f64 + 30.0;
+        let height = ground + 60.0;
+        let answer = (30.0 + COLUMN * (self.columns.len() as f64 - 0.5), 56.0);
+        let place = |node: &Node| {
+            let x = 30.0 + COLUMN * (node.column as f64 + 0.5);
+            let y = node.layer.map_or(ground, |layer| TOP + ROW * (self.layers - layer) as f64 - ROW / 2.0);
+            (x, y)
+        };
+        html! {
+            svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height)
+                font-family="sans-serif" font-size="13" role="img" {
+                title { (self.title) }
+                defs {
+                    marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"
+                        markerUnits="userSpaceOnUse" orient="auto" { path d="M0 0 L8 4 L0 8 z" fill="#1f5fa8" {} }
+                }
+                rect width=(width) height=(height) fill="#fff" {}
+                text x=(width / 2.0) y="24" text-anchor="middle" font-size="16" { (self.title) }
+                @for edge in &self.edges {
+                    @let (x0, y0) = place(&self.nodes[edge.from]);
+                    @let (x1, y1) = edge.to.map_or((answer.0, answer.1 + 14.0), |to| {
+                        let (x, y) = place(&self.nodes[to]);
+                        (x, y + BOX.1 / 2.0)
+                    });
+                    @let y0 = y0 - BOX.1 / 2.0;
+                    path d=(format!("M{x0:.1} {y0:.1} C{x0:.1} {:.1} {x1:.1} {:.1} {x1:.1} {y1:.1}", y0 - 24.0, y1 + 24.0))
+                        fill="none" stroke="#1f5fa8" stroke-opacity="0.7" marker-end="url(#tip)"
+                        stroke-width=(format!("{:.1}", 1.0 + 5.0 * edge.share.clamp(0.0, 1.0))) {}
+                    text x=(format!("{:.1}", (x0 + x1) / 2.0 + 6.0)) y=(format!("{:.1}", (y0 + y1) / 2.0))
+                        fill="#444" font-size="11" { (edge.label) }
+                }
+                @for node in &self.nodes {
+                    @let (x, y) = place(node);
+                    rect x=(format!("{:.1}", x - BOX.0 / 2.0)) y=(format!("{:.1}", y - BOX.1 / 2.0)) width=(BOX.0) height=(BOX.1)
+                        rx="5" fill=(if node.layer.is_some() { "#e6eef8" } else { "#f3ead8" }) stroke="#888" {}
+                    text x=(x) y=(y + 4.5) text-anchor="middle" { (node.label) }
+                }
+                text x=(answer.0) y=(answer.1) text-anchor="middle" font-weight="bold" { "logit of B" }
+                @for (i, name) in self.columns.iter().enumerate() {
+                    text x=(30.0 + COLUMN * (i as f64 + 0.5)) y=(ground + 40.0) text-anchor="middle" fill="#555" { (name) }
+                }
+            }
+        }
+        .into_string()
+    }
+}
