@@ -98,12 +98,14 @@ fn table(report: &Value, title: &str, cells: &[&Value]) -> String {
     let mut text = format!(
         "\n| {title} (unchanged: logit {}, probability {}) | logit | probability |\n|---|--:|--:|\n",
         number(&clean["logit"]["mean"]),
-        number(&clean["probability"]["mean"])
+        clean["probability"]["mean"].as_f64().map_or_else(String::new, |p| format!("{p:.4}"))
     );
     for cell in cells {
         let shown = |figure: &str| {
             let mean = &cell["change"][figure];
             let interval = &mean["interval"];
+            let digits = if figure == "probability" { 4 } else { 3 };
+            let number = |v: &Value| v.as_f64().map_or_else(|| "–".to_owned(), |v| format!("{v:.digits$}"));
             format!("{} [{}, {}]", number(&mean["mean"]), number(&interval["low"]), number(&interval["high"]))
         };
         let label = cell["label"].as_str().unwrap_or("?");

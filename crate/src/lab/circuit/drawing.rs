@@ -128,7 +128,11 @@ fn of_states(states: &CircuitReport, writes: &CircuitReport, taps: &CircuitRepor
             });
             let at = written.unwrap_or_else(|| {
                 nodes.push(Node { label: format!("conv {}", cell.layer), column, layer: Some(cell.layer) });
-                nodes.len() - 1
+                // What it carries goes into the state of its layer.
+                let state = written_in.iter().find(|(layer, _)| *layer == cell.layer);
+                let from = nodes.len() - 1;
+                edges.extend(state.map(|(_, to)| Edge { from, to: Some(*to), share, label: String::new() }));
+                from
             });
             edges.push(Edge { from, to: Some(at), share, label: change(cell) });
         }

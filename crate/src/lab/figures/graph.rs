@@ -34,20 +34,32 @@ pub(in crate::lab) struct Graph {
     pub(in crate::lab) edges: Vec<Edge>,
 }
 
-const COLUMN: f64 = 170.0;
-const ROW: f64 = 44.0;
+const ROW: f64 = 48.0;
 const TOP: f64 = 96.0;
-const BOX: (f64, f64) = (118.0, 28.0);
+const BOX: (f64, f64) = (66.0, 26.0);
+/// Between two boxes side by side, and between columns.
+const GAP: f64 = 10.0;
+const ALLEY: f64 = 64.0;
 
 impl Graph {
     /// Draws it.
     pub(in crate::lab) fn draw(&self) -> String {
-        let width = COLUMN * self.columns.len() as f64 + 60.0;
+        // A column is as wide as its fullest layer.
+        let beside = |node: &Node| {
+            let same = |n: &&Node| (n.column, n.layer) == (node.column, node.layer);
+            let before = self.nodes.iter().take_while(|n| !std::ptr::eq(*n, node)).filter(same).count();
+            (before, self.nodes.iter().filter(same).count())
+        };
+        let most = self.nodes.iter().map(|node| beside(node).1).max().unwrap_or(1);
+        let column = most as f64 * (BOX.0 + GAP) + ALLEY;
+        let width = column * self.columns.len() as f64 + 60.0;
         let ground = TOP + ROW * self.layers as f64 + 30.0;
         let height = ground + 60.0;
-        let answer = (30.0 + COLUMN * (self.columns.len() as f64 - 0.5), 56.0);
+        let answer = (30.0 + column * (self.columns.len() as f64 - 0.5), 56.0);
         let place = |node: &Node| {
-            let x = 30.0 + COLUMN * (node.column as f64 + 0.5);
+            let (before, count) = beside(node);
+            let shift = (before as f64 - (count as f64 - 1.0) / 2.0) * (BOX.0 + GAP);
+            let x = 30.0 + column * (node.column as f64 + 0.5) + shift;
             let y = node.layer.map_or(ground, |layer| TOP + ROW * (self.layers - layer) as f64 - ROW / 2.0);
             (x, y)
         };
@@ -71,7 +83,8 @@ impl Graph {
                     path d=(format!("M{x0:.1} {y0:.1} C{x0:.1} {:.1} {x1:.1} {:.1} {x1:.1} {y1:.1}", y0 - 24.0, y1 + 24.0))
                         fill="none" stroke="#1f5fa8" stroke-opacity="0.7" marker-end="url(#tip)"
                         stroke-width=(format!("{:.1}", 1.0 + 5.0 * edge.share.clamp(0.0, 1.0))) {}
-                    text x=(format!("{:.1}", (x0 + x1) / 2.0 + 6.0)) y=(format!("{:.1}", (y0 + y1) / 2.0))
+                    // Near its beginning, where few arrows meet.
+                    text x=(format!("{:.1}", x0 + (x1 - x0) * 0.12 + 6.0)) y=(format!("{:.1}", y0 + (y1 - y0) * 0.3))
                         fill="#444" font-size="11" { (edge.label) }
                 }
                 @for node in &self.nodes {
@@ -82,7 +95,7 @@ impl Graph {
                 }
                 text x=(answer.0) y=(answer.1) text-anchor="middle" font-weight="bold" { "logit of B" }
                 @for (i, name) in self.columns.iter().enumerate() {
-                    text x=(30.0 + COLUMN * (i as f64 + 0.5)) y=(ground + 40.0) text-anchor="middle" fill="#555" { (name) }
+                    text x=(30.0 + column * (i as f64 + 0.5)) y=(ground + 40.0) text-anchor="middle" fill="#555" { (name) }
                 }
             }
         }
