@@ -152,6 +152,13 @@ fn looking_at_a_text() {
     assert_eq!(view["attention"].as_array().unwrap().len(), 8 * 4);
     assert_eq!(view["attention"][0]["pattern"].as_array().unwrap().len(), tokens * tokens);
     assert_eq!(view["writes"].as_array().unwrap().len(), 8);
+    // The lens ends where the model does, and the parts add up to the logit.
+    let (lens, next) = (view["lens"].as_array().unwrap(), &view["next"][0]);
+    assert_eq!(lens.len(), 9);
+    assert!((lens[8].as_f64().unwrap() - number(next, "/probability")).abs() < 1e-5);
+    let parts: f64 = view["attribution"].as_array().unwrap().iter().map(|part| number(part, "/logit")).sum();
+    assert!((parts - number(next, "/logit")).abs() < 1e-3, "{parts} and {next}");
+    assert_eq!(view["answer"]["id"], next["id"]);
     let taps: f64 = view["taps"][0].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).sum();
     assert!((taps - 1.0).abs() < 1e-9);
 }

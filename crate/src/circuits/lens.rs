@@ -1,16 +1,12 @@
 //! What each part of a model says for an answer: logit lens, and direct logit attribution.
 
-use serde::{Deserialize, Serialize};
-
 use super::error::CircuitError;
 use super::gather::at;
 use crate::gpu::Tensor;
 use crate::model::{Model, Plan, Prompts};
 
 /// A part of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// The embedding.
     Embed,
@@ -27,8 +23,7 @@ pub enum Part {
 }
 
 /// Contribution of a part to a logit, by prompt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
     /// The part.
     pub part: Part,

@@ -219,6 +219,35 @@ fn lenses_agree() {
     });
 }
 
+/// Weights of 16 bits, tied heads, padded rows: the parts add up to the logit that the model itself gives.
+#[test]
+fn parts_add_up_whatever_the_weights() {
+    each_engine(|engine| {
+        for checkpoint in ["neox-sequential", "mamba-ssm"] {
+            let model = Model::load(engine, checkpoint, &Files::dir(golden(checkpoint))).unwrap();
+            let prompts = Prompts { batch: 2, len: 5, ids: vec![3, 9, 1, 7, 3, 2, 2, 8, 4, 40] };
+            let tokens = [9, 31];
+            let parts = wait(attribution(&model, &prompts, &tokens));
+            let plan = crate::model::Plan { logits: true, ..Default::default() };
+            let logits = model.run(&prompts, plan).unwrap().logits.unwrap().last();
+            let logits = pollster::block_on(logits.read()).unwrap();
+            let vocab = logits.len() / 2;
+            for (n, token) in tokens.iter().enumerate() {
+                let logit = f64::from(logits[n * vocab + *token as usize]);
+                let sum: f64 = parts.iter().map(|c| c.values[n]).sum();
+                assert!(
+                    (sum - logit).abs() < TOLERANCE * logit.abs().max(1.0),
+                    "{checkpoint}: {sum} and {logit}"
+                );
+            }
+            // Nothing is refused of the rest of what looks inside.
+            let period = wait(scores(&model, &prompts, 2, (1, &Unwatched)));
+            assert_eq!(period.len(), model.layers() * model.neox().map_or(1, crate::model::Neox::heads));
+            assert_eq!(wait(logit_lens(&model, &prompts)).len(), model.layers() + 1);
+        }
+    });
+}
+
 #[test]
 fn what_a_model_lacks_is_named() {
     let engine = Engine::cpu();

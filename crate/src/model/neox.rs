@@ -23,7 +23,7 @@ use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
     Activation, Binary, Product, attention, attention_mix, attention_scores, columns, embed, layer_norm,
-    matmul, rotary, softmax, zip,
+    matmul, paste, rotary, softmax, zip,
 };
 
 /// Sizes and switches of a GPT-NeoX checkpoint.
@@ -310,8 +310,9 @@ impl Neox {
         let (n, width) = (z.len() / d.max(1), d / heads);
         let z = z.reshape(&[n, d]);
         let head = |h: usize| {
-            let weight = columns(&self.blocks[layer].o.weight, h * width, width); // [D, d]
-            matmul(&columns(&z, h * width, width), &weight, &Product::default()) // [n, D]
+            // The other heads are zeros: a weight of 16 bits stays whole.
+            let alone = paste(&Tensor::zeros(z.engine(), &[n, d]), h * width, &columns(&z, h * width, width));
+            matmul(&alone, &self.blocks[layer].o.weight, &Product::default()) // [n, D]
         };
         (0..heads).map(head).collect()
     }

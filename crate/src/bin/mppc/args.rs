@@ -375,7 +375,8 @@ pub(crate) enum CircuitCommand {
     OffByOne(CircuitArgs),
     /// All experiments of the model's kind, and the circuit that they show as a graph.
     All(CircuitArgs),
-    /// Look inside at one prompt: attention or hidden attention, scores, writes, taps; no intervention.
+    /// Look inside at one prompt: attention or hidden attention, scores, logit lens and attribution, writes, taps; no
+    /// intervention.
     Look(LookArgs),
     /// The paper's experiments on Pythia-160M and Mamba-130M, published numbers beside measured ones.
     Paper(PaperArgs),
@@ -430,7 +431,7 @@ pub(crate) struct LookArgs {
     /// Groups of a Mamba's channels to look at apart.
     #[arg(long, default_value_t = 1)]
     pub(crate) groups: usize,
-    /// File for everything: patterns, scores, writes, taps.
+    /// File for everything: patterns, scores, lens, attribution, writes, taps.
     #[arg(long, value_name = "FILE.json")]
     pub(crate) save: Option<PathBuf>,
 }

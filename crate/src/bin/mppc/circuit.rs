@@ -176,6 +176,16 @@ fn seen(view: &InductionView) -> Vec<String> {
     let next: Vec<String> =
         view.next.iter().map(|n| format!("{:?} {:.1} %", n.text, n.probability * 100.0)).collect();
     let mut lines = vec![format!("{}: {words:?}", view.model), format!("  next: {}", next.join(", "))];
+    let lens: Vec<String> = view.lens.iter().map(|p| format!("{p:.4}")).collect();
+    lines.push(format!(
+        "  probability of {:?} before each layer and at the end: {}",
+        view.answer.text,
+        lens.join(", ")
+    ));
+    let mut parts = view.attribution.clone();
+    parts.sort_by(|x, y| y.logit.abs().total_cmp(&x.logit.abs()));
+    let parts: Vec<String> = parts.iter().take(TOLD).map(|p| format!("{} {:+.2}", p.part, p.logit)).collect();
+    lines.push(format!("  its logit is made of: {}, …", parts.join(", ")));
     lines.push(format!(
         "  {:14} {:>16} {:>16} {:>16}",
         "attention", "prefix matching", "previous token", "duplicate token"

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::CircuitSettings;
 use crate::circuits::{
-    Attention, Draw, Induction, Scores, Unwatched, attention, repeated_blocks, scores, state_writes,
-    tap_shares,
+    Attention, Draw, Induction, Part, Scores, Unwatched, attention, attribution, logit_lens, repeated_blocks,
+    scores, state_writes, tap_shares,
 };
 use crate::corpus::Tokenize as _;
 use crate::lab::stages::Stages;
@@ -37,6 +37,12 @@ pub struct InductionView {
     pub planted: Option<usize>,
     /// The likeliest next tokens.
     pub next: Vec<NextToken>,
+    /// The answer that is looked at: B of a planted prompt, else the likeliest next token.
+    pub answer: PromptToken,
+    /// Its probability if the model ended before each layer, and after the last (logit lens).
+    pub lens: Vec<f64>,
+    /// What each part of the model adds to its logit at the last position, the scale of the last norm as it is.
+    pub attribution: Vec<PartShare>,
     /// Attention patterns of all heads, or hidden attention of all groups of channels.
     pub attention: Vec<Attention>,
     /// Who matches prefixes, looks one back, looks at duplicates: on random blocks said again and again.
@@ -45,6 +51,16 @@ pub struct InductionView {
     pub writes: Vec<Vec<f64>>,
     /// Of a Mamba: the share of each tap in each layer's convolution, `[layer][how far back]`.
     pub taps: Vec<Vec<f64>>,
+}
+
+/// What a part of a model adds to a logit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
+pub struct PartShare {
+    /// The part, e.g. `head 1.2`, `MLP 3`, `block 6`.
+    pub part: String,
+    /// What it adds.
+    pub logit: f64,
 }
 
 /// Looks inside a model at a text, or at a planted A B … A of random tokens where `text` is absent.
@@ -77,6 +93,13 @@ pub async fn induction_view(
         logit,
     };
 
+    let next_tokens = likeliest(&logits, vocab, NEXT);
+    let answer = match planted {
+        Some(a) => prompt.ids[a + 1],
+        None => next_tokens.first().map_or(0, |likely| likely.id),
+    };
+    let lens = lens(model, &prompt, (answer, vocab)).await?;
+    let attribution = attributed(model, &prompt, answer).await?;
     stages.begin("attention", model.model.layers(), "layers").await?;
     let patterns = attention(&model.model, &prompt, settings.groups).await?;
     let (writes, taps) = match model.model.mamba() {
@@ -99,12 +122,43 @@ pub async fn induction_view(
         units: model.model.neox().map_or(settings.groups, crate::model::Neox::heads),
         tokens: prompt.ids.iter().map(|&id| token(id)).collect(),
         planted,
-        next: likeliest(&logits, vocab, NEXT).into_iter().map(next).collect(),
+        next: next_tokens.into_iter().map(next).collect(),
+        answer: token(answer),
+        lens,
+        attribution,
         attention: patterns,
         scores,
         writes,
         taps,
     })
+}
+
+/// Probability of a token by the logit lens, layer after layer.
+async fn lens(
+    model: &LabModel,
+    prompt: &Prompts,
+    (token, vocab): (u32, usize),
+) -> Result<Vec<f64>, LabError> {
+    let probability = |logits: &Vec<f32>| {
+        let real = &logits[..vocab];
+        let largest = real.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = real.iter().map(|&v| f64::from(v - largest).exp()).sum();
+        f64::from(real[token as usize] - largest).exp() / sum
+    };
+    Ok(logit_lens(&model.model, prompt).await?.iter().map(probability).collect())
+}
+
+async fn attributed(model: &LabModel, prompt: &Prompts, token: u32) -> Result<Vec<PartShare>, LabError> {
+    let name = |part: &Part| match part {
+        Part::Embed => "embedding".to_owned(),
+        Part::Head(layer, head) => format!("head {layer}.{head}"),
+        Part::AttentionBias(layer) => format!("attention bias {layer}"),
+        Part::Mlp(layer) => format!("MLP {layer}"),
+        Part::Block(layer) => format!("block {layer}"),
+        Part::Rest => "bias of the last norm".to_owned(),
+    };
+    let all = attribution(&model.model, prompt, &[token]).await?;
+    Ok(all.iter().map(|c| PartShare { part: name(&c.part), logit: c.values[0] }).collect())
 }
 
 fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
