@@ -1,21 +1,12 @@
 //! Values put together from those of several runs.
 
 use crate::gpu::Tensor;
-use crate::kernels::{columns, embed};
+use crate::kernels::embed;
+use crate::model::positions;
 
 /// Position `t` of every prompt: x [N, T, ..] → [N, 1, ..].
 pub(super) fn at(x: &Tensor, t: usize) -> Tensor {
     positions(x, t, t + 1)
-}
-
-/// Positions `from..to` of every prompt: x [N, T, ..] → [N, to − from, ..].
-pub(super) fn positions(x: &Tensor, from: usize, to: usize) -> Tensor {
-    let (n, len) = (x.shape()[0], x.shape()[1]);
-    let width: usize = x.shape()[2..].iter().product();
-    let part = columns(&x.reshape(&[n, len * width]), from * width, (to - from) * width);
-    let mut shape = x.shape().to_vec();
-    shape[1] = to - from;
-    part.reshape(&shape)
 }
 
 /// Another position of each prompt: x [N, T, ..] → [N, 1, ..].

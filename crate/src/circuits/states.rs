@@ -3,11 +3,11 @@
 use super::error::{CircuitError, within};
 use super::experiment::{Cache, Experiment};
 use super::figures::Answers;
-use super::gather::{at, mix, positions, tile};
+use super::gather::{at, mix, tile};
 use super::intervention::{Change, Intervention, Place};
 use crate::gpu::Tensor;
 use crate::kernels::{Binary, Scan, zip};
-use crate::model::{Mamba, Prompts, Recurrence};
+use crate::model::{Mamba, Prompts, Recurrence, positions};
 
 /// What a layer's recurrence is given: x, Δ [B, T, E], B and C [B, T, N].
 #[derive(Clone)]

@@ -434,7 +434,7 @@ impl Steps<'_> {
 }
 
 /// Positions `from..to` of x [B, T, ..].
-fn positions(x: &Tensor, from: usize, to: usize) -> Tensor {
+pub(crate) fn positions(x: &Tensor, from: usize, to: usize) -> Tensor {
     let (batch, len) = (x.shape()[0], x.shape()[1]);
     if (from, to) == (0, len) {
         return x.clone();

@@ -26,6 +26,7 @@ pub use hooks::{Edit, HookError, HookPoint, Plan, Replacement};
 pub use likeliest::{Likely, argmax, likeliest};
 pub use logits::Logits;
 use mamba::MambaConfig;
+pub(crate) use mamba::positions;
 pub use mamba::{Mamba, Recurrence};
 pub use neox::Neox;
 use neox::NeoxConfig;

@@ -17,8 +17,6 @@ mod plan;
 mod results;
 mod sides;
 mod store;
-#[cfg(all(test, not(target_arch = "wasm32")))]
-mod tests;
 
 use std::ops::Range;
 
