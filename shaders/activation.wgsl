@@ -17,6 +17,13 @@ fn normal_cdf(x: f32) -> f32 {
     return select(1.0 - tail, tail, x < 0.0);
 }
 
+// The tanh approximation of the GELU, x·σ(2u) with u what the tanh is of; the exponent is never positive.
+fn gelu_tanh(x: f32) -> f32 {
+    let u = 1.5957691 * (x + 0.044715 * x * x * x);
+    let e = exp(-abs(u));
+    return x * (select(1.0, e, u < 0.0) / (1.0 + e));
+}
+
 // x·σ(x); the exponent is never positive, so nothing overflows.
 fn silu(x: f32) -> f32 {
     let e = exp(-abs(x));
@@ -52,6 +59,7 @@ fn activate(code: u32, x: f32) -> f32 {
         // Not max(x, 0), which may drop a NaN.
         case 4u: { return select(x, 0.0, x < 0.0); }
         case 5u: { return neg_exp(x); }
+        case 6u: { return gelu_tanh(x); }
         default: { return x; }
     }
 }

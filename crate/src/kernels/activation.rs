@@ -31,6 +31,17 @@ pub(super) fn gelu(x: f32) -> f32 {
     x * normal_cdf(x)
 }
 
+/// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation of the GELU that GPT-2 and BERT have, as x·σ(2u) with u what
+/// the tanh is of. The exponent is never positive, so nothing overflows.
+#[inline(always)]
+pub(super) fn gelu_tanh(x: f32) -> f32 {
+    // 2·√(2/π).
+    const SCALE: f32 = 1.595_769_1;
+    let u = SCALE * (x + 0.044_715 * x * x * x);
+    let e = exp(-u.abs());
+    x * (if u < 0.0 { e } else { 1.0 } / (1.0 + e))
+}
+
 /// x·σ(x). The exponent is never positive, so nothing overflows.
 #[inline(always)]
 pub(super) fn silu(x: f32) -> f32 {
@@ -68,6 +79,8 @@ pub enum Activation {
     Softplus,
     /// max(x, 0).
     Relu,
+    /// The tanh approximation of the GELU.
+    GeluTanh,
 }
 
 impl Activation {
@@ -79,6 +92,7 @@ impl Activation {
             Self::Silu => 2,
             Self::Softplus => 3,
             Self::Relu => 4,
+            Self::GeluTanh => 6,
         }
     }
 
@@ -90,6 +104,7 @@ impl Activation {
             Self::Silu => vectors::map(y, silu),
             Self::Softplus => vectors::map(y, softplus),
             Self::Relu => vectors::map(y, relu),
+            Self::GeluTanh => vectors::map(y, gelu_tanh),
         }
     }
 }
@@ -113,6 +128,11 @@ pub(super) mod float64 {
 
     pub(in crate::kernels) fn gelu(x: f64) -> f64 {
         0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+    }
+
+    pub(in crate::kernels) fn gelu_tanh(x: f64) -> f64 {
+        let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+        0.5 * x * (1.0 + u.tanh())
     }
 
     pub(in crate::kernels) fn silu(x: f64) -> f64 {
@@ -151,11 +171,13 @@ mod tests {
     fn the_far_ends_are_exact() {
         for x in [1e3, 1e30, f32::INFINITY] {
             assert_eq!((gelu(x), silu(x), softplus(x), relu(x)), (x, x, x, x));
+            assert_eq!(gelu_tanh(x), x);
         }
         for x in [-1e3, -1e30] {
             assert_eq!((gelu(x), silu(x), softplus(x), relu(x)), (0.0, 0.0, 0.0, 0.0));
+            assert_eq!(gelu_tanh(x), 0.0);
         }
-        for f in [gelu, silu, softplus, relu] {
+        for f in [gelu, gelu_tanh, silu, softplus, relu] {
             assert!(f(f32::NAN).is_nan());
         }
     }

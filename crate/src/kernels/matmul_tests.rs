@@ -101,9 +101,10 @@ fn every_layout_and_variant_agrees_with_float64() {
 #[test]
 fn adds_bias_activates_and_adds_the_residual() {
     type Reference = fn(f64) -> f64;
-    let activations: [(Activation, Reference); 5] = [
+    let activations: [(Activation, Reference); 6] = [
         (Activation::None, |x| x),
         (Activation::Gelu, float64::gelu),
+        (Activation::GeluTanh, float64::gelu_tanh),
         (Activation::Silu, float64::silu),
         (Activation::Softplus, float64::softplus),
         (Activation::Relu, |x| x.max(0.0)),

@@ -205,6 +205,7 @@ impl Run {
         match activation {
             Activation::None => y,
             Activation::Gelu => map(&y, Unary::Gelu),
+            Activation::GeluTanh => map(&y, Unary::GeluTanh),
             Activation::Silu => map(&y, Unary::Silu),
             Activation::Softplus => map(&y, Unary::Softplus),
             Activation::Relu => map(&y, Unary::Relu),
