@@ -5,6 +5,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod atomic;
+mod calm;
 pub mod checkpoint;
 pub mod circuits;
 pub mod corpus;

@@ -48,8 +48,6 @@
 //! Shuffled orders; compressed files and files larger than memory other than Parquet; Parquet in the page.
 
 mod batches;
-#[cfg(not(target_arch = "wasm32"))]
-mod calm;
 mod documents;
 mod error;
 mod facts;

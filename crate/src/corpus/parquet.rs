@@ -11,7 +11,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::CorpusError;
-use super::calm::calm;
+use crate::calm::calm;
 
 /// The column that is taken where it is there and none is named.
 const TEXT: &str = "text";
