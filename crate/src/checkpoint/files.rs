@@ -88,12 +88,12 @@ impl Files {
         }
     }
 
-    /// The content of a JSON file.
+    /// The content of a JSON file; numbers that only Python can write (`NaN`, `Infinity`) are strings.
     ///
     /// # Errors
     /// As [`Files::read`], and [`CheckpointError::Config`] when it is not a JSON object.
     pub fn json(&self, name: &str) -> Result<serde_json::Map<String, serde_json::Value>, CheckpointError> {
-        serde_json::from_slice(&self.read(name)?).map_err(|e| CheckpointError::Config {
+        super::json::object(&self.read(name)?).map_err(|e| CheckpointError::Config {
             file: self.label(name),
             reason: format!("is not a JSON object: {e}"),
         })

@@ -11,6 +11,7 @@ mod error;
 mod files;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod hub;
+pub(crate) mod json;
 mod known;
 mod safetensors;
 mod weights;

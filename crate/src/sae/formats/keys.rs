@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::checkpoint::json;
 use crate::sae::SaeError;
 
 /// A JSON object in a file.
@@ -17,12 +18,11 @@ pub(in crate::sae) struct Keys<'a> {
 
 /// The JSON object in a file.
 pub(in crate::sae) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, SaeError> {
-    let json = |reason: String| SaeError::Json { file: file.to_owned(), reason };
-    match serde_json::from_slice(bytes) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(json("it is another kind of value".into())),
-        Err(e) => Err(json(e.to_string())),
-    }
+    let reason = |e: serde_json::Error| match serde_json::from_slice::<Value>(bytes) {
+        Ok(_) => "it is another kind of value".to_owned(),
+        Err(_) => e.to_string(),
+    };
+    json::object(bytes).map_err(|e| SaeError::Json { file: file.to_owned(), reason: reason(e) })
 }
 
 impl Keys<'_> {
