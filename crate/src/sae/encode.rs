@@ -4,7 +4,8 @@ use super::{Architecture, Codes, SaeConfig, SaeError};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
     Activation, Divisor, Encoder, EntryKind, Gate, Keep, Layout, Normalize, Product, Sparse, embed, encode,
-    entry_features, gated, jump_relu, matmul, paste, sae_error, sae_input, sae_output, sparse_decode, topk,
+    entry_features, gated, jump_relu, matmul, paste, row_norms, sae_error, sae_input, sae_output,
+    sparse_decode, topk,
 };
 
 /// Bytes that the dense features of one block may take.
@@ -146,10 +147,24 @@ impl Sae {
     /// When `x` has another width, or the device failed.
     pub async fn encode(&self, x: &Tensor) -> Result<Codes, SaeError> {
         let (features, _) = self.sparse_features(x).await?;
-        let mut codes = Codes::new(self.config.d_sae);
+        self.codes(&features).await
+    }
+
+    /// Sparse features as codes, every value finite.
+    async fn codes(&self, features: &Sparse) -> Result<Codes, SaeError> {
         let values = features.values.read_f32().await?;
-        codes.push(&features, values);
+        for token in 0..features.rows() {
+            if let Some(&value) = values[features.row(token)].iter().find(|v| !v.is_finite()) {
+                return Err(self.overflow("features", token, value));
+            }
+        }
+        let mut codes = Codes::new(self.config.d_sae);
+        codes.push(features, values);
         Ok(codes)
+    }
+
+    fn overflow(&self, what: &'static str, token: usize, value: f32) -> SaeError {
+        SaeError::Overflow { name: self.config.name(), what, token, value }
     }
 
     /// Features of `x` [.., D] as a sparse matrix, and the scale that undoes the normalisation. Places may hold zeros.
@@ -164,7 +179,13 @@ impl Sae {
             Architecture::JumpRelu => Keep::Above(self.threshold.as_ref().expect("JumpReLU has thresholds")),
         };
         let encoder = Encoder { w: &self.w_enc, layout: Layout::Nn, bias: &self.b_enc };
+        let norms = row_norms(&input);
         let mut features = encode(&input, &encoder, &[keep]).await?.remove(0);
+        // A product with what is not finite may be NaN, which no activation lets pass: features would be missing.
+        let norms = norms.read_f32().await?;
+        if let Some(token) = norms.iter().position(|norm| !norm.is_finite()) {
+            return Err(self.overflow("activations", token, norms[token]));
+        }
         if let Some(own) = &self.own {
             features = features.with_values(entry_features(&features, EntryKind::Gated, own));
         }
@@ -206,9 +227,7 @@ impl Sae {
         let ones = Tensor::from_f32(x.engine(), &[features.rows()], vec![1.0; features.rows()]);
         let wanted = x.reshape(recon.shape());
         let (_, errors) = sae_error(&recon, &wanted, &ones, Divisor::Spread, 1.0);
-        let mut codes = Codes::new(self.config.d_sae);
-        let values = features.values.read_f32().await?;
-        codes.push(&features, values);
+        let codes = self.codes(&features).await?;
         Ok(Measured { codes, squared_errors: errors.read_f32().await? })
     }
 
@@ -368,6 +387,47 @@ mod tests {
             let none = Tensor::zeros(engine, &[0, 2]);
             assert_eq!(pollster::block_on(sae.encode(&none)).expect("encode"), Codes::new(3));
             assert_eq!(sae.decode_dense(&none).expect("decode").shape(), [0, 2]);
+        });
+    }
+
+    #[test]
+    fn what_single_precision_cannot_hold_is_no_code() {
+        each_engine(|engine| {
+            let config = SaeConfig {
+                d_in: 2,
+                d_sae: 2,
+                architecture: Architecture::Relu,
+                apply_b_dec_to_input: false,
+                normalize: Normalize::None,
+                rescale_acts_by_decoder_norm: false,
+                model_name: None,
+                hook_name: Some("blocks.0.hook_resid_post".to_owned()),
+            };
+            let weights = SaeWeights {
+                w_enc: vec![1e30, 1.0, 1e30, -1.0],
+                b_enc: vec![0.0; 2],
+                w_dec: vec![1.0; 4],
+                b_dec: vec![0.0; 2],
+                ..SaeWeights::default()
+            };
+            let sae = Sae::new(engine, config, weights);
+            let error = |x: Vec<f32>| {
+                let x = Tensor::from_f32(engine, &[x.len() / 2, 2], x);
+                pollster::block_on(sae.encode(&x)).map(|_| ()).map_err(|e| e.to_string())
+            };
+            assert_eq!(error(vec![1.0, 2.0, 3.0, 4.0]), Ok(()));
+            let features = error(vec![1.0, 2.0, 1e10, 1e10]).unwrap_err();
+            assert!(
+                features
+                    .starts_with("blocks.0.hook_resid_post: the features of token 1 are not finite (inf)")
+            );
+            // Feature 1 would be ∞ − ∞, which no ReLU lets pass.
+            let x = error(vec![3e38, 3e38]).unwrap_err();
+            assert!(
+                x.starts_with("blocks.0.hook_resid_post: the activations of token 0 are not finite"),
+                "{x}"
+            );
+            assert!(error(vec![0.0, f32::NAN]).is_err());
         });
     }
 }

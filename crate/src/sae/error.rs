@@ -123,6 +123,21 @@ pub enum SaeError {
         /// NaN or an infinity.
         value: f32,
     },
+    /// Activations, or what is made of them, that single precision cannot hold.
+    #[error(
+        "{name}: the {what} of token {token} are not finite ({value}): the activations are too large for this SAE; use those \
+         of its hook"
+    )]
+    Overflow {
+        /// The SAE.
+        name: String,
+        /// `activations` or `features`.
+        what: &'static str,
+        /// The token, counted through what was given.
+        token: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
     /// The SAE was made for activations of another width.
     #[error(
         "{name}: the SAE reads activations of width {d_in}, but these have width {width}; use the SAE of this model"

@@ -162,6 +162,8 @@ fn wrong_configurations_name_the_file_and_the_key() {
             json!("IdentityDict"),
             "`dict_class` \"IdentityDict\" is not supported; supported: Auto",
         ),
+        (sparsify, "k", json!(41), "`k` is 41, but must be no more than the SAE has features"),
+        (learnt, "k", json!(1 << 30), "`k` is 1073741824, but must be no more than the SAE has features"),
         (learnt, "dict_class", Value::Null, "the key `dict_class` is missing; a dictionary_learning"),
         (learnt, "k", json!("5"), "`k` is \"5\", but must be a positive integer"),
         (learnt, "dict_class", json!("GatedAutoEncoder"), "has no tensor gate_bias"),
