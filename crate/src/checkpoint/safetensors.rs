@@ -140,6 +140,12 @@ impl SafeFile {
         self.metadata.metadata().as_ref()?.get(key).map(String::as_str)
     }
 
+    /// All of the file's `__metadata__`.
+    pub fn notes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let notes = self.metadata.metadata().as_ref();
+        notes.into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     fn info(&self, name: &str) -> Result<&TensorInfo, CheckpointError> {
         self.metadata
             .info(name)
