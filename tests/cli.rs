@@ -210,6 +210,40 @@ fn configs_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn long_prompts_are_run_only_when_that_is_asked_for() {
+    let (model, dir) = (golden("neox-parallel"), tempfile::tempdir().unwrap());
+    let ids = |len: usize| serde_json::json!([vec![7; len], vec![5; len]]).to_string();
+    let line = run_fails(&model, &ids(33));
+    assert!(line.contains("the prompt has 33 tokens, but the model was made to read 32"), "{line}");
+    assert!(line.contains("--past-context"), "{line}");
+    let (file, out) = (dir.path().join("t.json"), dir.path().join("out.safetensors"));
+    let run = |len: usize, more: &[&str]| {
+        std::fs::write(&file, ids(len)).unwrap();
+        let mut args =
+            vec!["run", text(&model), "--tokens", text(&file), "--hook", "hook_embed", "--save", text(&out)];
+        args.extend(more);
+        succeeds(&args);
+        mppc::checkpoint::SafeFile::open(&out).unwrap().shape("hook_embed").unwrap()[1]
+    };
+    assert_eq!([run(32, &[]), run(33, &["--past-context"])], [32, 33]);
+}
+
+#[test]
+fn a_pass_that_is_not_finite_saves_nothing() {
+    let dir = copy("neox-parallel");
+    let weights = dir.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let map: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header]).unwrap();
+    let place = &map["gpt_neox.layers.1.mlp.dense_h_to_4h.bias"]["data_offsets"];
+    let [from, to] = [0, 1].map(|i| 8 + header + place[i].as_u64().unwrap() as usize);
+    bytes[from..to].chunks_mut(4).for_each(|v| v.copy_from_slice(&3e38f32.to_le_bytes()));
+    std::fs::write(&weights, &bytes).unwrap();
+    let line = run_fails(dir.path(), "[[1, 2, 3]]");
+    assert!(line.contains("the model is not finite: blocks.1.hook_mlp_out holds"), "{line}");
+}
+
+#[test]
 fn tokens_that_do_not_fit_are_named() {
     let model = golden("neox-parallel");
     assert!(run_fails(&model, "[[1, 61]]").contains("token id 61 (prompt 0, position 1)"));

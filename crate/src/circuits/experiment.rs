@@ -101,7 +101,7 @@ impl Experiment<'_> {
             let edits = compile(&make(stretch.clone())?, &self.model.hooks(prompts.batch, prompts.len))?;
             let output = self.model.run(&prompts, Plan { edits, logits: true, ..Plan::default() })?;
             let logits = output.logits.expect("logits were asked for").last();
-            all.extend(self.answers(&logits, stretch.len()).await?);
+            all.extend(self.answers(&prompts, &logits, stretch.len()).await?);
             self.watch.step(stretch.end, cells).await?;
         }
         Ok(all)
@@ -119,11 +119,17 @@ impl Experiment<'_> {
         Prompts { batch: times * batch, len: *len, ids: ids.repeat(times) }
     }
 
-    async fn answers(&self, logits: &Logits, cells: usize) -> Result<Vec<Answers>, CircuitError> {
+    async fn answers(
+        &self,
+        prompts: &Prompts,
+        logits: &Logits,
+        cells: usize,
+    ) -> Result<Vec<Answers>, CircuitError> {
         let n = self.clean.batch;
         let mut all = vec![Answers::default(); cells];
         for rows in logits.stretches() {
             let values = logits.at(rows.clone()).read_f32().await?;
+            self.model.check_finite(prompts, "logits", &values).await?;
             let width = values.len() / rows.len();
             for (row, values) in rows.zip(values.chunks(width)) {
                 let answers = &mut all[row / n];

@@ -5,14 +5,15 @@ use crate::model::Prompts;
 use crate::rng::Rng;
 
 /// Which prompts to draw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draw {
     /// Number of prompts N.
     pub count: usize,
     /// Tokens of each, T; at least 4.
     pub len: usize,
-    /// Ids below this are tokens (the tokenizer's entries, not the padded rows of the embedding); 0 is BOS and never drawn.
-    pub vocab: usize,
+    /// Tokens to draw from ([`Tokenizer::drawable`](crate::model::Tokenizer::drawable)), each once: no padding rows of the
+    /// embedding, no BOS, EOS or PAD.
+    pub from: Vec<u32>,
     /// Where A stands in every prompt; else somewhere in the first half of each.
     pub place: Option<usize>,
     /// Seed.
@@ -55,7 +56,7 @@ impl Induction {
     /// # Errors
     /// No prompt, prompts too short to hold A, B and A, a place behind the end, or a vocabulary smaller than a prompt.
     pub fn draw(draw: Draw) -> Result<Self, CircuitError> {
-        let Draw { count, len, vocab, place, seed } = draw;
+        let Draw { count, len, ref from, place, seed } = draw;
         if count == 0 {
             return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
         }
@@ -71,9 +72,10 @@ impl Induction {
             )));
         }
         // A, B and the other one are each kept out of the rest.
-        if vocab < 8 {
+        if from.len() < 8 {
             return Err(CircuitError::Request(format!(
-                "a vocabulary of {vocab} tokens is too small to draw from"
+                "a vocabulary of {} tokens is too small to draw from",
+                from.len()
             )));
         }
         let random = Rng::new(seed);
@@ -82,19 +84,19 @@ impl Induction {
             a: Vec::new(),
             b: Vec::new(),
             other: Vec::new(),
-            draw,
+            draw: draw.clone(),
         };
         for n in 0..count {
             let mut random = random.fork(n as u64);
             let a_place = place.unwrap_or_else(|| random.below((len / 2).min(len - 2) as u64) as usize);
-            let token_a = token(&mut random, vocab, &[]);
-            let token_b = token(&mut random, vocab, &[token_a]);
-            let other = token(&mut random, vocab, &[token_a, token_b]);
+            let token_a = token(&mut random, from, &[]);
+            let token_b = token(&mut random, from, &[token_a]);
+            let other = token(&mut random, from, &[token_a, token_b]);
             for t in 0..len {
                 all.clean.ids.push(match t {
                     t if t == a_place || t == len - 1 => token_a,
                     t if t == a_place + 1 => token_b,
-                    _ => token(&mut random, vocab, &[token_a, token_b, other]),
+                    _ => token(&mut random, from, &[token_a, token_b, other]),
                 });
             }
             all.a.push(a_place);
@@ -130,13 +132,13 @@ impl Induction {
             let keep_out = [self.token_a(n), self.b[n], self.other[n]];
             let ids = &mut corrupted.ids[n * len..(n + 1) * len];
             match how {
-                Corruption::Unrelated => ids.fill_with(|| token(&mut random, self.draw.vocab, &[])),
+                Corruption::Unrelated => ids.fill_with(|| token(&mut random, &self.draw.from, &[])),
                 Corruption::B => ids[self.a[n] + 1] = self.other[n],
                 Corruption::AAndB => {
-                    ids[self.a[n]] = token(&mut random, self.draw.vocab, &keep_out);
+                    ids[self.a[n]] = token(&mut random, &self.draw.from, &keep_out);
                     ids[self.a[n] + 1] = self.other[n];
                 }
-                Corruption::Last => ids[len - 1] = token(&mut random, self.draw.vocab, &keep_out),
+                Corruption::Last => ids[len - 1] = token(&mut random, &self.draw.from, &keep_out),
             }
         }
         corrupted
@@ -148,16 +150,17 @@ impl Induction {
 /// # Errors
 /// As [`Induction::draw`]; a block that is not said twice.
 pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitError> {
-    let Draw { count, len, vocab, seed, .. } = draw;
+    let Draw { count, len, ref from, seed, .. } = draw;
     if period == 0 || 2 * period > len {
         return Err(CircuitError::Request(format!(
             "a block of {period} tokens is not said twice in {len}; choose 1 to {}",
             len / 2
         )));
     }
-    if period + 1 > vocab {
+    if period > from.len() {
         return Err(CircuitError::Request(format!(
-            "{period} different tokens need a larger vocabulary than {vocab}"
+            "{period} different tokens need a larger vocabulary than {}",
+            from.len()
         )));
     }
     let random = Rng::new(seed);
@@ -166,7 +169,7 @@ pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitErro
         let mut random = random.fork(n as u64);
         let mut block: Vec<u32> = Vec::new();
         while block.len() < period {
-            let next = token(&mut random, vocab, &block);
+            let next = token(&mut random, from, &block);
             block.push(next);
         }
         ids.extend((0..len).map(|t| block[t % period]));
@@ -174,10 +177,10 @@ pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitErro
     Ok(Prompts { batch: count, len, ids })
 }
 
-/// A token that is none of these; never 0.
-fn token(random: &mut Rng, vocab: usize, not: &[u32]) -> u32 {
+/// A token that is none of these.
+fn token(random: &mut Rng, from: &[u32], not: &[u32]) -> u32 {
     loop {
-        let id = 1 + random.below(vocab as u64 - 1) as u32;
+        let id = from[random.below(from.len() as u64) as usize];
         if !not.contains(&id) {
             return id;
         }
@@ -188,20 +191,24 @@ fn token(random: &mut Rng, vocab: usize, not: &[u32]) -> u32 {
 mod tests {
     use super::*;
 
-    const DRAW: Draw = Draw { count: 40, len: 16, vocab: 30, place: None, seed: 5 };
+    /// Prompts of 29 tokens, none of them 0 or 7.
+    fn usual() -> Draw {
+        let from = (1..31).filter(|id| *id != 7).collect();
+        Draw { count: 40, len: 16, from, place: None, seed: 5 }
+    }
 
     #[test]
     fn a_b_and_a_again() {
-        let drawn = Induction::draw(DRAW).expect("good");
-        assert_eq!(drawn, Induction::draw(DRAW).expect("good"));
-        assert_ne!(drawn, Induction::draw(Draw { seed: 6, ..DRAW }).expect("good"));
+        let drawn = Induction::draw(usual()).expect("good");
+        assert_eq!(drawn, Induction::draw(usual()).expect("good"));
+        assert_ne!(drawn, Induction::draw(Draw { seed: 6, ..usual() }).expect("good"));
         for n in 0..40 {
             let ids = &drawn.clean.ids[n * 16..(n + 1) * 16];
             let (a, b) = (drawn.token_a(n), drawn.b[n]);
             assert!(drawn.a[n] < 8 && ids[15] == a && ids[drawn.a[n] + 1] == b);
             assert_eq!(ids.iter().filter(|id| **id == a).count(), 2);
             assert_eq!(ids.iter().filter(|id| **id == b).count(), 1);
-            assert!(!ids.contains(&drawn.other[n]) && ids.iter().all(|id| (1..30).contains(id)));
+            assert!(!ids.contains(&drawn.other[n]) && ids.iter().all(|id| usual().from.contains(id)));
         }
         let differ = |how| -> Vec<Vec<usize>> {
             let other = drawn.corrupt(how);
@@ -213,13 +220,13 @@ mod tests {
         assert!(differ(Corruption::AAndB).iter().zip(&drawn.a).all(|(d, a)| *d == [*a, a + 1]));
         assert!(differ(Corruption::Last).iter().all(|d| *d == [15]));
         assert!(differ(Corruption::Unrelated).iter().all(|d| d.len() > 8));
-        let early = Induction::draw(Draw { place: Some(0), ..DRAW }).expect("good");
+        let early = Induction::draw(Draw { place: Some(0), ..usual() }).expect("good");
         assert!(early.a.iter().all(|a| *a == 0));
     }
 
     #[test]
     fn blocks_come_back() {
-        let blocks = repeated_blocks(DRAW, 6).expect("good");
+        let blocks = repeated_blocks(usual(), 6).expect("good");
         for ids in blocks.ids.chunks(16) {
             assert!((0..10).all(|t| ids[t] == ids[t + 6]));
             let mut block = ids[..6].to_vec();
@@ -233,15 +240,15 @@ mod tests {
     fn what_cannot_be_drawn_is_said() {
         let refused = |draw| Induction::draw(draw).expect_err("bad").to_string();
         for (error, wanted) in [
-            (refused(Draw { count: 0, ..DRAW }), "0 prompts"),
-            (refused(Draw { len: 3, ..DRAW }), "prompts of 3 tokens cannot say A B … A"),
+            (refused(Draw { count: 0, ..usual() }), "0 prompts"),
+            (refused(Draw { len: 3, ..usual() }), "prompts of 3 tokens cannot say A B … A"),
             (
-                refused(Draw { place: Some(14), ..DRAW }),
+                refused(Draw { place: Some(14), ..usual() }),
                 "A at position 14 leaves no room for B and the second A in 16",
             ),
-            (refused(Draw { vocab: 3, ..DRAW }), "a vocabulary of 3 tokens"),
+            (refused(Draw { from: vec![1, 2, 3], ..usual() }), "a vocabulary of 3 tokens"),
             (
-                repeated_blocks(DRAW, 9).expect_err("bad").to_string(),
+                repeated_blocks(usual(), 9).expect_err("bad").to_string(),
                 "a block of 9 tokens is not said twice in 16",
             ),
         ] {

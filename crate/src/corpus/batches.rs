@@ -44,13 +44,6 @@ pub struct BatchPlan {
     pub masked: Vec<u32>,
 }
 
-impl BatchPlan {
-    /// The paper's batches: 8 documents of at most 1,024 tokens; BOS, EOS and PAD are all token 0.
-    pub fn paper(tokens: usize) -> Self {
-        Self { context: 1024, batch: 8, tokens, bos: Some(0), pad: 0, masked: vec![0] }
-    }
-}
-
 /// A rectangle of tokens. `ids`, `keep` and `offsets` are `[batch, len]`, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenBatch {

@@ -89,7 +89,7 @@ pub async fn health(
     }
     let HealthSettings { tokens, context, batch, .. } = settings;
     let asked = CorpusPlan { tokens, context, batch, ..CorpusPlan::default() };
-    let mut stages = Stages::new(observer, 2);
+    let mut stages = Stages::new(observer, 2).about(&[subject]);
     stages.begin("SAE health", tokens, "tokens").await?;
     let mut measuring = Measuring::new(subject, saes);
     for batch in token_batches(corpus, &subject.tokenizer, &asked)? {
@@ -149,7 +149,7 @@ impl<'a> Measuring<'a> {
     }
 
     async fn add(&mut self, batch: &TokenBatch, stages: &mut Stages<'_>) -> Result<(), LabError> {
-        let splice = Splice::new(self.subject, self.saes, batch)?;
+        let splice = Splice::new(self.subject, self.saes, batch).await?;
         for ((sum, hooked), x) in self.sums.iter_mut().zip(self.saes).zip(splice.kept()) {
             sum.add(&hooked.sae, &x).await?;
         }

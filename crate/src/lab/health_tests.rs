@@ -21,8 +21,9 @@ fn tokenizer(entries: usize) -> Tokenizer {
         "model": { "type": "WordLevel", "vocab": vocab, "unk_token": "t0" },
     });
     let bytes = tokenizer.to_string().into_bytes();
-    Tokenizer::read(&Files::loose("test", [("tokenizer.json".to_owned(), bytes.into())]))
-        .expect("a tokenizer")
+    let special = br#"{"bos_token_id": 0, "eos_token_id": 0}"#.to_vec();
+    let files = [("tokenizer.json".to_owned(), bytes.into()), ("config.json".to_owned(), special.into())];
+    Tokenizer::read(&Files::loose("test", files)).expect("a tokenizer")
 }
 
 /// The figures of a case's two SAEs, and the reference.
@@ -32,6 +33,7 @@ fn measure(engine: &Engine, case: &str, model: &str, entries: usize) -> (Vec<Hea
         model: Model::load(engine, model, &Files::dir(golden(model))).expect("a model"),
         tokenizer: tokenizer(entries),
         saes: Vec::new(),
+        notes: Vec::new(),
     };
     let saes = subject.find_saes(&Files::dir(golden(case))).expect("SAEs");
     assert_eq!(saes.len(), 2);

@@ -17,6 +17,8 @@ mod prompt;
 mod report;
 #[cfg(not(target_arch = "wasm32"))]
 mod save;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod special_tests;
 mod splice;
 mod stages;
 mod subject;

@@ -43,6 +43,8 @@ pub struct Prompted {
     pub tokens: Vec<PromptToken>,
     /// The likeliest next tokens, likeliest first.
     pub next: Vec<NextToken>,
+    /// What should be known of the model's files ([`LabModel::notes`]).
+    pub notes: Vec<String>,
 }
 
 /// Runs a text through a model; `top` next tokens are returned. Rows of the vocabulary without an entry of the
@@ -53,14 +55,15 @@ pub struct Prompted {
 pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted, LabError> {
     let tokenizer = &model.tokenizer;
     let ids = tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
-    if ids.len() > LONGEST {
-        let n = ids.len();
-        return Err(LabError::Mismatch(format!("the prompt has {n} tokens; give at most {LONGEST}")));
+    let (n, most) = (ids.len(), LONGEST.min(model.model.context()));
+    if n > most {
+        return Err(LabError::Mismatch(format!("the prompt has {n} tokens; give at most {most}")));
     }
     let plan = Plan { logits: true, ..Plan::default() };
     let prompts = Prompts { batch: 1, len: ids.len(), ids: ids.clone() };
     let logits = model.model.run(&prompts, plan)?.logits.expect("logits were asked for");
     let logits = logits.at(ids.len() - 1..ids.len()).read_f32().await?;
+    model.model.check_finite(&prompts, "logits", &logits).await?;
     let next = likeliest(&logits, tokenizer.real_vocabulary(logits.len()), top);
     let token = |id: u32| PromptToken { id, text: tokenizer.decode(&[id]) };
     Ok(Prompted {
@@ -75,6 +78,7 @@ pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted
                 logit,
             })
             .collect(),
+        notes: model.notes.clone(),
     })
 }
 
@@ -129,7 +133,10 @@ mod tests {
     #[test]
     fn too_little_and_too_much_is_said() {
         assert!(run("").unwrap_err().to_string().contains("at least one"));
-        let long = run(&"never ".repeat(1100)).unwrap_err().to_string();
-        assert!(long.contains("give at most 1024"), "{long}");
+        let model =
+            LabModel::load(&Engine::cpu(), "tiny-neox", &embedded("tiny-neox").unwrap(), None).unwrap();
+        let most = LONGEST.min(model.model.context());
+        let long = run(&"never ".repeat(most + 1)).unwrap_err().to_string();
+        assert!(long.ends_with(&format!("give at most {most}")), "{long}");
     }
 }

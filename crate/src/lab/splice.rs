@@ -1,11 +1,11 @@
 //! What a model predicts when an SAE's reconstruction, or zeros, stand in for its activations.
 
 use super::LabError;
-use super::subject::{HookedSae, LabModel, kept_rows};
+use super::subject::{HookedSae, LabModel, kept_rows, prompts};
 use crate::corpus::TokenBatch;
 use crate::gpu::Tensor;
 use crate::kernels::{columns, cross_entropy, embed, kl_divergence};
-use crate::model::{Logits, Output, Plan, Prompts, Replacement};
+use crate::model::{Logits, Output, Plan, Replacement};
 use crate::sae::Spliced;
 
 /// Predictions of a batch with one hook changed: by the reconstruction, and by zeros.
@@ -19,18 +19,23 @@ pub(super) struct Splice<'a> {
     subject: &'a LabModel,
     saes: &'a [HookedSae],
     batch: &'a TokenBatch,
+    /// Where the text begins in a row: behind BOS, if there is one.
+    start: usize,
     clean: Output,
 }
 
 impl<'a> Splice<'a> {
-    pub(super) fn new(
+    pub(super) async fn new(
         subject: &'a LabModel,
         saes: &'a [HookedSae],
         batch: &'a TokenBatch,
     ) -> Result<Self, LabError> {
         let keep = saes.iter().map(|s| s.hook.clone()).collect();
         let plan = Plan { keep, logits: true, ..Plan::default() };
-        Ok(Self { subject, saes, batch, clean: subject.model.run(&prompts(batch), plan)? })
+        let start = usize::from(subject.tokenizer.special().bos.is_some());
+        let clean = subject.model.run(&prompts(batch), plan)?;
+        subject.check(batch, &saes[0].hook, clean.hooks.values()).await?;
+        Ok(Self { subject, saes, batch, start, clean })
     }
 
     fn activations(&self, i: usize) -> &Tensor {
@@ -54,16 +59,16 @@ impl<'a> Splice<'a> {
     pub(super) fn changed(&self, i: usize) -> Result<Changed, LabError> {
         let TokenBatch { batch, len, .. } = self.batch;
         let (x, HookedSae { hook, sae, .. }) = (self.activations(i), &self.saes[i]);
-        let width = x.rows_cols().1;
-        let after = columns(&x.reshape(&[*batch, len * width]), width, (len - 1) * width);
-        let shape = [*batch, len - 1, width];
-        let decoded = sae.decode_dense(&after.reshape(&[batch * (len - 1), width]))?.reshape(&shape);
+        let (width, rest) = (x.rows_cols().1, len - self.start);
+        let after = columns(&x.reshape(&[*batch, len * width]), self.start * width, rest * width);
+        let shape = [*batch, rest, width];
+        let decoded = sae.decode_dense(&after.reshape(&[batch * rest, width]))?.reshape(&shape);
         let zeros = Tensor::zeros(x.engine(), &shape);
         Ok(Changed { spliced: self.run(hook, decoded)?, zero: self.run(hook, zeros)? })
     }
 
     fn run(&self, hook: &str, value: Tensor) -> Result<Logits, LabError> {
-        let positions = Some((1..self.batch.len).collect());
+        let positions = Some((self.start..self.batch.len).collect());
         let replace = vec![Replacement { hook: hook.to_owned(), positions, value }];
         let plan = Plan { replace, logits: true, ..Plan::default() };
         Ok(self.subject.model.run(&prompts(self.batch), plan)?.logits.expect("logits were asked for"))
@@ -75,10 +80,6 @@ impl<'a> Splice<'a> {
         let len = self.batch.len;
         (0..self.batch.ids.len()).map(|i| i % len + 1 < len && self.batch.keep[i + 1]).collect()
     }
-}
-
-fn prompts(batch: &TokenBatch) -> Prompts {
-    Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() }
 }
 
 /// Sums over predictions, in f64: of losses, and of divergences from the clean prediction.
@@ -117,7 +118,19 @@ impl SpliceSums {
                 }
             }
         }
-        Ok(())
+        if !self.clean.is_finite() {
+            return Err(model.not_finite(&prompts(splice.batch), ("logits", f32::NAN)).await.into());
+        }
+        let bad = self.changed.iter().position(|sums| sums.iter().any(|sum| !sum.is_finite()));
+        match bad {
+            Some(i) => Err(LabError::Mismatch(format!(
+                "the predictions are not finite with the reconstruction or zeros in place of {}; the SAE that reads it, or the \
+                 config of {}, cannot be right",
+                splice.saes[i].hook,
+                splice.subject.name()
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The means, one entry an SAE; nothing when there was no prediction.

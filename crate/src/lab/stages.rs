@@ -2,7 +2,7 @@
 
 use web_time::Instant;
 
-use super::{LabError, Observer, Progress, Timing};
+use super::{LabError, LabModel, Observer, Progress, Timing};
 
 /// Walks through the stages of a run.
 pub(super) struct Stages<'a> {
@@ -24,6 +24,14 @@ impl<'a> Stages<'a> {
             warnings: Vec::new(),
         };
         Self { observer, now, started: Instant::now(), timings: Vec::new() }
+    }
+
+    /// Says what should be known of these models' files.
+    pub(super) fn about(mut self, models: &[&LabModel]) -> Self {
+        for model in models {
+            model.notes.iter().for_each(|note| self.warn(format!("{}: {note}", model.name())));
+        }
+        self
     }
 
     /// Ends the stage before and begins the next one.
@@ -56,7 +64,9 @@ impl<'a> Stages<'a> {
 
     /// Something to be known before the next stage begins.
     pub(super) fn warn(&mut self, line: String) {
-        self.now.warnings.push(line);
+        if !self.now.warnings.contains(&line) {
+            self.now.warnings.push(line);
+        }
     }
 
     fn end(&mut self) {

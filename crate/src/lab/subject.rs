@@ -4,7 +4,7 @@ use crate::checkpoint::Files;
 use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
-use crate::model::{Model, Plan, Prompts, Tokenizer};
+use crate::model::{Model, Plan, Prompts, Tokenizer, finite};
 use crate::sae::{Format, Sae, SaeFile, formats};
 
 use super::LabError;
@@ -17,6 +17,9 @@ pub struct LabModel {
     pub tokenizer: Tokenizer,
     /// Its SAEs, in the order of the layers.
     pub saes: Vec<HookedSae>,
+    /// What should be known of the model's files, a sentence each: tensors that are not part of it, special tokens that are not
+    /// named or disagree.
+    pub notes: Vec<String>,
 }
 
 /// An SAE and the hook it reads.
@@ -58,6 +61,9 @@ impl LabModel {
     ) -> Result<Self, LabError> {
         let model = Model::load(engine, name, files)?;
         let tokenizer = Tokenizer::read(files)?;
+        let mut notes = model.notes().to_vec();
+        notes.extend(tokenizer.special().notes().iter().cloned());
+        notes.extend(tokenizer.check(model.vocab())?);
         let place = saes.cloned().unwrap_or_else(|| files.folder("saes"));
         let found = find_saes(&model, &place, layers)?;
         let lacks = |layer: &&usize| !found.iter().any(|sae| sae.layer == **layer);
@@ -75,7 +81,7 @@ impl LabModel {
                 place.place()
             )));
         }
-        Ok(Self { model, tokenizer, saes: found })
+        Ok(Self { model, tokenizer, saes: found, notes })
     }
 
     /// Name of the model.
@@ -91,9 +97,9 @@ impl LabModel {
         find_saes(&self.model, place, None)
     }
 
-    fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
+    async fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
         let order = keep.clone();
-        let prompts = Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() };
+        let prompts = prompts(batch);
         let mut output = self.model.run(&prompts, Plan { keep, ..Plan::default() })?;
         let rows = kept_rows(batch);
         let rows = Tensor::from_u32(self.model.engine(), &[rows.len()], rows);
@@ -102,32 +108,47 @@ impl LabModel {
             let width = *values.shape().last().expect("hooks have axes");
             embed(&[values.reshape(&[values.len() / width.max(1), width])], &rows)
         };
-        Ok(order.iter().map(take).collect())
+        let taken: Vec<Tensor> = order.iter().map(take).collect();
+        self.check(batch, order.first().map_or("", |hook| hook), &taken).await?;
+        Ok(taken)
+    }
+
+    /// Checks that what a pass on a batch has given is finite; `hook` is where the first of it was seen.
+    pub(super) async fn check(
+        &self,
+        batch: &TokenBatch,
+        hook: &str,
+        seen: impl IntoIterator<Item = &Tensor>,
+    ) -> Result<(), LabError> {
+        match finite(seen).await? {
+            true => Ok(()),
+            false => Err(self.model.not_finite(&prompts(batch), (hook, f32::NAN)).await.into()),
+        }
     }
 
     /// What the hooks see on the kept tokens of a batch: [n, width] each.
     ///
     /// # Errors
-    /// A hook the model does not have; an id beyond its vocabulary.
-    pub fn activations(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Vec<Tensor>, LabError> {
-        self.run(batch, hooks.to_vec())
+    /// A hook the model does not have; an id beyond its vocabulary; a pass that is not finite.
+    pub async fn activations(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Vec<Tensor>, LabError> {
+        self.run(batch, hooks.to_vec()).await
     }
 
     /// As [`LabModel::activations`]; with `center`, less their mean over the last axis.
-    pub(super) fn centered_activations(
+    pub(super) async fn centered_activations(
         &self,
         batch: &TokenBatch,
         hooks: &[String],
         center: bool,
     ) -> Result<Vec<Tensor>, LabError> {
-        let all = self.run(batch, hooks.to_vec())?;
+        let all = self.run(batch, hooks.to_vec()).await?;
         Ok(if center { all.iter().map(centered).collect() } else { all })
     }
 
     /// Neurons of some [hooks](Model::neuron_hooks) side by side on the kept tokens of a batch: [n, neurons] (paper
     /// section 3).
-    pub(super) fn neurons(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Tensor, LabError> {
-        let parts = self.run(batch, hooks.to_vec())?;
+    pub(super) async fn neurons(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Tensor, LabError> {
+        let parts = self.run(batch, hooks.to_vec()).await?;
         let width: usize = parts.iter().map(|p| p.rows_cols().1).sum();
         let rows = parts.first().map_or(0, |p| p.rows_cols().0);
         let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
@@ -203,6 +224,11 @@ fn find_saes(model: &Model, place: &Files, layers: Option<&[usize]>) -> Result<V
 fn layer_of(hook: &str, layers: usize) -> usize {
     let number = hook.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse().ok());
     number.unwrap_or(if hook == "hook_embed" { 0 } else { layers.saturating_sub(1) })
+}
+
+/// The prompts of a batch.
+pub(super) fn prompts(batch: &TokenBatch) -> Prompts {
+    Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() }
 }
 
 /// Rows of a batch's activations [B·T, ..] that stay.

@@ -4,9 +4,6 @@ use super::{Bos, CorpusPlan, LabError};
 use crate::corpus::{BatchError, BatchPlan, Batches, Corpus, TokenBatch};
 use crate::model::Tokenizer;
 
-/// BOS, EOS and PAD of the Pythia and Mamba tokenizers.
-const SPECIAL: u32 = 0;
-
 /// Batches of `batch` documents, cut to `context` tokens with BOS in front if the plan says so, until `tokens` tokens
 /// are kept or the corpus ends.
 ///
@@ -17,13 +14,15 @@ pub(super) fn token_batches<'a>(
     tokenizer: &'a Tokenizer,
     plan: &CorpusPlan,
 ) -> Result<impl Iterator<Item = Result<TokenBatch, LabError>> + use<'a>, LabError> {
+    let special = tokenizer.special();
     let plan = BatchPlan {
         context: plan.context,
         batch: plan.batch,
         tokens: plan.tokens,
-        bos: (plan.bos != Bos::None).then_some(SPECIAL),
-        pad: SPECIAL,
-        masked: if plan.bos == Bos::Keep { vec![] } else { vec![SPECIAL] },
+        bos: special.bos.filter(|_| plan.bos != Bos::None),
+        // Filled positions never count, and nothing before them sees them: any token does.
+        pad: special.pad.unwrap_or(0),
+        masked: if plan.bos == Bos::Keep { vec![] } else { special.ends() },
     };
     let batches = Batches::new(corpus.documents(), tokenizer, plan).map_err(failed)?;
     Ok(batches.map(|batch| batch.map_err(failed)))

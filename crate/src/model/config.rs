@@ -5,6 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::checkpoint::{CheckpointError, Files};
 
+/// The most that a size can be: 16,777,216, a hundred times what any published model has. Three of them multiplied by
+/// small numbers stay below what 32 bits hold.
+pub(super) const LARGEST: u64 = 1 << 24;
+
 /// A `config.json` and the name messages give it.
 pub(super) struct Config {
     label: String,
@@ -34,11 +38,14 @@ impl Config {
         self.error(format!("{key} is {value}, which is no {what}"))
     }
 
-    /// A positive whole number.
+    /// A positive whole number up to [`LARGEST`].
     pub(super) fn size(&self, key: &str) -> Result<usize, CheckpointError> {
         let value = self.needed(key)?;
         match value.as_u64() {
-            Some(n) if n > 0 && n < 1 << 31 => Ok(n as usize),
+            Some(n @ 1..=LARGEST) => Ok(n as usize),
+            Some(n) if n > 0 => {
+                Err(self.error(format!("{key} is {value}; no more than {LARGEST} can be right")))
+            }
             _ => Err(self.wrong(key, value, "positive whole number")),
         }
     }
@@ -55,6 +62,15 @@ impl Config {
 
     pub(super) fn number_or(&self, key: &str, default: f64) -> Result<f64, CheckpointError> {
         if self.get(key).is_some() { self.number(key) } else { Ok(default) }
+    }
+
+    /// A number above 0 that single precision can hold as one, or a default.
+    pub(super) fn positive_or(&self, key: &str, default: f64) -> Result<f32, CheckpointError> {
+        let number = self.number_or(key, default)? as f32;
+        match number.is_finite() && number > 0.0 {
+            true => Ok(number),
+            false => Err(self.wrong(key, self.needed(key)?, "number above 0 that single precision holds")),
+        }
     }
 
     pub(super) fn flag_or(&self, key: &str, default: bool) -> Result<bool, CheckpointError> {

@@ -1,5 +1,6 @@
 //! Weights onto an engine.
 
+use super::config::Config;
 use super::hooks::Linear;
 use crate::checkpoint::{CheckpointError, Stored, Weights};
 use crate::gpu::{Dtype, Engine, Filling, Tensor};
@@ -63,6 +64,29 @@ impl Loader<'_> {
         self.deal(name, [rows, cols], &whole.into_iter().chain(rest).collect::<Vec<_>>())
     }
 
+    /// Embedding and unembedding, [vocab, width] each. As in transformers, a head of its own in the file counts even where
+    /// the config ties the two, and where a tied file has one of them, it is both.
+    pub(super) fn embeddings(
+        &self,
+        [embed, head]: [&str; 2],
+        shape: [usize; 2],
+        tied: bool,
+    ) -> Result<[Vec<Tensor>; 2], CheckpointError> {
+        let has = |name| self.weights.has(name);
+        let one = match (has(embed), has(head)) {
+            (true, true) => self.weights.same(embed, head).then_some(embed),
+            (true, false) => tied.then_some(embed),
+            (false, _) => tied.then_some(head).filter(|name| has(name)),
+        };
+        Ok(match one {
+            Some(name) => {
+                let table = self.table(name, shape)?;
+                [table.clone(), table]
+            }
+            None => [self.table(embed, shape)?, self.table(head, shape)?],
+        })
+    }
+
     /// `name.weight` [n, k] and, if there is one, `name.bias` [n].
     pub(super) fn linear(
         &self,
@@ -76,4 +100,49 @@ impl Loader<'_> {
             bias: bias.then(|| self.tensor(&format!("{name}.bias"), &[n])).transpose()?,
         })
     }
+}
+
+/// What stands before the names of a model's tensors: `prefix`, or nothing where the model was saved without its head, and
+/// so no name has it.
+pub(super) fn prefix<'p>(weights: &Weights, prefix: &'p str) -> &'p str {
+    if !weights.any_below(prefix) && weights.any_below("layers.") { "" } else { prefix }
+}
+
+/// Refuses more layers than the files have tensors of; `prefix` is what their names begin with, `key` the config's word for
+/// the number.
+pub(super) fn check_layers(
+    config: &Config,
+    (key, layers): (&str, usize),
+    weights: &Weights,
+    prefix: &str,
+) -> Result<(), CheckpointError> {
+    let name = |layer: usize| format!("{prefix}layers.{layer}.");
+    // The search ends at the first that is missing, whatever the config claims.
+    match (0..layers).find(|&layer| !weights.any_below(&name(layer))) {
+        Some(missing) => Err(config.error(format!(
+            "{key} is {layers}, but the weights have no tensor {}…; use the config.json of these weights",
+            name(missing)
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A sentence about the tensors that nothing has read, if there are any: they belong to another model than the config
+/// describes. Not those that older versions of transformers left in every file.
+pub(super) fn unread(weights: &Weights) -> Option<String> {
+    /// More names would hide what is said.
+    const NAMED: usize = 4;
+    const LEFT: [&str; 3] = ["attention.bias", "attention.masked_bias", "rotary_emb.inv_freq"];
+    let mut names = weights.unread();
+    names.retain(|name| !LEFT.iter().any(|left| name.ends_with(left)));
+    let more = match names.len() {
+        0 => return None,
+        n if n > NAMED => format!(" and {} more", n - NAMED),
+        _ => String::new(),
+    };
+    Some(format!(
+        "{} of the tensors are not part of the model that config.json describes, and are left out: {}{more}",
+        names.len(),
+        names[..names.len().min(NAMED)].join(", ")
+    ))
 }

@@ -15,9 +15,9 @@
 //! ```
 //! Hook names are MambaLens'. In the code the skip weights D of the paper are `skip_weight`, since D is d_model.
 
-use super::config::Config;
+use super::config::{self, Config};
 use super::hooks::{HookPoint, Linear, Run};
-use super::load::Loader;
+use super::load::{Loader, prefix};
 use super::logits::Logits;
 use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
@@ -51,7 +51,8 @@ impl MambaConfig {
         config.only("hidden_act", &["silu", "swish"])?;
         config.refuse(&["quantization_config", "use_falcon_mamba", "mixer_rms_eps"])?;
         let d_model = config.size("hidden_size")?;
-        let expanded = (config.number_or("expand", 2.0)? * d_model as f64) as usize;
+        config.positive_or("expand", 2.0)?;
+        let expanded = channels(config, config.number_or("expand", 2.0)?, d_model)?;
         let d_inner = config.size_or("intermediate_size", expanded)?;
         if config.get("expand").is_some() && d_inner != expanded {
             return Err(config.error(format!(
@@ -70,7 +71,7 @@ impl MambaConfig {
             d_state: config.size_or("state_size", 16)?,
             d_conv: config.size_or("conv_kernel", 4)?,
             vocab: config.size("vocab_size")?,
-            eps: config.number_or("layer_norm_epsilon", 1e-5)? as f32,
+            eps: config.positive_or("layer_norm_epsilon", 1e-5)?,
             bias: config.get("use_bias").map(|_| config.flag_or("use_bias", false)).transpose()?,
             conv_bias: config.flag_or("use_conv_bias", true)?,
             tied: config.flag_or("tie_word_embeddings", true)?,
@@ -110,7 +111,7 @@ impl MambaConfig {
         let multiple = config.size_or("pad_vocab_size_multiple", 8)?;
         Ok(Self {
             d_model,
-            d_inner: expand * d_model,
+            d_inner: channels(config, expand as f64, d_model)?,
             d_state,
             d_conv,
             dt_rank,
@@ -123,6 +124,33 @@ impl MambaConfig {
         })
     }
 }
+
+impl MambaConfig {
+    /// Operations of a pass over one prompt, and the bytes of what it holds at once, roughly.
+    pub(super) fn work(&self, len: usize) -> (f64, f64) {
+        let [t, d, e, n, r, l] =
+            [len, self.d_model, self.d_inner, self.d_state, self.dt_rank, self.layers].map(|n| n as f64);
+        // in_proj, gate and out_proj, x_proj, dt_proj; six operations a state.
+        (l * t * (2.0 * e * (3.0 * d + 2.0 * r + 2.0 * n) + 6.0 * e * n), 4.0 * t * (3.0 * d + 6.0 * e))
+    }
+}
+
+/// E, which is `expand` × D.
+fn channels(config: &Config, expand: f64, d_model: usize) -> Result<usize, CheckpointError> {
+    let channels = expand * d_model as f64;
+    match (1.0..=config::LARGEST as f64).contains(&channels) {
+        true => Ok(channels as usize),
+        false => Err(config.error(format!(
+            "expand {expand} × width {d_model} gives {channels} channels, which cannot be right"
+        ))),
+    }
+}
+
+/// Tokens that the published Mambas have read at most in training; their configs do not say.
+pub(super) const CONTEXT: usize = 2048;
+
+/// What the names of all tensors but the head begin with, if the model was saved with its head.
+pub(super) const PREFIX: &str = "backbone.";
 
 struct Block {
     norm: Tensor,              // [D]
@@ -168,19 +196,16 @@ impl Mamba {
         weights: &Weights,
     ) -> Result<Self, CheckpointError> {
         let load = Loader { engine, weights };
+        let prefix = prefix(weights, PREFIX);
         let (d, v) = (config.d_model, config.vocab);
         let blocks = (0..config.layers)
-            .map(|l| Block::load(&load, &config, &format!("backbone.layers.{l}")))
+            .map(|l| Block::load(&load, &config, &format!("{prefix}layers.{l}")))
             .collect::<Result<_, _>>()?;
         // Hugging Face says embeddings, the original layout embedding.
-        let original = weights.has("backbone.embedding.weight");
-        let embed_name = if original { "backbone.embedding.weight" } else { "backbone.embeddings.weight" };
-        let embed = load.table(embed_name, [v, d])?;
-        let unembed = match !config.tied || weights.has("lm_head.weight") {
-            true => load.table("lm_head.weight", [v, d])?,
-            false => embed.clone(),
-        };
-        let norm_final = load.tensor("backbone.norm_f.weight", &[d])?;
+        let names = ["embeddings", "embedding"].map(|name| format!("{prefix}{name}.weight"));
+        let embed = names.iter().find(|name| weights.has(name)).unwrap_or(&names[0]);
+        let [embed, unembed] = load.embeddings([embed, "lm_head.weight"], [v, d], config.tied)?;
+        let norm_final = load.tensor(&format!("{prefix}norm_f.weight"), &[d])?;
         Ok(Self { config, embed, blocks, norm_final, unembed })
     }
 

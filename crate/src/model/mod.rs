@@ -6,10 +6,14 @@ mod config;
 mod hooks;
 mod likeliest;
 mod load;
+#[cfg(test)]
+mod loading_tests;
 mod logits;
 mod mamba;
 mod neox;
 mod readout;
+mod sound;
+mod special;
 #[cfg(test)]
 mod tests;
 mod tokenizer;
@@ -19,11 +23,12 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::checkpoint::{CheckpointError, Files, Weights};
-use crate::gpu::{Engine, Tensor};
+use crate::gpu::{Engine, GpuError, Tensor};
 use config::Config;
 use hooks::Run;
 pub use hooks::{Edit, HookError, HookPoint, Plan, Replacement};
 pub use likeliest::{Likely, argmax, likeliest};
+use load::{check_layers, prefix, unread};
 pub use logits::Logits;
 use mamba::MambaConfig;
 pub(crate) use mamba::positions;
@@ -31,6 +36,8 @@ pub use mamba::{Mamba, Recurrence};
 pub use neox::Neox;
 use neox::NeoxConfig;
 pub use readout::Readout;
+pub(crate) use sound::finite;
+pub use special::SpecialIds;
 pub use tokenizer::{TokenizeError, Tokenizer};
 
 /// A model cannot be loaded or run.
@@ -56,6 +63,43 @@ pub enum ModelError {
         /// Rows of the embedding.
         vocab: usize,
     },
+    /// A pass that is not finite.
+    #[error(
+        "the model is not finite: {hook} holds {value} (prompt {prompt}{}), and nothing before it does; the weights or a number \
+         of the config cannot be right",
+        position.map_or_else(String::new, |position| format!(", position {position}"))
+    )]
+    NotFinite {
+        /// The first hook point that holds NaN or an infinity.
+        hook: String,
+        /// What it holds.
+        value: f32,
+        /// Prompt in the batch.
+        prompt: usize,
+        /// Position in the prompt, where the hook point has positions.
+        position: Option<usize>,
+    },
+    /// A prompt longer than the model was made to read.
+    #[error(
+        "the prompt has {len} tokens, but the model was made to read {context}; such a run would take about {operations:.0e} \
+         operations and {gigabytes:.1} GB; give a shorter one{}{remedy}",
+        if remedy.is_empty() { "" } else { ", " }
+    )]
+    TooLong {
+        /// Tokens of the prompt.
+        len: usize,
+        /// [`Model::context`].
+        context: usize,
+        /// Multiplications and additions of a pass.
+        operations: f64,
+        /// Memory beside the weights.
+        gigabytes: f64,
+        /// What else there is to do.
+        remedy: &'static str,
+    },
+    /// The device.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// Nothing to run on.
     #[error("there is no token to run the model on; give at least one prompt of at least one token")]
     Empty,
@@ -91,6 +135,7 @@ pub struct Model {
     name: String,
     engine: Engine,
     network: Network,
+    notes: Vec<String>,
 }
 
 impl Model {
@@ -106,19 +151,27 @@ impl Model {
             None if config.get("d_model").is_some() && config.get("n_layer").is_some() => "original".into(),
             None => return Err(config.error("the key model_type is missing".into())),
         };
-        let network = match kind.as_str() {
+        let mut notes = Vec::new();
+        let open = |key: &str, layers: usize, usual: &str| {
+            let weights = Weights::open(files)?;
+            check_layers(&config, (key, layers), &weights, prefix(&weights, usual))?;
+            Ok::<_, CheckpointError>(weights)
+        };
+        let (network, weights) = match kind.as_str() {
             "gpt_neox" => {
-                let sizes = NeoxConfig::read(&config)?;
-                Network::Neox(Neox::load(engine, sizes, &Weights::open(files)?)?)
+                let sizes = NeoxConfig::read(&config, &mut notes)?;
+                let weights = open("num_hidden_layers", sizes.layers, neox::PREFIX)?;
+                (Network::Neox(Neox::load(engine, sizes, &weights)?), weights)
             }
             "mamba" | "original" => {
                 // Converted checkpoints keep the original keys beside the Hugging Face ones.
-                let original = config.get("hidden_size").is_none();
-                let sizes = match original && config.get("n_layer").is_some() {
-                    true => MambaConfig::read_original(&config)?,
-                    false => MambaConfig::read(&config)?,
+                let original = config.get("hidden_size").is_none() && config.get("n_layer").is_some();
+                let (sizes, key) = match original {
+                    true => (MambaConfig::read_original(&config)?, "n_layer"),
+                    false => (MambaConfig::read(&config)?, "num_hidden_layers"),
                 };
-                Network::Mamba(Mamba::load(engine, sizes, &Weights::open(files)?)?)
+                let weights = open(key, sizes.layers, mamba::PREFIX)?;
+                (Network::Mamba(Mamba::load(engine, sizes, &weights)?), weights)
             }
             other => {
                 return Err(
@@ -126,12 +179,27 @@ impl Model {
                 );
             }
         };
-        Ok(Self { name: name.to_owned(), engine: engine.clone(), network })
+        notes.extend(unread(&weights));
+        Ok(Self { name: name.to_owned(), engine: engine.clone(), network, notes })
     }
 
     /// The name it was loaded under.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What should be known of its files, a sentence each: tensors that are not part of it, keys that disagree.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Tokens that it was made to read at most: a Transformer's `max_position_embeddings`; 2,048 of a Mamba, which its
+    /// config does not say.
+    pub fn context(&self) -> usize {
+        match &self.network {
+            Network::Neox(n) => n.config.context,
+            Network::Mamba(_) => mamba::CONTEXT,
+        }
     }
 
     /// The engine it lives on.
@@ -215,6 +283,23 @@ impl Model {
     /// Whether a neuron hook is a gate before its SiLU.
     pub fn is_gate(hook: &str) -> bool {
         hook.ends_with(".hook_skip")
+    }
+
+    /// Checks that prompts of `len` tokens are not longer than the model was made to read; `remedy` is what else there is to do
+    /// than to shorten them.
+    ///
+    /// # Errors
+    /// [`ModelError::TooLong`], with what a prompt would take.
+    pub fn check_length(&self, len: usize, remedy: &'static str) -> Result<(), ModelError> {
+        let context = self.context();
+        if len <= context {
+            return Ok(());
+        }
+        let (operations, bytes) = match &self.network {
+            Network::Neox(n) => n.config.work(len),
+            Network::Mamba(m) => m.config.work(len),
+        };
+        Err(ModelError::TooLong { len, context, operations, gigabytes: bytes / 1e9, remedy })
     }
 
     /// Runs the model on prompts. The work is recorded, not waited for; a device's errors come out when a

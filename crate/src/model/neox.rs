@@ -14,9 +14,11 @@
 //! Attention is causal, with rotary position embedding on the first r dimensions of each q and k; the MLP is
 //! W_out gelu(W_in x). Hook names are TransformerLens'.
 
+use serde_json::Value;
+
 use super::config::Config;
 use super::hooks::{HookPoint, Linear, Run};
-use super::load::Loader;
+use super::load::{Loader, prefix};
 use super::logits::Logits;
 use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
@@ -25,6 +27,15 @@ use crate::kernels::{
     Activation, Binary, Product, attention, attention_mix, attention_scores, columns, embed, layer_norm,
     matmul, paste, rotary, softmax, zip,
 };
+
+/// What the names of all tensors but the head begin with, if the model was saved with its head.
+pub(super) const PREFIX: &str = "gpt_neox.";
+/// What transformers takes where a config states no `max_position_embeddings`.
+const CONTEXT: usize = 2048;
+
+/// What transformers calls the GELU, and its approximation by a tanh.
+const EXACT: [&str; 2] = ["gelu", "gelu_python"];
+const TANH: [&str; 5] = ["gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate"];
 
 /// Sizes and switches of a GPT-NeoX checkpoint.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +47,9 @@ pub(super) struct NeoxConfig {
     pub(super) vocab: usize,
     rotary_dims: usize,
     rotary_base: f32,
+    activation: Activation,
+    /// Tokens that it was made to read at most.
+    pub(super) context: usize,
     eps: f32,
     parallel: bool,
     attention_bias: bool,
@@ -43,33 +57,16 @@ pub(super) struct NeoxConfig {
 }
 
 impl NeoxConfig {
-    pub(super) fn read(config: &Config) -> Result<Self, CheckpointError> {
-        config.only("hidden_act", &["gelu"])?;
-        config.refuse(&["rope_scaling", "quantization_config", "sliding_window"])?;
-        let rope = config.inner("rope_parameters")?;
-        let (mut base, mut share) = (None, None);
-        if let Some(rope) = &rope {
-            rope.only("rope_type", &["default"])?;
-            if let Some(key) =
-                rope.keys().find(|k| !["rope_type", "rope_theta", "partial_rotary_factor"].contains(k))
-            {
-                return Err(rope.error(format!("{key} is not supported")));
-            }
-            base = rope.get("rope_theta").map(|_| rope.number("rope_theta")).transpose()?;
-            share = rope
-                .get("partial_rotary_factor")
-                .map(|_| rope.number("partial_rotary_factor"))
-                .transpose()?;
-        }
-        // The same two numbers have had three names; the first present one counts, newest first.
-        let named = |names: [&str; 2], default: f64| -> Result<f64, CheckpointError> {
-            match names.iter().find(|n| config.get(n).is_some()) {
-                Some(name) => config.number(name),
-                None => Ok(default),
-            }
+    /// Reads a config; what should be known of it goes to `notes`.
+    pub(super) fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self, CheckpointError> {
+        config.only("hidden_act", &[&EXACT[..], &TANH[..]].concat())?;
+        let word = config.get("hidden_act").and_then(Value::as_str);
+        let activation = match word.is_some_and(|word| TANH.contains(&word)) {
+            true => Activation::GeluTanh,
+            false => Activation::Gelu,
         };
-        let base = base.map_or_else(|| named(["rope_theta", "rotary_emb_base"], 10_000.0), Ok)?;
-        let share = share.map_or_else(|| named(["partial_rotary_factor", "rotary_pct"], 0.25), Ok)?;
+        config.refuse(&["quantization_config", "sliding_window"])?;
+        let rope = Rope::read(config, notes)?;
 
         let d_model = config.size("hidden_size")?;
         let heads = config.size("num_attention_heads")?;
@@ -78,10 +75,17 @@ impl NeoxConfig {
                 .error(format!("hidden_size {d_model} is not a multiple of num_attention_heads {heads}")));
         }
         let head = d_model / heads;
-        let rotary_dims = (head as f64 * share) as usize;
-        if !(0.0..=1.0).contains(&share) || !rotary_dims.is_multiple_of(2) {
+        if config.size_or("head_dim", head)? != head {
+            let told = config.size("head_dim")?;
             return Err(config.error(format!(
-                "a rotary share of {share} gives {rotary_dims} of {head} dimensions; it must be even and at most {head}"
+                "head_dim {told} contradicts hidden_size / num_attention_heads, which is {head}"
+            )));
+        }
+        let Rope { base, share } = rope;
+        let rotary_dims = (head as f64 * share) as usize;
+        if rotary_dims == 0 || rotary_dims > head || !rotary_dims.is_multiple_of(2) {
+            return Err(config.error(format!(
+                "a rotary share of {share} gives {rotary_dims} of {head} dimensions; it must be even, and 2 to {head}"
             )));
         }
         Ok(Self {
@@ -91,12 +95,79 @@ impl NeoxConfig {
             layers: config.size("num_hidden_layers")?,
             d_mlp: config.size("intermediate_size")?,
             vocab: config.size("vocab_size")?,
-            rotary_base: base as f32,
-            eps: config.number_or("layer_norm_eps", 1e-5)? as f32,
+            rotary_base: base,
+            context: config.size_or("max_position_embeddings", CONTEXT)?,
+            activation,
+            eps: config.positive_or("layer_norm_eps", 1e-5)?,
             parallel: config.flag_or("use_parallel_residual", true)?,
             attention_bias: config.flag_or("attention_bias", true)?,
             tied: config.flag_or("tie_word_embeddings", false)?,
         })
+    }
+}
+
+impl NeoxConfig {
+    /// Operations of a pass over one prompt, and the bytes of what it holds at once, roughly.
+    pub(super) fn work(&self, len: usize) -> (f64, f64) {
+        let [t, d, m, l] = [len, self.d_model, self.d_mlp, self.layers].map(|n| n as f64);
+        // Four products of D × D and two of D × M a token; q·kᵀ and pattern·v over half of the square.
+        (l * (2.0 * t * (4.0 * d * d + 2.0 * d * m) + 2.0 * t * t * d), 4.0 * t * (8.0 * d + m))
+    }
+}
+
+/// What rotary embedding takes from a config.
+struct Rope {
+    base: f32,
+    /// Of a head's dimensions.
+    share: f64,
+}
+
+impl Rope {
+    /// The same two numbers have had three names. As transformers 5 reads them: an object `rope_scaling` stands in the place of
+    /// an object `rope_parameters`; what the object lacks is under the names of the first GPT-NeoX. The names of other models
+    /// count last, and are told, since transformers does not read them.
+    fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self, CheckpointError> {
+        // As Python takes an object for true or false.
+        let full = |key: &&'static str| match config.get(key) {
+            None | Some(Value::Bool(false)) => false,
+            Some(Value::Object(map)) => !map.is_empty(),
+            Some(_) => true,
+        };
+        let rope = match ["rope_scaling", "rope_parameters"].into_iter().find(full) {
+            Some(key) => config.inner(key)?,
+            None => None,
+        };
+        if let Some(rope) = &rope {
+            rope.only("rope_type", &["default"])?;
+            rope.only("type", &["default"])?;
+            if let Some(key) = rope.keys().find(|key| rope.get(key).is_some_and(Value::is_object)) {
+                return Err(
+                    rope.error(format!("{key}, a rotary embedding of some layers only, is not supported"))
+                );
+            }
+        }
+        let mut value = |own: &'static str, named: &'static str, default: f64| {
+            let inner = rope.iter().map(|rope| (rope, own));
+            let mut places = inner.chain([(config, named), (config, own)]);
+            let place = places.find(|(place, key)| place.get(key).is_some());
+            let (place, key) = place.unwrap_or((config, named));
+            let taken = place.number_or(key, default)?;
+            let other = config.number_or(own, taken)?;
+            if key == own && rope.as_ref().is_none_or(|rope| rope.get(own).is_none()) {
+                notes.push(format!(
+                    "{own} {taken} is taken, which transformers does not read for a gpt_neox: it has {named}"
+                ));
+            } else if other != taken {
+                notes.push(format!("{key} {taken} is taken, as in transformers, and {own} {other} is not"));
+            }
+            Ok::<_, CheckpointError>((place.positive_or(key, default)?, taken))
+        };
+        let (base, _) = value("rope_theta", "rotary_emb_base", 10_000.0)?;
+        let (_, share) = value("partial_rotary_factor", "rotary_pct", 0.25)?;
+        if share > 1.0 {
+            return Err(config.error(format!("a rotary share of {share} is more than the whole head, 1")));
+        }
+        Ok(Self { base, share })
     }
 }
 
@@ -147,6 +218,7 @@ impl Neox {
         weights: &Weights,
     ) -> Result<Self, CheckpointError> {
         let load = Loader { engine, weights };
+        let prefix = prefix(weights, PREFIX);
         let (d, m, v) = (config.d_model, config.d_mlp, config.vocab);
         let norm = |name: &str| -> Result<Norm, CheckpointError> {
             Ok(Norm {
@@ -155,9 +227,9 @@ impl Neox {
                 eps: config.eps,
             })
         };
-        let mut blocks = Vec::with_capacity(config.layers);
+        let mut blocks = Vec::new();
         for l in 0..config.layers {
-            let p = format!("gpt_neox.layers.{l}");
+            let p = format!("{prefix}layers.{l}");
             let [q, k, v] = Self::qkv(&load, &config, &format!("{p}.attention.query_key_value"))?;
             blocks.push(Block {
                 ln1: norm(&format!("{p}.input_layernorm"))?,
@@ -170,15 +242,12 @@ impl Neox {
                 w_out: load.linear(&format!("{p}.mlp.dense_4h_to_h"), d, m, true)?,
             });
         }
-        let embed = load.table("gpt_neox.embed_in.weight", [v, d])?;
         // transformers 5 calls the head lm_head; published checkpoints call it embed_out.
-        let head = ["embed_out.weight", "lm_head.weight"].into_iter().find(|n| weights.has(n));
-        let unembed = match head {
-            _ if config.tied => embed.clone(),
-            Some(name) => load.table(name, [v, d])?,
-            None => load.table("embed_out.weight", [v, d])?,
-        };
-        let ln_final = norm("gpt_neox.final_layer_norm")?;
+        let heads = ["embed_out.weight", "lm_head.weight"];
+        let head = heads.into_iter().find(|name| weights.has(name)).unwrap_or(heads[0]);
+        let embed = format!("{prefix}embed_in.weight");
+        let [embed, unembed] = load.embeddings([&embed, head], [v, d], config.tied)?;
+        let ln_final = norm(&format!("{prefix}final_layer_norm"))?;
         Ok(Self { config, embed, blocks, ln_final, unembed })
     }
 
@@ -231,7 +300,7 @@ impl Neox {
             (mid.clone(), mid)
         };
         let n2 = block.ln2.apply(&hook("ln2.hook_normalized"), &mlp_in, run); // [B, T, D]
-        let post = run.activated(&hook("mlp.hook_pre"), &n2, &block.w_in, Activation::Gelu); // [B, T, M]
+        let post = run.activated(&hook("mlp.hook_pre"), &n2, &block.w_in, self.config.activation); // [B, T, M]
         let post = run.at(&hook("mlp.hook_post"), post); // [B, T, M]
         let x = run.added(&hook("hook_mlp_out"), &post, &block.w_out, &mid); // [B, T, D]
         run.at(&hook("hook_resid_post"), x)

@@ -81,6 +81,9 @@ pub(crate) struct RunArgs {
     /// Run on token ids: a JSON list of lists of equal length.
     #[arg(long, value_name = "T.json")]
     pub(crate) tokens: Option<PathBuf>,
+    /// Run prompts longer than the model was made to read, however long that takes.
+    #[arg(long)]
+    pub(crate) past_context: bool,
     /// Hook points to keep; `*` stands for anything. `logits` keeps the logits.
     #[arg(long, required_unless_present = "top", requires = "save", num_args = 1.., value_name = "PATTERN")]
     pub(crate) hook: Vec<String>,

@@ -1,7 +1,7 @@
 //! Progress on standard error.
 
-use std::cell::{Cell, RefCell};
-
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -35,14 +35,14 @@ pub(crate) fn say(line: &str) {
 pub(crate) struct Bars {
     bar: RefCell<Option<(String, ProgressBar)>>,
     curve: RefCell<Vec<CurvePoint>>,
-    /// How many warnings were printed.
-    warned: Cell<usize>,
+    /// Warnings that were printed: each once, however many runs give it.
+    warned: RefCell<BTreeSet<String>>,
     quiet: bool,
 }
 
 impl Bars {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { bar: RefCell::new(None), curve: RefCell::default(), warned: Cell::new(0), quiet }
+        Self { bar: RefCell::new(None), curve: RefCell::default(), warned: RefCell::default(), quiet }
     }
 
     /// Every point of the training curves so far.
@@ -54,10 +54,11 @@ impl Bars {
 impl Observer for Bars {
     fn progress(&self, p: &Progress) {
         let mut slot = self.bar.borrow_mut();
-        for line in p.warnings.iter().skip(self.warned.get()) {
-            say(&format!("warning: {line}"));
+        for line in &p.warnings {
+            if self.warned.borrow_mut().insert(line.clone()) {
+                say(&format!("warning: {line}"));
+            }
         }
-        self.warned.set(p.warnings.len());
         if self.quiet {
             return;
         }

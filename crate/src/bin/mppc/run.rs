@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::args::RunArgs;
 use crate::commands::{Outcome, Session, text, writable};
 use crate::models;
+use crate::progress::say;
 use crate::tensors::{self, Named};
 
 impl Session {
@@ -24,17 +25,23 @@ impl Session {
         let model = Model::load(&self.engine, &args.model, &files).map_err(text)?;
         let (logits, keep): (Vec<_>, Vec<_>) = args.hook.iter().cloned().partition(|h| h == "logits");
         let plan = Plan { keep, logits: !logits.is_empty() || args.top.is_some(), ..Plan::default() };
+        for note in model.notes() {
+            say(&format!("warning: {}: {note}", args.model));
+        }
+        if !args.past_context {
+            model.check_length(prompts.len, "or allow it with --past-context").map_err(text)?;
+        }
         let output = model.run(&prompts, plan).map_err(text)?;
 
         let (mut lines, mut told) = (Vec::new(), json!({ "engine": self.engine.report() }));
         if let (Some(n), Some(tokenizer), Some(logits)) = (args.top, &tokenizer, &output.logits) {
-            let top = next_tokens(logits, tokenizer, n as usize).await?;
+            let top = next_tokens(&model, &prompts, (logits, tokenizer), n as usize).await?;
             lines.extend(top.iter().enumerate().map(|(prompt, next)| table(prompt, next, tokenizer)));
             let as_json = |l: &Likely| json!({ "id": l.id, "token": tokenizer.decode(&[l.id]), "logit": l.logit, "probability": l.probability });
             told["top"] = top.iter().map(|next| next.iter().map(as_json).collect::<Value>()).collect();
         }
         if let Some(save) = &args.save {
-            let named = kept(&output, !logits.is_empty()).await?;
+            let named = kept(&model, &prompts, &output, !logits.is_empty()).await?;
             tensors::save(save, &named, &[("model", &args.model)])?;
             lines.extend(named.iter().map(|n| format!("{} {:?}", n.name, n.shape)));
             lines.push(format!("saved to {}", save.display()));
@@ -46,25 +53,38 @@ impl Session {
 }
 
 /// What is saved: the hooks, and the logits if they were asked for.
-async fn kept(output: &Output, logits: bool) -> Outcome<Vec<Named>> {
+async fn kept(model: &Model, prompts: &Prompts, output: &Output, logits: bool) -> Outcome<Vec<Named>> {
     let mut named = Vec::new();
     for (name, tensor) in &output.hooks {
-        named.push(Named::f32(name, tensor.shape(), &tensor.read_f32().await.map_err(text)?));
+        let values = tensor.read_f32().await.map_err(text)?;
+        // Scores are −∞ where a token must not look.
+        if !name.ends_with("hook_attn_scores") {
+            model.check_finite(prompts, name, &values).await.map_err(text)?;
+        }
+        named.push(Named::f32(name, tensor.shape(), &values));
     }
     if let Some(all) = output.logits.as_ref().filter(|_| logits) {
-        named.push(Named::f32("logits", &all.shape(), &all.read().await.map_err(text)?));
+        let values = all.read().await.map_err(text)?;
+        model.check_finite(prompts, "logits", &values).await.map_err(text)?;
+        named.push(Named::f32("logits", &all.shape(), &values));
     }
     Ok(named)
 }
 
 /// The likeliest tokens after each prompt.
-async fn next_tokens(logits: &Logits, tokenizer: &Tokenizer, n: usize) -> Outcome<Vec<Vec<Likely>>> {
+async fn next_tokens(
+    model: &Model,
+    prompts: &Prompts,
+    (logits, tokenizer): (&Logits, &Tokenizer),
+    n: usize,
+) -> Outcome<Vec<Vec<Likely>>> {
     let [batch, len, rows] = logits.shape();
     let real = tokenizer.real_vocabulary(rows);
     let mut all = Vec::with_capacity(batch);
     for b in 0..batch {
         let last = (b + 1) * len - 1;
         let row = logits.at(last..last + 1).read_f32().await.map_err(text)?;
+        model.check_finite(prompts, "logits", &row).await.map_err(text)?;
         all.push(likeliest(&row, real, n));
     }
     Ok(all)

@@ -73,7 +73,7 @@ pub async fn induction_view(
     settings: &CircuitSettings,
     observer: &dyn Observer,
 ) -> Result<InductionView, LabError> {
-    let mut stages = Stages::new(observer, 3);
+    let mut stages = Stages::new(observer, 3).about(&[model]);
     let (prompt, planted) = match text {
         Some(text) => (typed(model, text)?, None),
         None => {
@@ -85,6 +85,7 @@ pub async fn induction_view(
     let vocab = model.tokenizer.real_vocabulary(model.model.vocab());
     let logits = model.model.run(&prompt, Plan { logits: true, ..Plan::default() })?.logits;
     let logits = logits.expect("logits were asked for").last().at(0..1).read_f32().await?;
+    model.model.check_finite(&prompt, "logits", &logits).await?;
     let token = |id: u32| PromptToken { id, text: model.tokenizer.decode(&[id]) };
     let next = |Likely { id, logit, probability }: Likely| NextToken {
         id,
@@ -110,8 +111,9 @@ pub async fn induction_view(
         None => (Vec::new(), Vec::new()),
     };
     stages.begin("scores", model.model.layers(), "layers").await?;
-    let period = (settings.tokens / 4).clamp(1, (vocab - 1) / 2);
-    let draw = Draw { count: SCORED, len: settings.tokens, vocab, place: None, seed: settings.seed };
+    let from = model.tokenizer.drawable(model.model.vocab());
+    let period = (settings.tokens / 4).clamp(1, (from.len() / 2).max(1));
+    let draw = Draw { count: SCORED, len: settings.tokens, from, place: None, seed: settings.seed };
     let repeated = repeated_blocks(draw, period)?;
     let scores = scores(&model.model, &repeated, period, (settings.groups, &Unwatched)).await?;
     stages.step(model.model.layers()).await?;
@@ -161,25 +163,31 @@ async fn attributed(model: &LabModel, prompt: &Prompts, token: u32) -> Result<Ve
     Ok(all.iter().map(|c| PartShare { part: name(&c.part), logit: c.values[0] }).collect())
 }
 
+/// The longest prompt of a model.
+fn longest(model: &LabModel) -> usize {
+    LONGEST.min(model.model.context())
+}
+
 fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
     let ids = model.tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
     match ids.len() {
         0 => Err(LabError::Mismatch("the text has no token; type some words".to_owned())),
-        n if n > LONGEST => {
-            Err(LabError::Mismatch(format!("the text has {n} tokens; give at most {LONGEST}")))
+        n if n > longest(model) => {
+            Err(LabError::Mismatch(format!("the text has {n} tokens; give at most {}", longest(model))))
         }
         len => Ok(Prompts { batch: 1, len, ids }),
     }
 }
 
 fn planted(model: &LabModel, settings: &CircuitSettings) -> Result<Induction, LabError> {
-    if settings.tokens > LONGEST {
+    if settings.tokens > longest(model) {
         let n = settings.tokens;
         return Err(LabError::Mismatch(format!(
-            "a prompt of {n} tokens is too long to look at; give at most {LONGEST}"
+            "a prompt of {n} tokens is too long to look at; give at most {}",
+            longest(model)
         )));
     }
-    let vocab = model.tokenizer.real_vocabulary(model.model.vocab());
-    let draw = Draw { count: 1, len: settings.tokens, vocab, place: None, seed: settings.seed };
+    let from = model.tokenizer.drawable(model.model.vocab());
+    let draw = Draw { count: 1, len: settings.tokens, from, place: None, seed: settings.seed };
     Ok(Induction::draw(draw)?)
 }

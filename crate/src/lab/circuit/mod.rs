@@ -68,7 +68,7 @@ pub async fn circuit(
     plan(model, experiment, &settings)?;
     choose(model, experiment, &mut settings, observer).await?;
     let plan = plan(model, experiment, &settings)?;
-    let mut stages = Stages::new(observer, 2);
+    let mut stages = Stages::new(observer, 2).about(&[model]);
     let pieces = drawn.count().div_ceil(PIECE);
     stages.begin("unchanged", pieces, "runs").await?;
     let target = target(model, &drawn);
@@ -174,11 +174,12 @@ fn draw(
     experiment: CircuitName,
     settings: &CircuitSettings,
 ) -> Result<Induction, CircuitError> {
+    model.model.check_length(settings.tokens, "")?;
     let place = (experiment == CircuitName::WritePosition).then_some(0);
     Induction::draw(Draw {
         count: settings.prompts,
         len: settings.tokens,
-        vocab: model.tokenizer.real_vocabulary(model.model.vocab()),
+        from: model.tokenizer.drawable(model.model.vocab()),
         place,
         seed: settings.seed,
     })

@@ -159,7 +159,7 @@ async fn correlate_neurons(
             break;
         }
         let batch = beginning(batch, wanted - done);
-        correlator.push(&a.neurons(&batch, block)?, &b.neurons(&batch, &of_b)?).await?;
+        correlator.push(&a.neurons(&batch, block).await?, &b.neurons(&batch, &of_b).await?).await?;
         done += batch.kept();
         run.stages.step(before + done).await?;
     }

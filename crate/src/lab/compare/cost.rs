@@ -303,7 +303,7 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
         // A whole batch: each one costs a pass over the sums.
         let whole = run.batches.get(1).unwrap_or(&run.batches[0]);
         let started = Instant::now();
-        correlator.push(&a.neurons(whole, block)?, &b.neurons(whole, &of_b)?).await?;
+        correlator.push(&a.neurons(whole, block).await?, &b.neurons(whole, &of_b).await?).await?;
         let seconds = started.elapsed().as_secs_f64() / whole.kept() as f64 * neurons as f64;
         charges.push(Charge {
             stage: "neuron baseline".to_owned(),
@@ -319,8 +319,8 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
     if tokens > 0 && run.store.note(&super::likeness::key(run, tokens))?.is_none() {
         let (hook_a, hook_b) = (&a.saes[0].hook, &b.saes[0].hook);
         let started = Instant::now();
-        let x = a.activations(batch, std::slice::from_ref(hook_a))?.remove(0);
-        let y = b.activations(batch, std::slice::from_ref(hook_b))?.remove(0);
+        let x = a.activations(batch, std::slice::from_ref(hook_a)).await?.remove(0);
+        let y = b.activations(batch, std::slice::from_ref(hook_b)).await?.remove(0);
         let (x, y) = (Chunk::new(&x).await?, Chunk::new(&y).await?);
         let models = started.elapsed().as_secs_f64();
         let (mut sa, mut sb) = (SelfSums::new(x.width()), SelfSums::new(y.width()));

@@ -4,6 +4,7 @@ use super::inputs::{SideInputs, digest};
 use super::plan::{CorpusPlan, SidePlan};
 use crate::corpus::TokenBatch;
 use crate::lab::{LabError, LabModel};
+use crate::model::SpecialIds;
 use crate::sae::{Codes, Rotation, Sae};
 
 /// Which of an SAE's readings.
@@ -51,9 +52,16 @@ pub(super) struct Basis<'a> {
 }
 
 /// Everything that decides the batches but their number.
-pub(super) fn corpus_identity(name: &str, hashes: &[&str], plan: &CorpusPlan) -> String {
+pub(super) fn corpus_identity(
+    name: &str,
+    hashes: &[&str],
+    plan: &CorpusPlan,
+    special: &SpecialIds,
+) -> String {
     let name = if hashes.is_empty() { name.to_owned() } else { hashes.join(",") };
-    format!("{name}; context {}, batch {}, bos {:?}", plan.context, plan.batch, plan.bos)
+    let CorpusPlan { context, batch, bos, .. } = plan;
+    let (first, ends) = (special.bos, special.ends());
+    format!("{name}; context {context}, batch {batch}, bos {bos:?} {first:?}, not text {ends:?}")
 }
 
 impl Basis<'_> {
@@ -133,7 +141,7 @@ impl<'a> Encoder<'a> {
                 hooks.push(hook.clone());
             }
         }
-        let all = self.model.centered_activations(batch, &hooks, self.center)?;
+        let all = self.model.centered_activations(batch, &hooks, self.center).await?;
         let mut codes: Vec<Codes> = Vec::with_capacity(self.sources.len());
         for (source, control) in &self.sources {
             let hooked = &self.model.saes[source.sae];

@@ -42,7 +42,7 @@ impl<'a> Layers<'a> {
         chosen: &[usize],
     ) -> Result<Vec<Chunk>, LabError> {
         let mut chunks = Vec::new();
-        let all = self.model.centered_activations(batch, &self.hooks, self.center)?;
+        let all = self.model.centered_activations(batch, &self.hooks, self.center).await?;
         for ((x, sums), sample) in all.iter().zip(&mut self.sums).zip(&mut self.sample) {
             let chunk = Chunk::new(x).await?;
             sums.push(&chunk).await?;

@@ -177,6 +177,14 @@ impl<'a> Run<'a> {
     ) -> Result<Self, LabError> {
         let plan = &what.plan;
         plan.check().map_err(LabError::Mismatch)?;
+        stages = stages.about(&[what.a, what.b]);
+        let [of_a, of_b] = [what.a, what.b].map(|model| model.tokenizer.special());
+        if (of_a.bos, of_a.ends()) != (of_b.bos, of_b.ends()) {
+            let (a, b) = (what.a.name(), what.b.name());
+            stages.warn(format!(
+                "{a} and {b} name other tokens BOS, EOS or PAD; those of {a} are taken for both"
+            ));
+        }
         for model in [what.a, what.b] {
             if model.saes.is_empty() {
                 let name = model.name();
@@ -193,7 +201,7 @@ impl<'a> Run<'a> {
         };
         let shards: Vec<Shard> = batches.chunks(SHARD).enumerate().map(shard).collect();
         let hashes: Vec<&str> = what.inputs.corpus.iter().map(|input| input.sha256.as_str()).collect();
-        let corpus = corpus_identity(what.corpus.name(), &hashes, &plan.corpus);
+        let corpus = corpus_identity(what.corpus.name(), &hashes, &plan.corpus, what.a.tokenizer.special());
         let sources = |which, variant| what.basis(which, &corpus).sources(variant, plan.controls.seed);
         let control = |wanted, variant| if wanted { sources(Which::B, variant) } else { Vec::new() };
         Ok(Self {

@@ -59,7 +59,7 @@ pub async fn train(
         ..CorpusPlan::default()
     };
     let names: Vec<String> = places.iter().map(|place| place.hook.clone()).collect();
-    let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan)));
+    let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan))).about(&[subject]);
     stages.begin("SAE training", steps * plan.batch, "tokens").await?;
     let mut batches = token_batches(corpus, &subject.tokenizer, &texts)?;
     for _ in 0..taken {
@@ -73,7 +73,8 @@ pub async fn train(
             && let Some(batch) = batches.next()
         {
             taken += 1;
-            for (place, x) in places.iter_mut().zip(subject.activations(&batch?, &names)?) {
+            let seen = subject.activations(&batch?, &names).await?;
+            for (place, x) in places.iter_mut().zip(seen) {
                 place.buffer.add(&x.read_f32().await?);
             }
         }

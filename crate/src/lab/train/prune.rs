@@ -28,7 +28,7 @@ impl Activity {
         sae: &Sae,
         (subject, batch, hook): (&LabModel, &TokenBatch, &str),
     ) -> Result<(), LabError> {
-        for x in subject.activations(batch, &[hook.to_owned()])? {
+        for x in subject.activations(batch, &[hook.to_owned()]).await? {
             let codes = sae.encode(&x).await?;
             self.tokens += codes.tokens() as u64;
             for (&j, &value) in codes.indices.iter().zip(&codes.values) {
