@@ -10,6 +10,8 @@ const SMALL = 64 << 20;
 const ARCHITECTURES = ['gpt_neox', 'mamba'];
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
+/** Taken where they are there: they name BOS, EOS and PAD. */
+const OPTIONAL = ['tokenizer_config.json', 'special_tokens_map.json', 'generation_config.json'];
 
 /** What the page reads of the hub's answer. */
 interface Revision {
@@ -51,7 +53,8 @@ export async function choose(
   if (names.includes(SINGLE)) weights = [SINGLE];
   else if (names.includes(INDEX)) weights = [INDEX, ...shardsOf(at.repo, await json(INDEX)).map(need)];
   else throw noWeights(at, names);
-  return ['config.json', need('tokenizer.json'), ...weights];
+  const optional = OPTIONAL.filter((path) => names.includes(path));
+  return ['config.json', need('tokenizer.json'), ...optional, ...weights];
 }
 
 async function revisionOf(at: Address, net: Net): Promise<Revision> {
@@ -101,11 +104,15 @@ async function smallJson(at: Address & { commit: string }, file: HubFile, net: N
 
 function parse(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return JSON.parse(withoutPythonNumbers(new TextDecoder().decode(bytes)));
   } catch {
     throw new HubError('hub', 'the hub sent something that is no JSON', 'check the address of the hub');
   }
 }
+
+/** Python writes NaN and Infinity, which no JSON has, where no string is. */
+export const withoutPythonNumbers = (json: string): string =>
+  json.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (found) => (found.startsWith('"') ? found : `"${found}"`));
 
 function checkArchitecture(repo: string, config: unknown): void {
   const { model_type: kind, d_model, n_layer } = (config ?? {}) as Record<string, unknown>;

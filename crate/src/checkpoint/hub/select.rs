@@ -17,8 +17,9 @@ pub enum Want {
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
-/// Fetched where there are such.
-pub(super) const OPTIONAL: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
+/// Fetched where there are such: the tokenizer, and what names BOS, EOS and PAD.
+pub(super) const OPTIONAL: [&str; 4] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
 
 fn is_pickle(path: &str) -> bool {
     [".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"].iter().any(|end| path.ends_with(end))
