@@ -2,4 +2,13 @@ import { mount } from 'svelte';
 import App from './App.svelte';
 import './app.css';
 
-mount(App, { target: document.getElementById('app') as HTMLElement });
+const target = document.getElementById('app') as HTMLElement;
+// What is there says that the program does not run.
+const unstarted = [...target.childNodes];
+target.replaceChildren();
+try {
+  mount(App, { target });
+} catch (error) {
+  target.replaceChildren(...unstarted);
+  throw error;
+}

@@ -1,6 +1,6 @@
 /** The models of this browser as the page shows them, and the download that is on its way. */
 import type { Failure } from 'mppc';
-import { isFailure } from './engine/messages';
+import { asFailure } from './failure';
 import { isHub } from './hub/address';
 import { Hub } from './hub/client';
 import type { Progress } from './hub/download';
@@ -19,6 +19,11 @@ export interface Download {
   /** Since it was begun or resumed. */
   seconds: number;
 }
+
+const WORDS = { download: 'Downloading', check: 'Checking', mend: 'Fetching again what arrived wrong of' };
+
+/** What a download is at. */
+export const titleOf = ({ plan, progress }: Download): string => `${WORDS[progress?.phase ?? 'download']} ${plan.repo}`;
 
 /** What was done, to be said once. */
 export interface Done {
@@ -57,8 +62,8 @@ export class Models {
   }
 
   async refresh(): Promise<void> {
-    this.listing = await this.#said(this.#hub.ask({ kind: 'list' }));
-    this.kept = await navigator.storage?.persisted?.();
+    this.listing = (await this.#said(this.#hub.ask({ kind: 'list' }))) ?? this.listing;
+    this.kept = await keeping(() => navigator.storage?.persisted?.());
   }
 
   /** Asks the hub what a model is, without fetching it. */
@@ -85,13 +90,13 @@ export class Models {
   /** Fetches what is missing of a model, or copies it. */
   async fetch(plan: Plan): Promise<void> {
     this.#clear();
-    // The browser may ask the user, or refuse; the download goes on either way.
-    this.kept = await navigator.storage?.persist?.().catch(() => false);
     this.#stop = new AbortController();
     const start = performance.now();
     const seconds = () => (performance.now() - start) / 1000;
     const meter = new Meter();
     this.download = { plan, seconds: 0 };
+    // The browser may ask the person, for as long as they think, or refuse; the download goes on meanwhile.
+    void keeping(() => navigator.storage?.persist?.()).then((kept) => (this.kept = kept));
     const progress = (progress: Progress) =>
       (this.download = { plan, progress, pace: meter.at(progress, seconds()), seconds: seconds() });
     // A token is for the hub it was typed for.
@@ -120,6 +125,12 @@ export class Models {
     this.#stop?.abort();
   }
 
+  /** Shows why something is not done. */
+  refuse(error: unknown): void {
+    const failure = asFailure(error);
+    if (failure.code !== 'cancelled') this.failure = failure;
+  }
+
   stored(plan: Plan): StoredModel | undefined {
     return this.listing?.models.find(({ key }) => key === keyOf(plan));
   }
@@ -133,9 +144,17 @@ export class Models {
     try {
       return await promise;
     } catch (error) {
-      const failure = isFailure(error) ? error : { code: 'page', message: String(error), hint: 'reload the page' };
-      if (failure.code !== 'cancelled') this.failure = failure;
+      this.refuse(error);
       return undefined;
     }
+  }
+}
+
+/** What the browser says of keeping the storage; some have no word for it. */
+async function keeping(ask: () => Promise<boolean> | undefined): Promise<boolean | undefined> {
+  try {
+    return await ask();
+  } catch {
+    return undefined;
   }
 }

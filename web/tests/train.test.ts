@@ -151,3 +151,108 @@ it('says what is wrong with a wish, and that a hook matches nothing', { timeout:
   await begin(page);
   await card(page).getByText('no hook of tiny-neox').waitFor();
 });
+
+const stop = async (page: Page) => {
+  await card(page).locator('figure').waitFor({ timeout: 60_000 });
+  await card(page).getByRole('button', { name: 'Cancel the training' }).click();
+  await card(page).getByTestId('left').waitFor();
+};
+
+it('never takes the place of an unfinished one without asking', { timeout: 240_000 }, async () => {
+  context = await browser.newContext();
+  const page = await tab();
+  const box = card(page).getByTestId('left');
+  await fill(page, { kind: 'topk', number: 8, tokens: 5_120_000 });
+  await begin(page);
+  await stop(page);
+  const left = await box.locator('p').first().textContent();
+  expect(left).toMatch(/of\s+5,120,000 tokens/);
+
+  // Asked, and kept.
+  await fill(page, { kind: 'topk', number: 8, tokens: 10_240 });
+  await begin(page);
+  const keep = box.getByRole('button', { name: 'Keep it' });
+  await expect.poll(() => keep.evaluate((it) => it === document.activeElement)).toBe(true);
+  await keep.click();
+  expect(await box.locator('p').first().textContent()).toBe(left);
+  expect(await card(page).getByTestId('progress').count()).toBe(0);
+
+  // A new one that cannot be done destroys nothing, even where it was said that it may.
+  await fill(page, { kind: 'topk', number: 300, tokens: 10_240 });
+  await begin(page);
+  await box.getByRole('button', { name: 'Train anew and lose it' }).click();
+  await card(page).getByText('k is 300').waitFor();
+  await expect.poll(() => box.locator('p').first().textContent()).toBe(left);
+  const other = await tab();
+  await card(other).getByTestId('left').waitFor();
+  await other.close();
+
+  await fill(page, { kind: 'topk', number: 8, tokens: 10_240 });
+  await begin(page);
+  await box.getByRole('button', { name: 'Train anew and lose it' }).click();
+  await trained(page);
+  await box.waitFor({ state: 'detached' });
+
+  // Forgotten when it was said twice.
+  await fill(page, { kind: 'topk', number: 8, tokens: 5_120_000 });
+  await begin(page);
+  await stop(page);
+  await box.getByRole('button', { name: 'Forget it' }).click();
+  await box.getByRole('button', { name: 'Keep it' }).click();
+  await box.getByRole('button', { name: 'Forget it' }).click();
+  await box.getByRole('button', { name: 'Forget it for good' }).click();
+  await box.waitFor({ state: 'detached' });
+});
+
+it('in one tab is told in the other, which is offered what is left when that is closed', { timeout: 120_000 }, async () => {
+  context = await browser.newContext();
+  const one = await tab();
+  await fill(one, { kind: 'topk', number: 8, tokens: 5_120_000 });
+  await begin(one);
+  await card(one).locator('figure').waitFor({ timeout: 60_000 });
+  await one.waitForTimeout(6_000);
+  const two = await tab();
+  await card(two).getByTestId('elsewhere').waitFor();
+  // Its own wish is refused, and the other goes on.
+  await fill(two, { kind: 'topk', number: 8, tokens: 10_240 });
+  await begin(two);
+  await card(two).getByRole('alert').waitFor();
+  expect(await card(two).getByRole('alert').first().textContent()).toContain('another tab is training');
+  expect(await card(one).getByTestId('progress').count()).toBe(1);
+  await one.close();
+  await card(two).getByTestId('left').waitFor();
+  expect(await card(two).getByTestId('elsewhere').count()).toBe(0);
+});
+
+it('lists SAEs that are whole, and says when another tab has deleted one', { timeout: 60_000 }, async () => {
+  context = await browser.newContext();
+  const page = await tab();
+  const put = (name: string, files: Record<string, string>) =>
+    page.evaluate(
+      async ([name, files]) => {
+        const saes = await (await navigator.storage.getDirectory()).getDirectoryHandle('saes', { create: true });
+        const folder = await saes.getDirectoryHandle(name, { create: true });
+        for (const [file, text] of Object.entries(files)) {
+          const stream = await (await folder.getFileHandle(file, { create: true })).createWritable();
+          await stream.write(text);
+          await stream.close();
+        }
+      },
+      [name, files] as const,
+    );
+  await put('whole', { 'cfg.json': '{}', 'sae_weights.safetensors': 'x' });
+  await put('half', { 'sae_weights.safetensors': 'x' });
+  await put('empty', { 'cfg.json': '{}', 'sae_weights.safetensors': '' });
+  await page.reload();
+  const rows = card(page).getByTestId('saes').locator('tbody tr');
+  await rows.first().waitFor();
+  expect(await rows.locator('th').allTextContents()).toEqual(['whole']);
+  await page.evaluate(async () => {
+    const saes = await (await navigator.storage.getDirectory()).getDirectoryHandle('saes');
+    await saes.removeEntry('whole', { recursive: true });
+  });
+  await rows.getByRole('button', { name: 'cfg.json' }).click();
+  await card(page).getByRole('alert').waitFor();
+  expect(await card(page).getByRole('alert').textContent()).toContain('not there any more');
+  await rows.first().waitFor({ state: 'detached' });
+});

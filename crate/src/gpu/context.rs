@@ -1,6 +1,7 @@
 //! One open device: pipelines, recorded work, the buffer pool, readback.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::device::{self, AdapterReport, Tier};
@@ -99,6 +100,8 @@ pub(crate) struct Gpu {
     unsettled: std::sync::atomic::AtomicUsize,
     /// The first error since the last readback.
     error: Arc<Mutex<Option<GpuError>>>,
+    /// Whether the device ever failed: what lies on it is then not to be trusted any more.
+    failed: Arc<AtomicBool>,
 }
 
 impl Gpu {
@@ -109,18 +112,21 @@ impl Gpu {
     ) -> Result<Self, GpuError> {
         let (device, queue) = device::open(&adapter, &report, tier).await?;
         let error = Arc::new(Mutex::new(None));
-        let seen = error.clone();
+        let failed = Arc::new(AtomicBool::new(false));
+        let (seen, fails) = (error.clone(), failed.clone());
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            fails.store(true, Ordering::Relaxed);
             let e = match e {
                 wgpu::Error::OutOfMemory { source } => GpuError::OutOfMemory(source.to_string()),
                 other => GpuError::Refused(other.to_string()),
             };
             lock(&seen).get_or_insert(e);
         }));
-        let seen = error.clone();
+        let (seen, fails) = (error.clone(), failed.clone());
         device.set_device_lost_callback(move |reason, message| {
             // Dropping the device is no accident.
             if reason != wgpu::DeviceLostReason::Destroyed {
+                fails.store(true, Ordering::Relaxed);
                 lock(&seen).get_or_insert(GpuError::Lost(message));
             }
         });
@@ -141,7 +147,19 @@ impl Gpu {
             pool: Arc::default(),
             unsettled: Default::default(),
             error,
+            failed,
         })
+    }
+
+    /// Whether the device ever failed.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Keeps an error for the next readback, unless there is an earlier one.
+    fn note(&self, error: GpuError) {
+        self.failed.store(true, Ordering::Relaxed);
+        lock(&self.error).get_or_insert(error);
     }
 
     /// A buffer of at least `bytes`, its content undefined: kernels write every element of their outputs.
@@ -163,7 +181,7 @@ impl Gpu {
         let bytes = bytes as u64;
         let largest = self.max_binding & !255;
         if bytes > largest {
-            lock(&self.error).get_or_insert(GpuError::TooLarge { bytes, limit: self.max_binding });
+            self.note(GpuError::TooLarge { bytes, limit: self.max_binding });
         }
         let size = bytes.clamp(256, largest);
         let mut pool = lock(&self.pool);
@@ -215,7 +233,7 @@ impl Gpu {
         self.submit();
         self.queue.submit(std::iter::empty());
         if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
-            lock(&self.error).get_or_insert(GpuError::Lost(e.to_string()));
+            self.note(GpuError::Lost(e.to_string()));
         }
     }
 
@@ -363,13 +381,16 @@ impl Gpu {
         // Natively this runs the callback; in a browser the event loop does.
         let polled = self.device.poll(wgpu::PollType::wait_indefinitely());
         if let Err(e) = polled {
-            lock(&self.error).get_or_insert(GpuError::Lost(e.to_string()));
+            self.note(GpuError::Lost(e.to_string()));
         }
         let mapped = wait.await;
         if let Some(e) = lock(&self.error).take() {
             return Err(e);
         }
-        let lost = |e: &dyn std::fmt::Display| GpuError::Lost(e.to_string());
+        let lost = |e: &dyn std::fmt::Display| {
+            self.failed.store(true, Ordering::Relaxed);
+            GpuError::Lost(e.to_string())
+        };
         mapped.map_err(|e| lost(&e))?.map_err(|e| lost(&e))?;
         let view = staging.slice(..).get_mapped_range().map_err(|e| lost(&e))?;
         Ok(view[..bytes].to_vec())

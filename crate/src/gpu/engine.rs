@@ -130,6 +130,15 @@ impl Engine {
         }
     }
 
+    /// Whether the device was lost, ran out of memory or refused a command since the engine was opened, even if nobody
+    /// has read anything from it since. Tensors on it are then not to be trusted: open another engine.
+    pub fn failed(&self) -> bool {
+        match &self.0.backend {
+            Backend::Cpu => false,
+            Backend::Gpu(gpu) => gpu.failed(),
+        }
+    }
+
     /// Bytes of the largest tensor this engine takes: the device's largest storage binding, but no more than
     /// 128 MiB, which WebGPU promises everywhere. The processor has no limit; the same bound keeps what is
     /// computed in stretches (logits) from filling its memory.

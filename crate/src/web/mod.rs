@@ -120,6 +120,11 @@ impl Lab {
         Opened { engine: report.engine.to_owned(), name: report.name, why: report.why }
     }
 
+    /// Whether its device has failed. The models on it are lost with it: open another lab.
+    pub fn failed(&self) -> bool {
+        self.engine.failed()
+    }
+
     /// Loads a model from its files: relative name to bytes, or to a handle of the browser's storage, which is
     /// read tensor by tensor and may be closed afterwards. SAEs are in the folder `saes`. `on_read` is told now
     /// and then how many bytes have been read of the handles.

@@ -155,7 +155,10 @@ fn keep(keeper: &Keeper, checkpoint: &Checkpoint) -> Result<(), LabError> {
         .map_err(|e| thrown(&e))
         .and_then(|()| checkpoint.write_to(&mut out))
         .and_then(|()| keeper.commit().map_err(|e| thrown(&e)));
-    kept.map_err(|source| LabError::Io { path: "the checkpoint".to_owned(), source })
+    kept.map_err(|e| {
+        let line = "delete a stored model or SAE, or free room on the disk, then resume the training";
+        LabError::Mismatch(format!("the checkpoint cannot be kept ({e}); {line}"))
+    })
 }
 
 struct Pieces<'a> {

@@ -77,8 +77,11 @@ export interface TrainAsk {
   model: ModelRef;
   engine: EngineName;
   plan: TrainPlan;
-  /** Go on with the run that was left, which must have this plan. */
-  resume: boolean;
+  /**
+   * `new` is refused where an unfinished training is stored, `instead` takes its place, `resume` goes on with it, and
+   * must have its plan.
+   */
+  begin: 'new' | 'instead' | 'resume';
 }
 
 /** A SAE that was trained; its files are in the browser's storage. */
@@ -110,7 +113,3 @@ export type Reply =
   | { kind: 'point'; point: CurvePoint }
   | { kind: 'done'; value: Value }
   | { kind: 'failed'; failure: Failure };
-
-export function isFailure(value: unknown): value is Failure {
-  return typeof value === 'object' && value !== null && 'code' in value && 'message' in value && 'hint' in value;
-}

@@ -1,4 +1,7 @@
-/** `models/index.json`, written by the build: the models that come with the page. */
+/** The models that come with the page. */
+import { ownBytes, ownJson } from '../own';
+
+/** `models/index.json`, written by the build. */
 export interface ModelIndex {
   models: ModelFiles[];
 }
@@ -9,11 +12,16 @@ export interface ModelFiles {
   files: { path: string; bytes: number }[];
 }
 
-/** Where the page keeps its files: the folder of index.html. */
-export async function readIndex(base: string): Promise<ModelIndex> {
-  const response = await fetch(new URL('models/index.json', base));
-  if (!response.ok) throw new Error(`models/index.json: ${response.status} ${response.statusText}`);
-  return (await response.json()) as ModelIndex;
+let index: Promise<ModelIndex> | undefined;
+
+/** The index, fetched once; `base` is the folder of index.html. */
+export function readIndex(base: string): Promise<ModelIndex> {
+  index ??= ownJson<ModelIndex>('models/index.json', base).catch((error: unknown) => {
+    // The next one to ask tries again.
+    index = undefined;
+    throw error;
+  });
+  return index;
 }
 
 /** Fetches a model's files; `arrived` is told the bytes of each as it comes. */
@@ -23,12 +31,7 @@ export async function fetchModel(
   arrived: (bytes: number) => void,
 ): Promise<Map<string, Uint8Array>> {
   const fetched = model.files.map(async ({ path, bytes }) => {
-    const response = await fetch(new URL(`models/${model.name}/${path}`, base));
-    if (!response.ok) throw new Error(`${model.name}/${path}: ${response.status} ${response.statusText}`);
-    const content = new Uint8Array(await response.arrayBuffer());
-    if (content.length !== bytes) {
-      throw new Error(`${model.name}/${path}: ${content.length} bytes instead of ${bytes}`);
-    }
+    const content = await ownBytes(`models/${model.name}/${path}`, base, bytes);
     arrived(bytes);
     return [path, content] as const;
   });

@@ -1,7 +1,8 @@
 /** Models of the browser's storage, as the engine takes them. */
-import { HubError } from '../hub/failure';
+import { HubError } from '../failure';
 import { MANIFEST, parseManifest } from '../hub/journal';
-import { openForReading, opfs } from '../hub/opfs';
+import { openForReading, opfs, orNothing } from '../hub/opfs';
+import { readAll } from '../hub/store';
 
 export type ModelContent = Map<string, Uint8Array | FileSystemSyncAccessHandle>;
 
@@ -15,9 +16,9 @@ export async function withStored(key: string, use: (files: ModelContent, total: 
   let total = 0;
   try {
     for (const { path, bytes } of manifest.plan.files) {
-      const handle = await openForReading(key, path);
-      handles.push(handle);
-      if (handle.getSize() !== bytes) {
+      const handle = await orNothing(openForReading(key, path));
+      if (handle) handles.push(handle);
+      if (handle?.getSize() !== bytes) {
         const hint = 'delete it and download it again';
         throw new HubError('model', `${path} of ${manifest.plan.repo} is not as it was stored`, hint);
       }
@@ -25,9 +26,7 @@ export async function withStored(key: string, use: (files: ModelContent, total: 
         files.set(path, handle);
         total += bytes;
       } else {
-        const content = new Uint8Array(bytes);
-        handle.read(content, { at: 0 });
-        files.set(path, content);
+        files.set(path, readAll(handle, new Uint8Array(bytes), 0));
       }
     }
     use(files, total);

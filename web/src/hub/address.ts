@@ -1,5 +1,5 @@
 /** Where a model is: a hub, a repository there, a revision of it. */
-import { HubError } from './failure';
+import { HubError } from '../failure';
 
 export const DEFAULT_HUB = 'https://huggingface.co';
 

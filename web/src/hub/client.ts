@@ -1,4 +1,5 @@
 /** The page's side of the store. */
+import { stopped } from '../stopped';
 import type { Progress } from './download';
 import type { Answers, Ask, Reply, Request } from './messages';
 
@@ -29,6 +30,7 @@ export class Hub {
   }
 
   #start(): Worker {
+    const since = performance.now();
     const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
     worker.onmessage = ({ data }: MessageEvent<Reply>) => {
       const waiting = this.#waiting.get(data.id);
@@ -43,10 +45,10 @@ export class Hub {
       if ((waiting?.kind === 'download' || waiting?.kind === 'copyFolder') && !this.#waiting.size) this.#end();
     };
     worker.onerror = (event) => {
-      const message = `the store stopped: ${event.message || 'it could not start'}`;
-      for (const { reject } of this.#waiting.values()) reject({ code: 'crash', message, hint: 'reload the page' });
+      const waiting = [...this.#waiting.values()];
       this.#waiting.clear();
       this.#end();
+      void stopped('the store', event, since, 'try again').then((failure) => waiting.forEach(({ reject }) => reject(failure)));
     };
     return worker;
   }

@@ -1,8 +1,9 @@
 /** One model from a hub into a folder: in parts, several at once, checked, whole or not there. */
 import { fileUrl } from './address';
-import { HubError, isFull } from './failure';
+import { HubError, isFull } from '../failure';
 import { fetchInOrder, fetchPiece, NET, NoRanges, type Net } from './fetch';
 import { hashStored, sha256 } from './hash';
+import { lookInside } from './inside';
 import { bytesReached, Journal, MANIFEST, parseManifest, writeManifest } from './journal';
 import { bytesOf, keyOf, sameFiles, type HubFile, type Plan } from './plan';
 import { checkRoom, noRoom } from './quota';
@@ -94,7 +95,7 @@ async function attempt(
     return undefined;
   } catch (error) {
     if (isFull(error)) return noRoom(plan.repo, await store.room(), bytesOf(plan));
-    const final = error instanceof HubError && (error.code === 'hash' || error.code === 'size');
+    const final = error instanceof HubError && ['hash', 'size', 'model'].includes(error.code);
     if (final || (fresh && !job?.stored)) return error;
     throw error;
   } finally {
@@ -139,6 +140,7 @@ class Job {
     }
     await this.#fetch(this.#missing());
     await this.#check();
+    await this.#lookInside();
     // Once: on a busy disk each flush can take seconds, in which this thread hears nothing of its connections.
     for (const stored of this.#files) stored.flush();
   }
@@ -256,6 +258,15 @@ class Job {
         throw new HubError('hash', `${names} of ${this.plan.repo} does not have the hash the hub states`, hint);
       }
     }
+  }
+
+  /** Bytes may be those the hub states, and yet no model. */
+  async #lookInside(): Promise<void> {
+    const { repo, files } = this.plan;
+    await lookInside(repo, files, (path, from, bytes) => {
+      const stored = this.#files[files.findIndex((file) => file.path === path)]!;
+      return readAll(stored, new Uint8Array(bytes), from);
+    });
   }
 
   async #wrongFiles(): Promise<number[]> {

@@ -1,5 +1,6 @@
 /** Bytes over a connection that may drop, from a server that may be busy. */
-import { HubError, isAbort } from './failure';
+import { HubError, isAbort } from '../failure';
+import { forbidden } from '../policy';
 
 export interface Net {
   /** Sent to the hub only; a browser takes it away when it is redirected elsewhere. */
@@ -147,6 +148,7 @@ async function request<T>(
   net.signal?.throwIfAborted();
   net.signal?.addEventListener('abort', stop);
   const host = new URL(url).host;
+  const since = performance.now();
   try {
     alive();
     const all = net.token ? { ...headers, Authorization: `Bearer ${net.token}` } : headers;
@@ -155,7 +157,9 @@ async function request<T>(
     return await use(response, alive);
   } catch (error) {
     if (net.signal?.aborted) throw net.signal.reason;
-    // fetch says TypeError for everything that is wrong with a connection.
+    // fetch says TypeError for everything that is wrong with a connection; what is forbidden stays so.
+    const policy = error instanceof TypeError && (await forbidden('connect-src', since));
+    if (policy) throw policy;
     if (error instanceof TypeError || isAbort(error)) throw new Dropped(`${host} cannot be reached, or dropped the connection`);
     throw error;
   } finally {

@@ -4,8 +4,7 @@
  * last line, which counts for nothing. Neither is flushed to the disk: what a power cut takes away, the hash of the
  * whole file finds, and the part is fetched again.
  */
-import type { Plan } from './plan';
-import { sameFiles } from './plan';
+import { isPlan, sameFiles, type Plan } from './plan';
 import { writeAll, type Folder, type StoredFile } from './store';
 
 export const JOURNAL = 'journal.jsonl';
@@ -40,7 +39,7 @@ export function parseJournal(text: string): Reached | undefined {
   const lines = text.split('\n');
   lines.pop(); // empty, or torn
   const head = parse<Head>(lines.shift() ?? '');
-  if (head?.form !== FORM) return undefined;
+  if (head?.form !== FORM || !isPlan(head.plan) || !(head.part > 0)) return undefined;
   const digests = head.plan.files.map(() => new Map<number, string>());
   for (const line of lines) {
     const stored = parse<Stored>(line);
@@ -114,7 +113,7 @@ export interface Manifest {
 
 export function parseManifest(text: string): Manifest | undefined {
   const manifest = parse<Manifest>(text);
-  return manifest?.form === FORM ? manifest : undefined;
+  return manifest?.form === FORM && isPlan(manifest.plan) ? manifest : undefined;
 }
 
 /** Says that a model is whole. Written in one go after everything else; half of it would not parse. */

@@ -1,9 +1,10 @@
 /** Models from a folder of this computer: copied into the store as if that were a hub. */
 import { createSHA256 } from 'hash-wasm';
 import { download, OPTIONS, type Progress, type Source } from './download';
-import { HubError } from './failure';
+import { HubError } from '../failure';
 import { NET, sleep } from './fetch';
 import { sha256 } from './hash';
+import { lookInside } from './inside';
 import { keyOf, LOCAL, type HubFile, type Plan } from './plan';
 import { choose } from './resolve';
 import type { Store } from './store';
@@ -13,7 +14,7 @@ export type LocalFiles = Map<string, Blob>;
 
 const STRETCH = 4 << 20;
 
-/** What would be copied of a folder; its files are hashed for that. */
+/** What would be copied of a folder; its files are looked into, and hashed. */
 export async function planFolder(name: string, files: LocalFiles, signal?: AbortSignal): Promise<Plan> {
   const repo = `local/${name.replace(/[^\w.-]/g, '-') || 'model'}`;
   const json = async (path: string): Promise<unknown> => {
@@ -24,6 +25,11 @@ export async function planFolder(name: string, files: LocalFiles, signal?: Abort
     }
   };
   const paths = await choose({ repo: name, revision: 'main' }, [...files.keys()], json);
+  const sized = paths.map((path) => ({ path, bytes: (files.get(path) as Blob).size }));
+  await lookInside(name, sized, async (path, from, bytes) => {
+    const part = (files.get(path) as Blob).slice(from, from + bytes);
+    return new Uint8Array(await part.arrayBuffer());
+  });
   const stated: HubFile[] = [];
   for (const path of paths) stated.push(await hashed(path, files.get(path) as Blob, signal));
   const commit = await sha256(new TextEncoder().encode(JSON.stringify(stated)));

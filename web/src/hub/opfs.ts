@@ -1,15 +1,21 @@
 /** The browser's own file system for this page, seen from a Worker. */
-import { HubError } from './failure';
+import { HubError } from '../failure';
 import type { Folder, Store, StoredFile } from './store';
 
 const ROOT = 'models';
 
-async function root(): Promise<FileSystemDirectoryHandle> {
-  if (!navigator.storage?.getDirectory) {
+/** The page's part of the browser's storage. Private windows and settings may refuse it only when it is asked for. */
+export async function directory(): Promise<FileSystemDirectoryHandle> {
+  try {
+    return await navigator.storage.getDirectory();
+  } catch {
     const hint = 'open the page over https or on localhost, in a current browser and not in a private window';
-    throw new HubError('storage', 'this browser gives the page no storage for models', hint);
+    throw new HubError('storage', 'this browser gives the page no storage', hint);
   }
-  return (await navigator.storage.getDirectory()).getDirectoryHandle(ROOT, { create: true });
+}
+
+async function root(): Promise<FileSystemDirectoryHandle> {
+  return (await directory()).getDirectoryHandle(ROOT, { create: true });
 }
 
 class OpfsFolder implements Folder {
@@ -75,7 +81,8 @@ export async function openForReading(folder: string, name: string): Promise<File
   return notInUse(file.createSyncAccessHandle({ mode: 'read-only' }));
 }
 
-async function orNothing<T>(promise: Promise<T>): Promise<T | undefined> {
+/** What a lookup finds, or nothing. */
+export async function orNothing<T>(promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;
   } catch (error) {

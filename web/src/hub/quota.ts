@@ -1,6 +1,6 @@
 /** Whether there is room, asked first and said clearly. */
 import { megabytes } from '../format';
-import { HubError } from './failure';
+import { HubError } from '../failure';
 
 /** For the journal, the manifest, and what the browser counts beside the files. */
 const BESIDE = 1 << 20;

@@ -1,6 +1,6 @@
 /** Asks the hub what a model consists of, and decides what is needed of it. */
 import { fileUrl, revisionUrl, type Address } from './address';
-import { HubError } from './failure';
+import { HubError } from '../failure';
 import { fetchSmall, type Net } from './fetch';
 import { matches } from './hash';
 import type { HubFile, Plan } from './plan';

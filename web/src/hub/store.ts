@@ -31,7 +31,7 @@ export interface StoredFile {
   close(): void;
 }
 
-const full = () => new DOMException('the storage takes no more', 'QuotaExceededError');
+export const full = () => new DOMException('the storage takes no more', 'QuotaExceededError');
 
 /**
  * Makes a file this long. In private windows of Chromium a storage that is full says nothing: `truncate` does

@@ -1,5 +1,5 @@
 /** What is in the store. */
-import { HubError } from './failure';
+import { HubError } from '../failure';
 import { bytesReached, JOURNAL, MANIFEST, parseJournal, parseManifest } from './journal';
 import { bytesOf, type Plan } from './plan';
 import type { Folder, Store } from './store';

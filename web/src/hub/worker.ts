@@ -1,7 +1,8 @@
 /** The store's worker: sync handles exist only in one, and hashing must not hold up the page. */
 import { parseAddress, parseHub } from './address';
 import { download, OPTIONS, type Progress } from './download';
-import { asFailure } from './failure';
+import { asFailure } from '../failure';
+import { explained } from '../policy';
 import { NET, type Net } from './fetch';
 import { copyFolder, planFolder } from './local';
 import type { Answers, Ask, Reply, Request } from './messages';
@@ -26,7 +27,7 @@ onmessage = async ({ data }: MessageEvent<Request>) => {
   try {
     tell({ id, value: await answer(id, ask, stop.signal) });
   } catch (error) {
-    tell({ id, failure: asFailure(error) });
+    tell({ id, failure: asFailure(await explained(error)) });
   } finally {
     running.delete(id);
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseAddress } from '../../src/hub/address';
 import { download, type Options, type Progress } from '../../src/hub/download';
-import { HubError } from '../../src/hub/failure';
+import { HubError } from '../../src/failure';
 import { JOURNAL, MANIFEST } from '../../src/hub/journal';
 import { keyOf, type Plan } from '../../src/hub/plan';
 import { resolve } from '../../src/hub/resolve';

@@ -1,5 +1,6 @@
 /** The page's side of the engine. */
-import type { CurvePoint, HealthReport, LeftTraining, Opened, Progress, Report } from 'mppc';
+import type { CurvePoint, Failure, HealthReport, LeftTraining, Opened, Progress, Report } from 'mppc';
+import { stopped } from '../stopped';
 import type { Ask, HealthAsk, InductionAnswer, InductionAsk, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
 
 export interface Watcher {
@@ -18,6 +19,8 @@ const TRAINING_PATIENCE = 10_000;
 const NOBODY: Watcher = { loading: () => {}, opened: () => {}, progress: () => {} };
 
 export class Engine {
+  /** Whether it is at work: it does one thing at a time. */
+  busy = $state(false);
   #worker: Worker | undefined;
   #stop: (() => void) | undefined;
 
@@ -63,18 +66,24 @@ export class Engine {
 
   /** One at a time. The worker stays for the next, with its models loaded. */
   #ask<T>(request: Request, watcher: Watcher): Promise<T> {
-    const worker = (this.#worker ??= new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
+    if (this.busy) {
+      const busy: Failure = { code: 'busy', message: 'the engine is at work', hint: 'wait until it is done, or cancel it' };
+      return Promise.reject(busy);
+    }
+    const since = performance.now();
     let deadline: ReturnType<typeof setTimeout> | undefined;
+    this.busy = true;
     return new Promise<T>((resolve, reject) => {
-      const fail = (code: string, message: string, hint: string) => {
+      const worker = (this.#worker ??= new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
+      const end = (failure: Failure) => {
         worker.terminate();
         this.#worker = undefined;
-        reject({ code, message, hint });
+        reject(failure);
       };
       this.#stop = () => {
         worker.postMessage({ kind: 'cancel' } satisfies Request);
         const patience = request.kind === 'train' ? TRAINING_PATIENCE : PATIENCE;
-        deadline ??= setTimeout(() => fail('cancelled', 'cancelled', ''), patience);
+        deadline ??= setTimeout(() => end({ code: 'cancelled', message: 'cancelled', hint: '' }), patience);
       };
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
         if (data.kind === 'loading') watcher.loading(data.done, data.total);
@@ -86,11 +95,12 @@ export class Engine {
       };
       // A defect of the engine ends up here; its state is not to be trusted any more.
       worker.onerror = (event) =>
-        fail('crash', `the engine stopped: ${event.message || 'it could not start'}`, 'try again, or with a smaller model');
+        void stopped('the engine', event, since, 'try again, or with a smaller model').then(end);
       worker.postMessage(request);
     }).finally(() => {
       clearTimeout(deadline);
       this.#stop = undefined;
+      this.busy = false;
     });
   }
 
