@@ -143,13 +143,22 @@ impl Sae {
     /// device and are made in blocks.
     ///
     /// # Errors
-    /// When `x` has another width, or the device failed.
+    /// When `x` has another width, a feature is not finite, or the device failed.
     pub async fn encode(&self, x: &Tensor) -> Result<Codes, SaeError> {
         let (features, _) = self.sparse_features(x).await?;
+        self.codes(&features).await
+    }
+
+    /// The codes of these features, which must be finite.
+    async fn codes(&self, features: &Sparse) -> Result<Codes, SaeError> {
         let mut codes = Codes::new(self.config.d_sae);
-        let values = features.values.read_f32().await?;
-        codes.push(&features, values);
-        Ok(codes)
+        codes.push(features, features.values.read_f32().await?);
+        match codes.not_finite() {
+            None => Ok(codes),
+            Some((token, feature, value)) => {
+                Err(SaeError::Infinite { name: self.config.name(), token, feature, value })
+            }
+        }
     }
 
     /// Features of `x` [.., D] as a sparse matrix, and the scale that undoes the normalisation. Places may hold zeros.
@@ -206,9 +215,7 @@ impl Sae {
         let ones = Tensor::from_f32(x.engine(), &[features.rows()], vec![1.0; features.rows()]);
         let wanted = x.reshape(recon.shape());
         let (_, errors) = sae_error(&recon, &wanted, &ones, Divisor::Spread, 1.0);
-        let mut codes = Codes::new(self.config.d_sae);
-        let values = features.values.read_f32().await?;
-        codes.push(&features, values);
+        let codes = self.codes(&features).await?;
         Ok(Measured { codes, squared_errors: errors.read_f32().await? })
     }
 
@@ -316,6 +323,7 @@ mod tests {
             rescale_acts_by_decoder_norm: false,
             model_name: None,
             hook_name: None,
+            heads: Default::default(),
         };
         let weights = SaeWeights {
             w_enc: testing::uniform(1, d * f).iter().map(|v| v - 0.5).collect(),
@@ -345,6 +353,42 @@ mod tests {
     }
 
     #[test]
+    fn infinite_features_are_an_error() {
+        each_engine(|engine| {
+            let config = SaeConfig {
+                d_in: 2,
+                d_sae: 3,
+                architecture: Architecture::Relu,
+                apply_b_dec_to_input: true,
+                normalize: Normalize::None,
+                rescale_acts_by_decoder_norm: false,
+                model_name: None,
+                hook_name: Some("blocks.0.hook_resid_post".to_owned()),
+                heads: Default::default(),
+            };
+            let weights = SaeWeights {
+                w_enc: vec![0.0, 1e30, 0.0, 0.0, 0.0, 1.0],
+                b_enc: vec![0.0; 3],
+                w_dec: vec![0.0; 6],
+                b_dec: vec![0.0; 2],
+                ..SaeWeights::default()
+            };
+            let sae = Sae::new(engine, config, weights);
+            let x = Tensor::from_f32(engine, &[3, 2], vec![1.0, 1.0, 1e30, 1.0, 2.0, 1.0]);
+            for error in [
+                pollster::block_on(sae.encode(&x)).expect_err("too large"),
+                pollster::block_on(sae.measure(&x)).expect_err("too large"),
+            ] {
+                let error = error.to_string();
+                assert!(
+                    error.starts_with("blocks.0.hook_resid_post: feature 1 is inf at token 1;"),
+                    "{error}"
+                );
+            }
+        });
+    }
+
+    #[test]
     fn no_tokens_give_no_codes() {
         each_engine(|engine| {
             let config = SaeConfig {
@@ -356,6 +400,7 @@ mod tests {
                 rescale_acts_by_decoder_norm: false,
                 model_name: None,
                 hook_name: None,
+                heads: Default::default(),
             };
             let weights = SaeWeights {
                 w_enc: vec![1.0; 6],
