@@ -66,6 +66,7 @@ fn random_sae(engine: &Engine, d: usize, layer: usize) -> HookedSae {
         rescale_acts_by_decoder_norm: false,
         model_name: None,
         hook_name: None,
+        heads: Default::default(),
     };
     // The decoder is never asked.
     let weights = SaeWeights {

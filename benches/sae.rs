@@ -55,6 +55,7 @@ async fn encode(engine: &Engine, architecture: Architecture, bias: f32, tokens: 
         rescale_acts_by_decoder_norm: false,
         model_name: None,
         hook_name: None,
+        heads: Default::default(),
     };
     let w_enc: Vec<f32> = normal(D * F, 2).iter().map(|v| v / (D as f32).sqrt()).collect();
     let weights = SaeWeights {

@@ -96,6 +96,16 @@ pub enum CheckpointError {
         /// Where.
         index: usize,
     },
+    /// The machine has no memory for it.
+    #[error("{file}: there is no memory for the {bytes} bytes of tensor {name}; use a machine with more")]
+    Memory {
+        /// The file.
+        file: String,
+        /// The tensor.
+        name: String,
+        /// Bytes asked for.
+        bytes: u64,
+    },
     /// JSON that does not parse, or lacks a key, or has a value that is not supported.
     #[error("{file}: {reason}")]
     Config {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::{Bytes, CheckpointError};
 
@@ -13,10 +14,12 @@ pub enum Files {
     Dir(PathBuf),
     /// Files by themselves, under a name for messages.
     Loose {
-        /// What messages call the set.
+        /// What messages call the whole set.
         name: String,
-        /// Content by relative name.
-        files: BTreeMap<String, Bytes>,
+        /// The folder in it that this is; empty, or with a `/` at its end.
+        folder: String,
+        /// Content by name in the whole set.
+        files: Rc<BTreeMap<String, Bytes>>,
     },
 }
 
@@ -28,14 +31,14 @@ impl Files {
 
     /// Files in memory or elsewhere; `name` is what messages call the set.
     pub fn loose(name: impl Into<String>, files: impl IntoIterator<Item = (String, Bytes)>) -> Self {
-        Self::Loose { name: name.into(), files: files.into_iter().collect() }
+        Self::Loose { name: name.into(), folder: String::new(), files: Rc::new(files.into_iter().collect()) }
     }
 
     /// What messages call the set.
     pub fn place(&self) -> String {
         match self {
             Self::Dir(path) => path.display().to_string(),
-            Self::Loose { name, .. } => name.clone(),
+            Self::Loose { name, folder, .. } => format!("{name}/{folder}").trim_end_matches('/').to_owned(),
         }
     }
 
@@ -43,7 +46,7 @@ impl Files {
     pub fn label(&self, name: &str) -> String {
         match self {
             Self::Dir(path) => path.join(name).display().to_string(),
-            Self::Loose { name: place, .. } => format!("{place}/{name}"),
+            Self::Loose { name: place, folder, .. } => format!("{place}/{folder}{name}"),
         }
     }
 
@@ -51,7 +54,7 @@ impl Files {
     pub fn has(&self, name: &str) -> bool {
         match self {
             Self::Dir(path) => path.join(name).is_file(),
-            Self::Loose { files, .. } => files.contains_key(name),
+            Self::Loose { folder, files, .. } => files.contains_key(&format!("{folder}{name}")),
         }
     }
 
@@ -70,7 +73,9 @@ impl Files {
             },
             #[cfg(target_arch = "wasm32")]
             Self::Dir(_) => Err(missing()),
-            Self::Loose { files, .. } => files.get(name).cloned().ok_or_else(missing),
+            Self::Loose { folder, files, .. } => {
+                files.get(&format!("{folder}{name}")).cloned().ok_or_else(missing)
+            }
         }
     }
 
@@ -111,7 +116,9 @@ impl Files {
                 .filter(|entry| entry.path().is_file())
                 .filter_map(|entry| entry.file_name().into_string().ok())
                 .collect(),
-            Self::Loose { files, .. } => files.keys().filter(|name| !name.contains('/')).cloned().collect(),
+            Self::Loose { .. } => {
+                self.inside().filter(|name| !name.contains('/')).map(str::to_owned).collect()
+            }
         };
         names.sort();
         names
@@ -127,8 +134,8 @@ impl Files {
                 .filter(|entry| entry.path().is_dir())
                 .filter_map(|entry| entry.file_name().into_string().ok())
                 .collect(),
-            Self::Loose { files, .. } => {
-                files.keys().filter_map(|k| Some(k.split_once('/')?.0.to_owned())).collect()
+            Self::Loose { .. } => {
+                self.inside().filter_map(|name| Some(name.split_once('/')?.0.to_owned())).collect()
             }
         };
         names.sort();
@@ -140,16 +147,37 @@ impl Files {
     pub fn folder(&self, folder: &str) -> Self {
         match self {
             Self::Dir(path) => Self::Dir(path.join(folder)),
-            Self::Loose { name, files } => {
-                let prefix = format!("{folder}/");
-                Self::Loose {
-                    name: format!("{name}/{folder}"),
-                    files: files
-                        .iter()
-                        .filter_map(|(k, v)| Some((k.strip_prefix(&prefix)?.to_owned(), v.clone())))
-                        .collect(),
-                }
+            Self::Loose { name, folder: above, files } => {
+                Self::Loose { name: name.clone(), folder: format!("{above}{folder}/"), files: files.clone() }
             }
         }
+    }
+
+    /// The folder that this one is in; `None` where nothing is known above it.
+    pub fn above(&self) -> Option<Self> {
+        match self {
+            // `.` and `a/..` have no last part to take off.
+            Self::Dir(path) => match path.file_name() {
+                Some(_) => path.parent().map(|above| match above.as_os_str().is_empty() {
+                    true => Self::dir("."),
+                    false => Self::dir(above),
+                }),
+                None => path.canonicalize().ok()?.parent().map(Self::dir),
+            },
+            Self::Loose { name, folder, files } => {
+                let inside = folder.strip_suffix('/')?;
+                let above = inside.rfind('/').map_or("", |at| &inside[..=at]);
+                Some(Self::Loose { name: name.clone(), folder: above.to_owned(), files: files.clone() })
+            }
+        }
+    }
+
+    /// Names below this folder of a loose set.
+    fn inside(&self) -> impl Iterator<Item = &str> {
+        let (folder, files) = match self {
+            Self::Dir(_) => ("", None),
+            Self::Loose { folder, files, .. } => (&folder[..], Some(files)),
+        };
+        files.into_iter().flat_map(|files| files.keys()).filter_map(move |name| name.strip_prefix(folder))
     }
 }

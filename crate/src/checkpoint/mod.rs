@@ -19,6 +19,7 @@ mod weights;
 pub use bytes::{Bytes, ReadAt};
 pub use error::CheckpointError;
 pub use files::Files;
-pub use known::{Known, known};
+pub use known::{Known, known, same_model};
 pub use safetensors::{SafeFile, Stored};
+pub(crate) use safetensors::{integers, numbers};
 pub use weights::Weights;

@@ -184,9 +184,10 @@ impl SafeFile {
     ) -> Result<(), CheckpointError> {
         let (from, to) = self.info(name)?.data_offsets;
         let (mut at, end) = (self.start + from as u64, self.start + to as u64);
-        let most = (PIECE / step).max(1) * step;
+        // A tensor without elements may have rows of any length.
+        let most = (PIECE / step.max(1)).max(1).saturating_mul(step);
         while at < end {
-            let next = (at + most as u64).min(end);
+            let next = at.saturating_add(most as u64).min(end);
             let piece = self
                 .bytes
                 .slice(at..next)
@@ -215,7 +216,7 @@ impl SafeFile {
         let stored = self.stored(name)?;
         let width = shape.last().map_or(1, |&w| w).max(1);
         let mut row = 0;
-        self.pieces(name, width * stored.size(), |bytes| {
+        self.pieces(name, width.saturating_mul(stored.size()), |bytes| {
             if let Some(i) = stored.not_finite(bytes) {
                 return Err(CheckpointError::NotFinite {
                     file: self.label.clone(),
@@ -238,10 +239,47 @@ impl SafeFile {
     pub fn f32s(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
         let shape = self.info(name)?.shape.clone();
         let stored = self.stored(name)?;
-        let mut values = Vec::with_capacity(shape.iter().product());
+        let mut values = self.room(name)?;
         self.rows(name, &shape, |_, bytes| {
             values.extend(stored.widen(bytes));
             Ok(())
+        })?;
+        Ok(values)
+    }
+
+    /// A tensor of numbers of any type and shape as f32: floats of 16 to 64 bits, integers, booleans. What f32 has no
+    /// number for is rounded.
+    ///
+    /// # Errors
+    /// [`CheckpointError::NoTensor`], [`CheckpointError::ElementType`], [`CheckpointError::NotFinite`] (also for what is
+    /// too large for f32), [`CheckpointError::Memory`], [`CheckpointError::Io`].
+    pub fn numbers(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let dtype = self.info(name)?.dtype;
+        let mut values: Vec<f32> = self.room(name)?;
+        self.pieces(name, 8, |bytes| {
+            let piece = numbers(dtype, bytes).ok_or_else(|| self.wrong_type(name, dtype, NUMBERS))?;
+            values.extend(piece);
+            Ok(())
+        })?;
+        match values.iter().position(|v| !v.is_finite()) {
+            None => Ok(values),
+            Some(index) => Err(CheckpointError::NotFinite {
+                file: self.label.clone(),
+                name: name.to_owned(),
+                value: values[index],
+                index,
+            }),
+        }
+    }
+
+    /// Memory for the elements of a tensor: as many as the file has bytes for.
+    fn room<T>(&self, name: &str) -> Result<Vec<T>, CheckpointError> {
+        let count: usize = self.info(name)?.shape.iter().product();
+        let mut values = Vec::new();
+        values.try_reserve_exact(count).map_err(|_| CheckpointError::Memory {
+            file: self.label.clone(),
+            name: name.to_owned(),
+            bytes: (count as u64).saturating_mul(size_of::<T>() as u64),
         })?;
         Ok(values)
     }
@@ -281,22 +319,133 @@ impl SafeFile {
         }
     }
 
-    /// An integer tensor (I32, I64 or U32) as i64.
+    /// An integer tensor of any type as i64; what is too large for it becomes the largest.
     ///
     /// # Errors
-    /// [`CheckpointError::NoTensor`], [`CheckpointError::ElementType`], [`CheckpointError::Io`].
+    /// [`CheckpointError::NoTensor`], [`CheckpointError::ElementType`], [`CheckpointError::Memory`],
+    /// [`CheckpointError::Io`].
     pub fn integers(&self, name: &str) -> Result<Vec<i64>, CheckpointError> {
-        let widen: fn(&[u8]) -> Vec<i64> = match self.info(name)?.dtype {
-            Dtype::I64 => |b| b.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
-            Dtype::I32 => |b| b.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b).into()).collect(),
-            Dtype::U32 => |b| b.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b).into()).collect(),
-            other => return Err(self.wrong_type(name, other, "I64, I32 or U32")),
-        };
-        let mut values = Vec::new();
+        let dtype = self.info(name)?.dtype;
+        let mut values = self.room(name)?;
         self.pieces(name, 8, |bytes| {
-            values.extend(widen(bytes));
+            values.extend(integers(dtype, bytes).ok_or_else(|| self.wrong_type(name, dtype, INTEGERS))?);
             Ok(())
         })?;
         Ok(values)
+    }
+}
+
+const INTEGERS: &str = "I8 to I64 or U8 to U64";
+const NUMBERS: &str = "F16, BF16, F32, F64, integers or BOOL";
+
+/// Little-endian integers of a type; none where it is not one of integers.
+pub(crate) fn integers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<i64>> {
+    macro_rules! elements {
+        ($type:ty) => {
+            bytes.as_chunks().0.iter().map(|b| i64::from(<$type>::from_le_bytes(*b))).collect()
+        };
+    }
+    let unsigned = |b: &[u8; 8]| i64::try_from(u64::from_le_bytes(*b)).unwrap_or(i64::MAX);
+    Some(match dtype {
+        Dtype::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b)).collect(),
+        Dtype::U64 => bytes.as_chunks().0.iter().map(unsigned).collect(),
+        Dtype::I32 => elements!(i32),
+        Dtype::I16 => elements!(i16),
+        Dtype::I8 => elements!(i8),
+        Dtype::U32 => elements!(u32),
+        Dtype::U16 => elements!(u16),
+        Dtype::U8 => elements!(u8),
+        _ => return None,
+    })
+}
+
+/// Little-endian numbers of a type, rounded to f32; none where it is not one of numbers.
+pub(crate) fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
+        Dtype::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        Dtype::F32 => Stored::F32.widen(bytes),
+        Dtype::F16 => Stored::F16.widen(bytes),
+        Dtype::BF16 => Stored::BF16.widen(bytes),
+        Dtype::U64 => bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b) as f32).collect(),
+        Dtype::BOOL => bytes.iter().map(|b| f32::from(u8::from(*b != 0))).collect(),
+        _ => integers(dtype, bytes)?.into_iter().map(|v| v as f32).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::serialize;
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    fn file(dtype: Dtype, shape: &[usize], data: &[u8]) -> SafeFile {
+        let view = TensorView::new(dtype, shape.to_vec(), data).expect("a view");
+        let bytes = serialize([("x", view)], None).expect("a file");
+        SafeFile::parse("f", bytes.into()).expect("a sound file")
+    }
+
+    #[test]
+    fn numbers_of_every_type_are_the_same() {
+        let values = [0u8, 1, 2, 100];
+        macro_rules! bytes {
+            ($type:ty) => {
+                values.iter().flat_map(|v| <$type>::from(*v).to_le_bytes()).collect::<Vec<u8>>()
+            };
+        }
+        let narrow = |narrow: fn(f32) -> [u8; 2]| values.iter().flat_map(|v| narrow(f32::from(*v))).collect();
+        let signed: Vec<u8> = values.to_vec();
+        let (floats, wholes) = (
+            [
+                (Dtype::F64, bytes!(f64)),
+                (Dtype::F32, bytes!(f32)),
+                (Dtype::F16, narrow(|v| f16::from_f32(v).to_le_bytes())),
+                (Dtype::BF16, narrow(|v| bf16::from_f32(v).to_le_bytes())),
+            ],
+            [
+                (Dtype::I64, bytes!(i64)),
+                (Dtype::I32, bytes!(i32)),
+                (Dtype::I16, bytes!(i16)),
+                (Dtype::I8, signed),
+                (Dtype::U64, bytes!(u64)),
+                (Dtype::U32, bytes!(u32)),
+                (Dtype::U16, bytes!(u16)),
+                (Dtype::U8, bytes!(u8)),
+            ],
+        );
+        for (dtype, data) in floats.iter().chain(&wholes) {
+            let file = file(*dtype, &[2, 2], data);
+            assert_eq!(file.numbers("x").expect("numbers"), values.map(f32::from), "{dtype:?}");
+            let whole = file.integers("x");
+            if wholes.iter().any(|(whole, _)| whole == dtype) {
+                assert_eq!(whole.expect("integers"), values.map(i64::from), "{dtype:?}");
+            } else {
+                let error = whole.expect_err("no integers").to_string();
+                assert_eq!(error, format!("f: tensor x is {dtype:?}; I8 to I64 or U8 to U64 can be read"));
+            }
+        }
+        assert_eq!(file(Dtype::BOOL, &[3], &[0, 1, 0]).numbers("x").expect("numbers"), [0.0, 1.0, 0.0]);
+        assert_eq!(file(Dtype::U64, &[1], &[255; 8]).integers("x").expect("integers"), [i64::MAX]);
+        let error = file(Dtype::F8_E4M3, &[1], &[0]).numbers("x").expect_err("no such").to_string();
+        assert!(error.ends_with("F16, BF16, F32, F64, integers or BOOL can be read"), "{error}");
+    }
+
+    #[test]
+    fn numbers_that_f32_cannot_hold_are_refused() {
+        for value in [f64::NAN, f64::INFINITY, 1e300, -1e39] {
+            let data = [1.0, value].map(f64::to_le_bytes);
+            let error = file(Dtype::F64, &[2], data.as_flattened()).numbers("x").expect_err("not finite");
+            assert!(error.to_string().contains("at element 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_of_nothing_may_have_any_length() {
+        for shape in [&[0, 1 << 62][..], &[1 << 62, 0], &[0, 1 << 31], &[0, usize::MAX]] {
+            let file = file(Dtype::F32, shape, &[]);
+            assert_eq!(file.f32s("x").expect("nothing"), [0.0; 0]);
+            assert_eq!(file.numbers("x").expect("nothing"), [0.0; 0]);
+            file.rows("x", shape, |_, _| panic!("there is no row")).expect("nothing");
+        }
     }
 }

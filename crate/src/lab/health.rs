@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hooked::HookedSae;
 use super::splice::{Splice, SpliceSums};
 use super::stages::Stages;
-use super::subject::{HookedSae, LabModel};
+use super::subject::LabModel;
 use super::tokens::token_batches;
 use super::{CorpusPlan, LabError, Observer, Timing};
 use crate::corpus::{Corpus, TokenBatch};
@@ -58,7 +59,7 @@ pub struct HealthReport {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
 pub struct SaeHealth {
-    /// Where it reads, e.g. `blocks.2.hook_resid_post`.
+    /// Where it reads, e.g. `blocks.2.hook_resid_post`, or `blocks.2.attn.hook_z.head1`.
     pub hook: String,
     /// Width of the activations.
     pub width: usize,
@@ -90,6 +91,7 @@ pub async fn health(
     let HealthSettings { tokens, context, batch, .. } = settings;
     let asked = CorpusPlan { tokens, context, batch, ..CorpusPlan::default() };
     let mut stages = Stages::new(observer, 2).about(&[subject]);
+    subject.sae_notes(saes).into_iter().for_each(|note| stages.warn(note));
     stages.begin("SAE health", tokens, "tokens").await?;
     let mut measuring = Measuring::new(subject, saes);
     for batch in token_batches(corpus, &subject.tokenizer, &asked)? {
@@ -117,7 +119,7 @@ pub async fn health(
     stages.step(features).await?;
     let told = subject.model.engine().report();
     let row = |(health, hooked): (Health, &HookedSae)| SaeHealth {
-        hook: hooked.hook.clone(),
+        hook: hooked.name(),
         width: hooked.sae.config.d_in,
         flags: health.flags(),
         health,

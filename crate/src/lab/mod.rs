@@ -10,6 +10,7 @@ mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod figures;
 mod health;
+mod hooked;
 #[cfg(not(target_arch = "wasm32"))]
 mod html;
 mod progress;
@@ -45,6 +46,7 @@ pub use corpora::open_corpus;
 pub use embedded::embedded;
 pub use error::LabError;
 pub use health::{HealthReport, HealthSettings, SaeHealth, health};
+pub use hooked::HookedSae;
 pub use progress::{Observer, Progress, Silent};
 pub use prompt::{NextToken, PromptToken, Prompted, prompt};
 pub use report::{
@@ -53,7 +55,7 @@ pub use report::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use save::save;
-pub use subject::{HookedSae, LabModel};
+pub use subject::LabModel;
 pub use train::{
     Checkpoint, Checkpoints, CurvePoint, LeftTraining, Recipe, TrainPlan, TrainWatch, Trained, train,
 };

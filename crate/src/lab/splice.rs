@@ -1,7 +1,8 @@
 //! What a model predicts when an SAE's reconstruction, or zeros, stand in for its activations.
 
 use super::LabError;
-use super::subject::{HookedSae, LabModel, kept_rows, prompts};
+use super::hooked::HookedSae;
+use super::subject::{LabModel, kept_rows, prompts};
 use crate::corpus::TokenBatch;
 use crate::gpu::Tensor;
 use crate::kernels::{columns, cross_entropy, embed, kl_divergence};
@@ -39,7 +40,7 @@ impl<'a> Splice<'a> {
     }
 
     fn activations(&self, i: usize) -> &Tensor {
-        &self.clean.hooks[&self.saes[i].hook] // [B, T, D]
+        &self.clean.hooks[&self.saes[i].hook] // [B, T, ..]
     }
 
     /// What each SAE reads on the kept tokens: [n, D].
@@ -48,23 +49,28 @@ impl<'a> Splice<'a> {
         let rows = Tensor::from_u32(self.subject.model.engine(), &[rows.len()], rows);
         let take = |i: usize| {
             let x = self.activations(i);
-            let (all, width) = x.rows_cols();
-            embed(&[x.reshape(&[all, width])], &rows)
+            let tokens = self.batch.batch * self.batch.len;
+            let kept = embed(&[x.reshape(&[tokens, x.len() / tokens.max(1)])], &rows); // [n, W]
+            self.saes[i].reads(&kept)
         };
         (0..self.saes.len()).map(take).collect()
     }
 
     /// Runs the model with the reconstruction of SAE `i`, and with zeros, in place of the activations after BOS,
-    /// which SAEs never see.
+    /// which SAEs never see. Heads that it does not read stay as they are.
     pub(super) fn changed(&self, i: usize) -> Result<Changed, LabError> {
-        let TokenBatch { batch, len, .. } = self.batch;
-        let (x, HookedSae { hook, sae, .. }) = (self.activations(i), &self.saes[i]);
-        let (width, rest) = (x.rows_cols().1, len - self.start);
-        let after = columns(&x.reshape(&[*batch, len * width]), self.start * width, rest * width);
-        let shape = [*batch, rest, width];
-        let decoded = sae.decode_dense(&after.reshape(&[batch * rest, width]))?.reshape(&shape);
-        let zeros = Tensor::zeros(x.engine(), &shape);
-        Ok(Changed { spliced: self.run(hook, decoded)?, zero: self.run(hook, zeros)? })
+        let (&TokenBatch { batch, len, .. }, start) = (self.batch, self.start);
+        let (x, hooked) = (self.activations(i), &self.saes[i]);
+        let (width, rest) = (x.len() / (batch * len).max(1), len - start);
+        let after = columns(&x.reshape(&[batch, len * width]), start * width, rest * width);
+        let after = after.reshape(&[batch * rest, width]); // [n, W]
+        let read = hooked.reads(&after); // [n, D]
+        let shape = [&[batch, rest], &x.shape()[2..]].concat();
+        let run = |values: &Tensor| self.run(&hooked.hook, hooked.put(&after, values).reshape(&shape));
+        Ok(Changed {
+            spliced: run(&hooked.sae.decode_dense(&read)?)?,
+            zero: run(&Tensor::zeros(x.engine(), read.shape()))?,
+        })
     }
 
     fn run(&self, hook: &str, value: Tensor) -> Result<Logits, LabError> {

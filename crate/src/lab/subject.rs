@@ -5,9 +5,9 @@ use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, Tokenizer, finite};
-use crate::sae::{Format, Sae, SaeFile, formats};
 
 use super::LabError;
+use super::hooked::{HookedSae, find_saes, notes, width_of};
 
 /// A model, its tokenizer, and its SAEs.
 pub struct LabModel {
@@ -20,22 +20,6 @@ pub struct LabModel {
     /// What should be known of the model's files, a sentence each: tensors that are not part of it, special tokens that are not
     /// named or disagree.
     pub notes: Vec<String>,
-}
-
-/// An SAE and the hook it reads.
-pub struct HookedSae {
-    /// Name of the hook point.
-    pub hook: String,
-    /// Its layer; what comes before the first counts to it, what comes after the last to that.
-    pub layer: usize,
-    /// Its folder in the place of the SAEs; empty where it is the place.
-    pub folder: String,
-    /// The SAE.
-    pub sae: Sae,
-    /// Whose files it came in.
-    pub format: Format,
-    /// What reading them took: a sentence for each convention.
-    pub conventions: Vec<String>,
 }
 
 impl LabModel {
@@ -65,7 +49,11 @@ impl LabModel {
         notes.extend(tokenizer.special().notes().iter().cloned());
         notes.extend(tokenizer.check(model.vocab())?);
         let place = saes.cloned().unwrap_or_else(|| files.folder("saes"));
-        let found = find_saes(&model, &place, layers)?;
+        // A copy may have a name of its own, but remember the original's.
+        let config = files.json("config.json").unwrap_or_default();
+        let original = config.get("_name_or_path").and_then(|v| v.as_str());
+        let names: Vec<&str> = [Some(name), original].into_iter().flatten().collect();
+        let found = find_saes(&model, &names, &place, layers)?;
         let lacks = |layer: &&usize| !found.iter().any(|sae| sae.layer == **layer);
         if let Some(layer) = layers.into_iter().flatten().find(lacks) {
             return Err(LabError::Mismatch(format!(
@@ -94,19 +82,31 @@ impl LabModel {
     /// # Errors
     /// As [`LabModel::load`].
     pub fn find_saes(&self, place: &Files) -> Result<Vec<HookedSae>, LabError> {
-        find_saes(&self.model, place, None)
+        find_saes(&self.model, &[self.name()], place, None)
     }
 
+    /// What should be known before features of these SAEs are believed, one line each: of the model's own, or of others.
+    pub fn sae_notes(&self, saes: &[HookedSae]) -> Vec<String> {
+        notes(self.name(), saes)
+    }
+
+    /// What hooks show on the kept tokens of a batch, a row each: what has heads with them side by side.
     async fn run(&self, batch: &TokenBatch, keep: Vec<String>) -> Result<Vec<Tensor>, LabError> {
+        let known = self.model.hooks(batch.batch, batch.len);
+        if let Some(hook) = known.iter().find(|hook| keep.contains(&hook.name) && width_of(hook).is_none()) {
+            let (hook, name) = (&hook.name, self.name());
+            return Err(LabError::Mismatch(format!(
+                "{hook} of {name} has no vector for each token; use hooks such as blocks.*.hook_resid_post"
+            )));
+        }
         let order = keep.clone();
-        let prompts = prompts(batch);
-        let mut output = self.model.run(&prompts, Plan { keep, ..Plan::default() })?;
+        let output = self.model.run(&prompts(batch), Plan { keep, ..Plan::default() })?;
         let rows = kept_rows(batch);
         let rows = Tensor::from_u32(self.model.engine(), &[rows.len()], rows);
         let take = |hook: &String| {
-            let values = output.hooks.remove(hook).expect("a hook that was asked for");
-            let width = *values.shape().last().expect("hooks have axes");
-            embed(&[values.reshape(&[values.len() / width.max(1), width])], &rows)
+            let values = &output.hooks[hook]; // [B, T, ..]
+            let tokens = batch.batch * batch.len;
+            embed(&[values.reshape(&[tokens, values.len() / tokens.max(1)])], &rows)
         };
         let taken: Vec<Tensor> = order.iter().map(take).collect();
         self.check(batch, order.first().map_or("", |hook| hook), &taken).await?;
@@ -126,10 +126,11 @@ impl LabModel {
         }
     }
 
-    /// What the hooks see on the kept tokens of a batch: [n, width] each.
+    /// What the hooks see on the kept tokens of a batch: [n, width] each, heads side by side.
     ///
     /// # Errors
-    /// A hook the model does not have; an id beyond its vocabulary; a pass that is not finite.
+    /// A hook the model does not have, or that has no vector for each token; an id beyond its vocabulary; a pass that is
+    /// not finite.
     pub async fn activations(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Vec<Tensor>, LabError> {
         self.run(batch, hooks.to_vec()).await
     }
@@ -167,63 +168,6 @@ impl LabModel {
         let width = |name: &String| all.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
         hooks.iter().filter_map(width).sum()
     }
-}
-
-/// The SAEs in the folders of a place (or the one that is the place), whoever wrote them, in the order of the
-/// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after, as
-/// hooks or as sparsify's modules are named.
-fn find_saes(model: &Model, place: &Files, layers: Option<&[usize]>) -> Result<Vec<HookedSae>, LabError> {
-    let hooks = model.hooks(1, 1);
-    let mut found: Vec<(usize, HookedSae)> = Vec::new();
-    for (path, files) in formats::find(place)? {
-        // Those that are not wanted are read, too, to know their hooks, but do not stay.
-        let SaeFile { format, config, weights, conventions, transcoder, .. } = SaeFile::read(&files)?;
-        let name = files.place();
-        if transcoder {
-            return Err(LabError::Mismatch(format!(
-                "{name} is a transcoder, which predicts another place than it reads; leave it out (`mppc sae encode` \
-                 takes it)"
-            )));
-        }
-        let folder = path.rsplit('/').next().filter(|f| !f.is_empty()).unwrap_or(&name);
-        let said = config.hook_name.clone().map(|hook| (hook, format.hook_key()));
-        let (hook, key) = said.unwrap_or_else(|| {
-            (formats::module_hook(folder).unwrap_or_else(|| folder.to_owned()), "the folder's name")
-        });
-        let file = files.label(format.config_file());
-        let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
-            LabError::Mismatch(format!(
-                "{file}: the SAE reads {hook} ({key}), which {} does not have; use the SAEs of this model, or name the \
-                 folder of one that does not say its hook after it",
-                model.name()
-            ))
-        })?;
-        let width = *hooks[at].shape.last().expect("hooks have axes");
-        if config.check_width(width).is_err() {
-            return Err(LabError::Mismatch(format!(
-                "{file}: `{}` is {}, but {hook} of {} is {width} wide; use the SAEs of this model",
-                format.width_key(),
-                config.d_in,
-                model.name()
-            )));
-        }
-        if found.iter().any(|(other, _)| *other == at) {
-            return Err(LabError::Mismatch(format!("{} holds two SAEs of {hook}; keep one", place.place())));
-        }
-        let layer = layer_of(&hook, model.layers());
-        if layers.is_none_or(|layers| layers.contains(&layer)) {
-            let sae = Sae::new(model.engine(), config, weights);
-            found.push((at, HookedSae { hook, layer, folder: path, sae, format, conventions }));
-        }
-    }
-    found.sort_by_key(|(at, _)| *at);
-    Ok(found.into_iter().map(|(_, sae)| sae).collect())
-}
-
-/// The layer in a hook's name.
-fn layer_of(hook: &str, layers: usize) -> usize {
-    let number = hook.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse().ok());
-    number.unwrap_or(if hook == "hook_embed" { 0 } else { layers.saturating_sub(1) })
 }
 
 /// The prompts of a batch.

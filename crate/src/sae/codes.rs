@@ -76,6 +76,13 @@ impl Codes {
         self.indptr.windows(2).map(|w| (w[1] - w[0]) as usize).max().unwrap_or(0)
     }
 
+    /// The first value that is NaN or infinite, with its token and its feature.
+    pub(super) fn not_finite(&self) -> Option<(usize, u32, f32)> {
+        let e = self.values.iter().position(|v| !v.is_finite())?;
+        let token = self.indptr.partition_point(|&start| start <= e as u64).saturating_sub(1);
+        Some((token, self.indices.get(e).copied().unwrap_or_default(), self.values[e]))
+    }
+
     /// Appends the tokens of `other`.
     ///
     /// # Panics

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SaeError;
 use super::formats::keys::{Keys, object};
+use super::{Heads, SaeError};
 use crate::kernels::Normalize;
 
 /// What turns pre-activations into features.
@@ -60,6 +60,8 @@ pub struct SaeConfig {
     pub model_name: Option<String>,
     /// The hook it was trained on, if known.
     pub hook_name: Option<String>,
+    /// What it reads of a hook with heads.
+    pub heads: Heads,
 }
 
 /// Written into new files: the first version of the form they have.
@@ -83,16 +85,20 @@ impl SaeConfig {
             found.and_then(Value::as_str).map(str::to_owned)
         };
         let (architecture, rescale) = keys.architecture()?;
-        keys.refuse_other_arithmetic()?;
+        let d_sae = keys.size("d_sae")?;
+        if let Architecture::TopK { k } = architecture {
+            keys.at_most("k", k, d_sae)?;
+        }
         Ok(Self {
             d_in: keys.size("d_in")?,
-            d_sae: keys.size("d_sae")?,
+            d_sae,
             architecture,
             apply_b_dec_to_input: keys.flag("apply_b_dec_to_input", true)?,
             normalize: keys.normalize()?,
             rescale_acts_by_decoder_norm: rescale,
             model_name: name(&["model_name"]),
             hook_name: name(&["hook_name", "hook_point"]),
+            heads: keys.heads(&metadata)?,
         })
     }
 
@@ -107,7 +113,7 @@ impl SaeConfig {
             "apply_b_dec_to_input": self.apply_b_dec_to_input,
             // Saving refuses what SAELens has no word for.
             "normalize_activations": self.normalize.name(),
-            "reshape_activations": "none",
+            "reshape_activations": if self.heads == Heads::Reshaped { "hook_z" } else { "none" },
             "metadata": {
                 "sae_lens_version": FORM_VERSION,
                 "sae_lens_training_version": null,
@@ -115,6 +121,9 @@ impl SaeConfig {
                 "hook_name": self.hook_name,
             },
         });
+        if let Some(head) = self.heads.one() {
+            map["metadata"]["hook_head_index"] = head.into();
+        }
         map["architecture"] = self.architecture.name().into();
         if let Architecture::TopK { k } = self.architecture {
             map["k"] = k.into();
@@ -211,13 +220,23 @@ impl Keys<'_> {
         }
     }
 
-    fn refuse_other_arithmetic(&self) -> Result<(), SaeError> {
-        if let Some(reshape) = self.map.get("reshape_activations")
-            && !matches!(reshape.as_str(), None | Some("none"))
-        {
-            return Err(self.unsupported("reshape_activations", reshape, "\"none\""));
+    /// A head's number decides, where there is one: older files of such SAEs say both.
+    fn heads(&self, metadata: &Map<String, Value>) -> Result<Heads, SaeError> {
+        const KEY: &str = "reshape_activations";
+        let all = match self.get(KEY).map(|value| (value, value.as_str())) {
+            None | Some((_, Some("none"))) => Heads::Flat,
+            Some((_, Some("hook_z"))) => Heads::Reshaped,
+            Some((value, _)) => return Err(self.unsupported(KEY, value, "\"none\" and \"hook_z\"")),
+        };
+        let index = ["hook_head_index", "hook_point_head_index"];
+        let index = index.iter().find_map(|key| metadata.get(*key).or_else(|| self.map.get(*key)));
+        match index.filter(|value| !value.is_null()) {
+            None => Ok(all),
+            Some(value) => match value.as_u64().and_then(|head| u32::try_from(head).ok()) {
+                Some(head) => Ok(Heads::One(head as usize)),
+                None => Err(self.bad("hook_head_index", value, "the number of a head, from 0")),
+            },
         }
-        Ok(())
     }
 }
 
@@ -247,8 +266,12 @@ mod tests {
                 rescale_acts_by_decoder_norm: false,
                 model_name: Some("tiny-neox".into()),
                 hook_name: None,
+                heads: Heads::Flat,
             };
-            assert_eq!(read(&config.to_json()).as_ref(), Ok(&config));
+            for heads in [Heads::Flat, Heads::Reshaped, Heads::One(0), Heads::One(11)] {
+                let config = SaeConfig { heads, ..config.clone() };
+                assert_eq!(read(&config.to_json()).as_ref(), Ok(&config));
+            }
         }
     }
 
@@ -297,8 +320,16 @@ mod tests {
                 "dir/cfg.json: `activation_fn` \"tanh-relu\" is not supported; supported: \"relu\" and \"topk\"",
             ),
             (
-                v6(r#", "architecture": "standard", "reshape_activations": "hook_z""#),
-                "dir/cfg.json: `reshape_activations` \"hook_z\" is not supported; supported: \"none\"",
+                v6(r#", "architecture": "standard", "reshape_activations": "mlp""#),
+                "dir/cfg.json: `reshape_activations` \"mlp\" is not supported; supported: \"none\" and \"hook_z\"",
+            ),
+            (
+                v6(r#", "architecture": "standard", "hook_head_index": -1"#),
+                "dir/cfg.json: `hook_head_index` is -1, but must be the number of a head, from 0",
+            ),
+            (
+                v6(r#", "architecture": "topk", "k": 17"#),
+                "dir/cfg.json: `k` is 17, but must be at most the number of features, 16",
             ),
             (
                 r#"{"d_in": 8, "architecture": "standard"}"#.to_owned(),

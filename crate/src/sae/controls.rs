@@ -100,6 +100,7 @@ mod tests {
             rescale_acts_by_decoder_norm: false,
             model_name: None,
             hook_name: None,
+            heads: Default::default(),
         };
         let weights = SaeWeights {
             w_enc: normal(1, d * f),

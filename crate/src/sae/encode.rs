@@ -144,27 +144,22 @@ impl Sae {
     /// device and are made in blocks.
     ///
     /// # Errors
-    /// When `x` has another width, or the device failed.
+    /// When `x` has another width, a feature is not finite, or the device failed.
     pub async fn encode(&self, x: &Tensor) -> Result<Codes, SaeError> {
         let (features, _) = self.sparse_features(x).await?;
         self.codes(&features).await
     }
 
-    /// Sparse features as codes, every value finite.
+    /// The codes of these features, which must be finite.
     async fn codes(&self, features: &Sparse) -> Result<Codes, SaeError> {
-        let values = features.values.read_f32().await?;
-        for token in 0..features.rows() {
-            if let Some(&value) = values[features.row(token)].iter().find(|v| !v.is_finite()) {
-                return Err(self.overflow("features", token, value));
+        let mut codes = Codes::new(self.config.d_sae);
+        codes.push(features, features.values.read_f32().await?);
+        match codes.not_finite() {
+            None => Ok(codes),
+            Some((token, feature, value)) => {
+                Err(SaeError::Infinite { name: self.config.name(), token, feature, value })
             }
         }
-        let mut codes = Codes::new(self.config.d_sae);
-        codes.push(features, values);
-        Ok(codes)
-    }
-
-    fn overflow(&self, what: &'static str, token: usize, value: f32) -> SaeError {
-        SaeError::Overflow { name: self.config.name(), what, token, value }
     }
 
     /// Features of `x` [.., D] as a sparse matrix, and the scale that undoes the normalisation. Places may hold zeros.
@@ -184,7 +179,8 @@ impl Sae {
         // A product with what is not finite may be NaN, which no activation lets pass: features would be missing.
         let norms = norms.read_f32().await?;
         if let Some(token) = norms.iter().position(|norm| !norm.is_finite()) {
-            return Err(self.overflow("activations", token, norms[token]));
+            let (name, value) = (self.config.name(), norms[token]);
+            return Err(SaeError::Overflow { name, token, value });
         }
         if let Some(own) = &self.own {
             features = features.with_values(entry_features(&features, EntryKind::Gated, own));
@@ -335,6 +331,7 @@ mod tests {
             rescale_acts_by_decoder_norm: false,
             model_name: None,
             hook_name: None,
+            heads: Default::default(),
         };
         let weights = SaeWeights {
             w_enc: testing::uniform(1, d * f).iter().map(|v| v - 0.5).collect(),
@@ -364,6 +361,42 @@ mod tests {
     }
 
     #[test]
+    fn infinite_features_are_an_error() {
+        each_engine(|engine| {
+            let config = SaeConfig {
+                d_in: 2,
+                d_sae: 3,
+                architecture: Architecture::Relu,
+                apply_b_dec_to_input: true,
+                normalize: Normalize::None,
+                rescale_acts_by_decoder_norm: false,
+                model_name: None,
+                hook_name: Some("blocks.0.hook_resid_post".to_owned()),
+                heads: Default::default(),
+            };
+            let weights = SaeWeights {
+                w_enc: vec![0.0, 1e30, 0.0, 0.0, 0.0, 1.0],
+                b_enc: vec![0.0; 3],
+                w_dec: vec![0.0; 6],
+                b_dec: vec![0.0; 2],
+                ..SaeWeights::default()
+            };
+            let sae = Sae::new(engine, config, weights);
+            let x = Tensor::from_f32(engine, &[3, 2], vec![1.0, 1.0, 1e30, 1.0, 2.0, 1.0]);
+            for error in [
+                pollster::block_on(sae.encode(&x)).expect_err("too large"),
+                pollster::block_on(sae.measure(&x)).expect_err("too large"),
+            ] {
+                let error = error.to_string();
+                assert!(
+                    error.starts_with("blocks.0.hook_resid_post: feature 1 is inf at token 1;"),
+                    "{error}"
+                );
+            }
+        });
+    }
+
+    #[test]
     fn no_tokens_give_no_codes() {
         each_engine(|engine| {
             let config = SaeConfig {
@@ -375,6 +408,7 @@ mod tests {
                 rescale_acts_by_decoder_norm: false,
                 model_name: None,
                 hook_name: None,
+                heads: Default::default(),
             };
             let weights = SaeWeights {
                 w_enc: vec![1.0; 6],

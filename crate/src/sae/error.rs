@@ -89,7 +89,7 @@ pub enum SaeError {
         /// What it holds, as JSON.
         value: String,
         /// What it may hold.
-        expected: &'static str,
+        expected: String,
     },
     /// A key asks for arithmetic that is not implemented.
     #[error("{file}: `{key}` {value} is not supported; supported: {supported}")]
@@ -123,16 +123,14 @@ pub enum SaeError {
         /// NaN or an infinity.
         value: f32,
     },
-    /// Activations, or what is made of them, that single precision cannot hold.
+    /// Activations that single precision cannot hold once they are normalised.
     #[error(
-        "{name}: the {what} of token {token} are not finite ({value}): the activations are too large for this SAE; use those \
-         of its hook"
+        "{name}: the activations of token {token} are not finite ({value}): they are too large for this SAE; use those of its \
+         hook"
     )]
     Overflow {
         /// The SAE.
         name: String,
-        /// `activations` or `features`.
-        what: &'static str,
         /// The token, counted through what was given.
         token: usize,
         /// NaN or an infinity.
@@ -149,6 +147,29 @@ pub enum SaeError {
         d_in: usize,
         /// The activations' width.
         width: usize,
+    },
+    /// A feature that is NaN or infinite.
+    #[error(
+        "{name}: feature {feature} is {value} at token {token}; these activations or the SAE's weights are too large \
+         for 32-bit floats: check that they belong together"
+    )]
+    Infinite {
+        /// The SAE.
+        name: String,
+        /// The token.
+        token: usize,
+        /// The feature.
+        feature: u32,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// The activations have heads, and not those that the SAE reads.
+    #[error("{name}: the SAE {found}; use the activations that it was trained on")]
+    Head {
+        /// The SAE.
+        name: String,
+        /// What does not fit.
+        found: String,
     },
     /// The SAE was made for another place in the model.
     #[error("{name}: the SAE was trained on {trained}, not on {hook}; use the SAE of that hook")]

@@ -81,6 +81,7 @@ fn small_of(engine: &Engine, architecture: Architecture) -> Sae {
         rescale_acts_by_decoder_norm: false,
         model_name: Some("tiny-neox".to_owned()),
         hook_name: Some("blocks.0.hook_resid_post".to_owned()),
+        heads: Default::default(),
     };
     let weights = SaeWeights {
         w_enc: vec![1.0, 0.1, -0.5, 0.25, 2.0, 3.0],

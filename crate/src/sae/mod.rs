@@ -7,7 +7,7 @@
 //! Files may be SAELens's, sparsify's, dictionary_learning's or Language-Model-SAEs' ([`SaeFile`]); written are
 //! SAELens's.
 //!
-//! Not supported: transcoders as parts of a model (they encode), SAEs on `hook_z` with their heads apart.
+//! Not supported: transcoders as parts of a model (they encode).
 
 mod buffer;
 mod codes;
@@ -18,6 +18,7 @@ mod encode;
 mod error;
 mod files;
 pub mod formats;
+mod heads;
 mod health;
 mod train;
 mod weights;
@@ -31,6 +32,7 @@ pub use encode::{GateTensors, GateWeights, Sae, SaeWeights};
 pub use error::SaeError;
 pub use files::{CONFIG_FILE, WEIGHTS_FILE};
 pub use formats::{Format, SaeFile, StoredTensor};
+pub use heads::Heads;
 pub use health::{
     DecoderHealth, DecoderScan, Distribution, Flag, Health, HealthAccumulator, Histogram, Quantiles, Spliced,
     code_flags,

@@ -13,6 +13,32 @@ pub struct Correlation {
     pub b_to_a: Best,
 }
 
+impl Correlation {
+    /// Checks that it is one: of each feature a correlation and a partner on the other side, or NaN and −1.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn check(&self) -> Result<(), String> {
+        for (name, best, others) in
+            [("a_to_b", &self.a_to_b, &self.b_to_a), ("b_to_a", &self.b_to_a, &self.a_to_b)]
+        {
+            let (mppc, argmax) = (&best.mppc, &best.argmax);
+            if mppc.len() != argmax.len() {
+                return Err(format!("{name} has {} maxima but {} partners", mppc.len(), argmax.len()));
+            }
+            for (i, (&rho, &partner)) in mppc.iter().zip(argmax).enumerate() {
+                let paired = usize::try_from(partner).is_ok_and(|j| j < others.mppc.len());
+                // f32 rounds beyond 1 now and then.
+                let sound = if rho.is_nan() { partner == -1 } else { paired && rho.abs() <= 1.001 };
+                if !sound {
+                    return Err(format!("{name} says {rho} with partner {partner} of feature {i}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// MPPC between two sets of sparse features over the same tokens.
 ///
 /// The cost is the number of pairs of features active on the same token, plus the number of pairs of features.
@@ -59,6 +85,8 @@ pub(super) fn same_tokens(a: usize, b: usize) -> Result<(), CorrelationError> {
 /// How many multiply-adds of a dense product cost as much as one of the sparse kernel: 60–100 GFLOP/s against
 /// some 10⁹ scattered additions a second on two cores, and of the same order on a GPU.
 const SPARSE_PRICE: u64 = 50;
+/// The most pairs of features that are correlated densely: their sums take 8 GiB in float64 and a chunk's half of that.
+const MOST_PAIRS: usize = 1 << 30;
 /// Tokens pushed at once: long enough for an efficient product, short enough for its f32 sums.
 const CHUNK: usize = 1_024;
 
@@ -86,6 +114,9 @@ pub async fn correlate_dense(
     }
     if products(a, fa, b, fb) * SPARSE_PRICE < (a.len() * fb) as u64 {
         return correlate(engine, &from_dense(fa, a), &from_dense(fb, b)).await;
+    }
+    if fa.checked_mul(fb).is_none_or(|pairs| pairs > MOST_PAIRS) {
+        return Err(CorrelationError::TooManyPairs { a: fa, b: fb, most: MOST_PAIRS });
     }
     let mut correlator = DenseCorrelator::new(engine, fa, fb);
     for (a, b) in a.chunks(CHUNK * fa).zip(b.chunks(CHUNK * fb)) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
 use mppc::gpu::{Engine, Tensor, adapters};
-use mppc::sae::SaeFile;
+use mppc::sae::{SaeError, SaeFile};
 use serde_json::json;
 
 use crate::args::{Args, Command, EncodeArgs, SaeCommand};
@@ -128,6 +128,7 @@ impl Session {
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
         let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
+        sae_info::warn(&read.notes, &args.sae_dir);
         let (format, conventions) = (read.format, read.conventions.clone());
         let sae = read.sae(&self.engine);
         let file = SafeFile::open(&args.acts).map_err(text)?;
@@ -137,19 +138,19 @@ impl Session {
                 format!("{} has no tensor {}; it has {}", file.label(), args.key, file.names().join(", "))
             })?
             .to_vec();
-        let width = shape.last().copied().unwrap_or(0);
-        if width != sae.config.d_in {
-            return Err(format!(
-                "{}: tensor {} is {width} wide, but the SAE in {} is {} wide",
-                file.label(),
-                args.key,
-                args.sae_dir.display(),
-                sae.config.d_in
-            ));
+        let place = || format!("{}: tensor {}", file.label(), args.key);
+        if shape.contains(&0) {
+            return Err(format!("{} has the shape {shape:?}, which holds no token", place()));
         }
-        let values = file.f32s(&args.key).map_err(text)?;
+        let x = Tensor::from_f32(&self.engine, &shape, file.numbers(&args.key).map_err(text)?);
         // A row is a token: [batch, position, d_in] becomes batch × position rows.
-        let x = Tensor::from_f32(&self.engine, &[values.len() / width, width], values);
+        let x = sae.config.activations(&x).map_err(|e| match e {
+            SaeError::Width { d_in, width, .. } => {
+                let sae = args.sae_dir.display();
+                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place())
+            }
+            other => format!("{}: {other}", place()),
+        })?;
         let codes = sae.encode(&x).await.map_err(text)?;
         let bytes = codes.to_safetensors().map_err(text)?;
         atomic::write(&args.save, |file| file.write_all(&bytes))

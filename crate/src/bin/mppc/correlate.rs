@@ -19,6 +19,9 @@ pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
     writable(&args.save)?;
     let (a, b) = (read_side(&args.a)?, read_side(&args.b)?);
     for (side, path) in [(&a, &args.a), (&b, &args.b)] {
+        side.check().map_err(|what| format!("{}: {what}", path.display()))?;
+    }
+    for (side, path) in [(&a, &args.a), (&b, &args.b)] {
         // Dense activations may be neurons, of which all are active.
         let Side::Sparse(codes) = side else { continue };
         for flag in code_flags(codes) {
@@ -104,6 +107,22 @@ enum Side {
 }
 
 impl Side {
+    /// Refuses what nothing can be correlated of.
+    fn check(&self) -> Outcome {
+        let (tokens, features) = match self {
+            Side::Dense(values, features) => (values.len() / features, *features),
+            Side::Sparse(codes) => (codes.tokens(), codes.n_features),
+        };
+        match (tokens, features) {
+            (0 | 1, _) => Err(format!(
+                "there are activations of {tokens} tokens; a correlation needs at least 2, and means something from about \
+                 10,000"
+            )),
+            (_, 0) => Err("there are no features; give codes or activations of at least one".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
     fn codes(&self) -> std::borrow::Cow<'_, Codes> {
         match self {
             Side::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
@@ -113,17 +132,21 @@ impl Side {
 }
 
 fn read_side(path: &Path) -> Outcome<Side> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-    let label = path.display().to_string();
-    let file = SafeFile::parse(&label, bytes.clone().into()).map_err(text)?;
+    let file = SafeFile::open(path).map_err(text)?;
+    let label = file.label();
     match file.shape("acts") {
-        Some(&[_, features]) if features > 0 => Ok(Side::Dense(file.f32s("acts").map_err(text)?, features)),
+        Some(&[_, features]) if features > 0 => {
+            Ok(Side::Dense(file.numbers("acts").map_err(text)?, features))
+        }
         Some(shape) => {
             Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
         }
-        None if file.shape("indptr").is_none() => Err(format!(
+        None if ["indptr", "crow_indices"].iter().all(|name| file.shape(name).is_none()) => Err(format!(
             "{label} has neither acts nor indptr; give dense activations `acts` [T, F], or codes as `mppc sae encode` saves them"
         )),
-        None => Ok(Side::Sparse(Codes::from_safetensors(&label, &bytes).map_err(text)?)),
+        None => {
+            let bytes = std::fs::read(path).map_err(|e| format!("{label} cannot be read: {e}"))?;
+            Ok(Side::Sparse(Codes::from_safetensors(label, &bytes).map_err(text)?))
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! `mppc sae info` and `mppc sae convert`, and the conventions that other commands tell.
 
+use std::path::Path;
+
 use mppc::checkpoint::Files;
 use mppc::gpu::Engine;
 use mppc::lab::LabModel;
-use mppc::sae::{Architecture, Format, SaeConfig, SaeError, SaeFile, Storage, formats};
+use mppc::sae::{Architecture, Format, Heads, SaeConfig, SaeError, SaeFile, Storage, formats};
 use serde_json::{Value, json};
 
 use crate::args::{ConvertArgs, InfoArgs};
@@ -37,6 +39,7 @@ pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
 pub(crate) async fn convert(args: &ConvertArgs, out: Output) -> Outcome {
     writable(&args.save)?;
     let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
+    warn(&read.notes, &args.sae_dir);
     let (format, conventions) = (read.format, read.conventions.clone());
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
     read.sae(&Engine::cpu()).save(&args.save, storage).await.map_err(text)?;
@@ -55,13 +58,14 @@ fn described(name: &str, sae: &SaeFile) -> String {
         format!("  architecture   {}", architecture(config)),
         format!("  width          D {}, F {} ({:.1} × D)", config.d_in, config.d_sae, expansion(config)),
         format!("  model          {}", config.model_name.as_deref().unwrap_or("not said")),
-        format!("  hook           {}", config.hook_name.as_deref().unwrap_or("not said")),
+        format!("  hook           {}{}", config.hook_name.as_deref().unwrap_or("not said"), heads(config)),
         format!("  normalisation  {}", config.normalize.name()),
         format!("  decoder norms  {least:.4} to {most:.4}"),
     ];
     if sae.transcoder {
         lines.push("  transcoder     it predicts another place than it reads".to_owned());
     }
+    lines.extend(sae.notes.iter().map(|note| format!("  note           {note}")));
     lines.push("  conventions".to_owned());
     lines.extend(sae.conventions.iter().map(|c| format!("    {c}")));
     lines.push("  tensors".to_owned());
@@ -83,7 +87,7 @@ fn row(name: &str, sae: &SaeFile) -> Value {
         "d_in": config.d_in, "d_sae": config.d_sae, "model": config.model_name, "hook": config.hook_name,
         "normalization": config.normalize.name(), "transcoder": sae.transcoder,
         "apply_b_dec_to_input": config.apply_b_dec_to_input, "decoder_norms": [least, most],
-        "conventions": sae.conventions, "tensors": sae.tensors,
+        "head": config.heads.one(), "conventions": sae.conventions, "notes": sae.notes, "tensors": sae.tensors,
     })
 }
 
@@ -91,6 +95,15 @@ fn architecture(config: &SaeConfig) -> String {
     match config.architecture {
         Architecture::TopK { k } => format!("topk, k {k}"),
         other => other.name().to_owned(),
+    }
+}
+
+/// What it reads of a hook with heads, where that is said.
+fn heads(config: &SaeConfig) -> String {
+    match config.heads {
+        Heads::Flat => String::new(),
+        Heads::Reshaped => ", all heads side by side".to_owned(),
+        Heads::One(head) => format!(", head {head}"),
     }
 }
 
@@ -107,6 +120,13 @@ pub(crate) fn told(format: Format, conventions: &[String]) -> String {
     format!("{}:\n{}", format.name(), lines.concat())
 }
 
+/// Tells on standard error what to know of a SAE that is used by itself.
+pub(crate) fn warn(notes: &[String], sae: &Path) {
+    for note in notes {
+        eprintln!("warning: the SAE in {}: {note}", sae.display());
+    }
+}
+
 /// Tells on standard error which conventions a model's SAEs were read with; those of several that are alike once.
 pub(crate) fn tell(subject: &LabModel, quiet: bool) {
     if quiet {
@@ -116,7 +136,7 @@ pub(crate) fn tell(subject: &LabModel, quiet: bool) {
     for sae in &subject.saes {
         let lines = told(sae.format, &sae.conventions);
         if !lines.is_empty() && !seen.contains(&lines) {
-            eprint!("{}: {lines}", sae.hook);
+            eprint!("{}: {lines}", sae.name());
             seen.push(lines);
         }
     }

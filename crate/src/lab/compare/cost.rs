@@ -8,8 +8,9 @@ use super::encode::{Encoder, Source, Variant};
 use super::store::Store;
 use super::{Comparison, Run, Which};
 use crate::corpus::TokenBatch;
+use crate::gpu::Tensor;
 use crate::lab::stages::Stages;
-use crate::lab::{LabError, Observer};
+use crate::lab::{LabError, LabModel, Observer};
 use crate::rng::Rng;
 use crate::sae::Codes;
 use crate::universality::{Chunk, CrossSums, DenseCorrelator, SelfSums, linear_cka, pwcca, svcca};
@@ -317,10 +318,12 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
     }
     let tokens = controls.likeness_tokens.min(run.tokens);
     if tokens > 0 && run.store.note(&super::likeness::key(run, tokens))?.is_none() {
-        let (hook_a, hook_b) = (&a.saes[0].hook, &b.saes[0].hook);
+        let first = async |model: &LabModel| -> Result<Tensor, LabError> {
+            let sae = &model.saes[0];
+            Ok(sae.reads(&model.activations(batch, std::slice::from_ref(&sae.hook)).await?[0]))
+        };
         let started = Instant::now();
-        let x = a.activations(batch, std::slice::from_ref(hook_a)).await?.remove(0);
-        let y = b.activations(batch, std::slice::from_ref(hook_b)).await?.remove(0);
+        let (x, y) = (first(a).await?, first(b).await?);
         let (x, y) = (Chunk::new(&x).await?, Chunk::new(&y).await?);
         let models = started.elapsed().as_secs_f64();
         let (mut sa, mut sb) = (SelfSums::new(x.width()), SelfSums::new(y.width()));

@@ -82,7 +82,7 @@ impl Basis<'_> {
                 "codes 1",
                 &self.model_identity(),
                 &files.join(","),
-                &hooked.hook,
+                &hooked.name(),
                 variant.name(),
                 &control,
                 center,
@@ -91,7 +91,7 @@ impl Basis<'_> {
             let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
             let name: String = self.model.name().chars().map(plain).collect();
             let name = name.rsplit("--").next().unwrap_or(&name).trim_matches('-');
-            let key = format!("{name}.{}.{}-{digest}", hooked.hook, variant.name());
+            let key = format!("{name}.{}.{}-{digest}", hooked.name(), variant.name());
             Source { sae: i, variant, features: hooked.sae.config.d_sae, digest, key }
         };
         self.model.saes.iter().enumerate().map(source).collect()
@@ -146,7 +146,7 @@ impl<'a> Encoder<'a> {
         for (source, control) in &self.sources {
             let hooked = &self.model.saes[source.sae];
             let at = hooks.iter().position(|hook| *hook == hooked.hook).expect("a hook that was asked for");
-            let x = &all[at];
+            let x = &hooked.reads(&all[at]);
             codes.push(match control {
                 None => hooked.sae.encode(x).await?,
                 Some(Control::Rotated(rotation)) => hooked.sae.encode(&rotation.apply(x)).await?,

@@ -174,6 +174,14 @@ impl Store for FolderStore {
             }
             match &mut all {
                 None => all = Some(codes),
+                Some(all) if all.n_features != codes.n_features => {
+                    return Err(LabError::Mismatch(format!(
+                        "{} has {} features, but the shards before it have {}; delete it",
+                        path.display(),
+                        codes.n_features,
+                        all.n_features
+                    )));
+                }
                 Some(all) => all.append(&codes),
             }
         }
@@ -193,10 +201,14 @@ impl Store for FolderStore {
         let best = |name: &str| -> Result<Best, LabError> {
             // NaN stands for no partner here, so these are not weights.
             let mppc = file.raw_f32s(&format!("{name}.mppc"))?;
-            let argmax = file.integers(&format!("{name}.argmax"))?.into_iter().map(|j| j as i32).collect();
+            let argmax = file.integers(&format!("{name}.argmax"))?;
+            let argmax = argmax.into_iter().map(|j| i32::try_from(j).unwrap_or(i32::MAX)).collect();
             Ok(Best { mppc, argmax })
         };
-        Ok(Some(Correlation { a_to_b: best("a_to_b")?, b_to_a: best("b_to_a")? }))
+        let pair = Correlation { a_to_b: best("a_to_b")?, b_to_a: best("b_to_a")? };
+        let damaged = |what| LabError::Mismatch(format!("{} is damaged: {what}; delete it", path.display()));
+        pair.check().map_err(damaged)?;
+        Ok(Some(pair))
     }
 
     fn put_pair(&mut self, key: &str, pair: &Correlation) -> Result<(), LabError> {
@@ -249,6 +261,10 @@ mod tests {
         assert!(store.has_codes("k", FIRST) && !store.has_codes("k", Shard { tokens: 9, ..FIRST }));
         let all = store.codes("k", &[FIRST, SECOND]).expect("there");
         assert_eq!(*all, codes(&[0.5, 0.0, 1.0, 2.0, 0.0, 3.0]));
+        store.put_codes("wide", FIRST, codes(&[0.5, 0.0, 1.0, 2.0])).expect("written");
+        store.put_codes("wide", SECOND, crate::universality::from_dense(3, &[1.0; 3])).expect("written");
+        let error = store.codes("wide", &[FIRST, SECOND]).expect_err("another width").to_string();
+        assert!(error.ends_with("has 3 features, but the shards before it have 2; delete it"), "{error}");
         let error = store.codes("other", &[FIRST]).expect_err("never written").to_string();
         assert!(error.contains("other/00000-2.safetensors"), "{error}");
 
@@ -258,6 +274,14 @@ mod tests {
         store.put_pair("p", &pair).expect("written");
         let read = store.pair("p").expect("no error").expect("there");
         assert_eq!(format!("{read:?}"), format!("{pair:?}"));
+
+        for partner in [1, i32::MAX, -2, i32::MIN] {
+            let lost = Correlation { a_to_b: best(&[0.5, f32::NAN], &[partner, -1]), ..pair.clone() };
+            store.put_pair("lost", &lost).expect("written");
+            let error = store.pair("lost").expect_err("no such feature").to_string();
+            let told = format!("is damaged: a_to_b says 0.5 with partner {partner} of feature 0; delete it");
+            assert!(error.ends_with(&told), "{error}");
+        }
 
         assert_eq!(store.note("n").expect("no error"), None);
         store.put_note("n", "{}").expect("written");

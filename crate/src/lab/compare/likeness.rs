@@ -43,8 +43,10 @@ impl<'a> Layers<'a> {
     ) -> Result<Vec<Chunk>, LabError> {
         let mut chunks = Vec::new();
         let all = self.model.centered_activations(batch, &self.hooks, self.center).await?;
-        for ((x, sums), sample) in all.iter().zip(&mut self.sums).zip(&mut self.sample) {
-            let chunk = Chunk::new(x).await?;
+        let saes = all.iter().zip(&self.model.saes);
+        for (((x, sae), sums), sample) in saes.zip(&mut self.sums).zip(&mut self.sample) {
+            let x = sae.reads(x);
+            let chunk = Chunk::new(&x).await?;
             sums.push(&chunk).await?;
             chunks.push(chunk);
             let width = x.rows_cols().1;
@@ -109,7 +111,7 @@ pub(super) async fn likeness(run: &mut Run<'_>, found: &mut Found) -> Result<(),
 pub(super) fn key(run: &Run<'_>, tokens: usize) -> String {
     let side = |which| {
         let basis = run.what.basis(which, &run.corpus);
-        let hooks: Vec<&str> = basis.model.saes.iter().map(|sae| sae.hook.as_str()).collect();
+        let hooks: Vec<String> = basis.model.saes.iter().map(|sae| sae.name()).collect();
         format!("{} {} {}", basis.model_identity(), hooks.join(","), basis.side.center_resid)
     };
     let key = digest(&["likeness 1", &side(Which::A), &side(Which::B), &run.corpus]);

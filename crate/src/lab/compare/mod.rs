@@ -193,6 +193,9 @@ impl<'a> Run<'a> {
                 )));
             }
         }
+        for model in [what.a, what.b] {
+            model.sae_notes(&model.saes).into_iter().for_each(|note| stages.warn(note));
+        }
         stages.begin("tokens", plan.corpus.tokens, "tokens").await?;
         let batches = tokenize(what)?;
         let shard = |(number, batches): (usize, &[TokenBatch])| Shard {

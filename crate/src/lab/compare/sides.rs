@@ -41,11 +41,17 @@ impl Side {
         };
         for source in sources {
             let codes = store.codes(&source.key, shards)?;
+            if codes.n_features != source.features {
+                return Err(LabError::Mismatch(format!(
+                    "the kept codes {} have {} features, but the SAE has {}; delete them",
+                    source.key, codes.n_features, source.features
+                )));
+            }
             let all = moments(&codes);
             let kept: Vec<bool> = all.iter().map(|moment| filter.keeps(moment)).collect();
             let hooked = &model.saes[source.sae];
             side.subject.saes.push(SaeSummary {
-                hook: hooked.hook.clone(),
+                hook: hooked.name(),
                 layer: hooked.layer,
                 features: codes.n_features,
                 l0: codes.indices.len() as f64 / codes.tokens() as f64,

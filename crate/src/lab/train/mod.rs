@@ -9,6 +9,7 @@ use checkpoint::{Course, Left};
 pub use plan::{Checkpoints, CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
 use web_time::Instant;
 
+use super::hooked::{has_heads, width_of};
 use super::stages::Stages;
 use super::subject::LabModel;
 use super::tokens::token_batches;
@@ -53,7 +54,7 @@ pub async fn train(
     }
 
     let texts = CorpusPlan {
-        tokens: plan.tokens + plan.prune,
+        tokens: plan.tokens.saturating_add(plan.prune),
         context: plan.context,
         seed: plan.seed,
         ..CorpusPlan::default()
@@ -222,8 +223,42 @@ fn steps(plan: &TrainPlan) -> Result<usize, LabError> {
     Ok(steps)
 }
 
+/// Refuses what would not fit into memory, before any of it is asked for.
+fn check_memory(plan: &TrainPlan, hooks: &[(String, usize)]) -> Result<(), LabError> {
+    let of = |n: usize| n as u128;
+    let width: u128 = hooks.iter().map(|(_, width)| of(*width)).sum();
+    // Both matrices with Adam's two moments, and what else a feature owns; shuffle buffers.
+    let trainers = of(plan.recipes.len()) * of(plan.features) * (6 * width + 20 * of(hooks.len()));
+    let bytes = 4 * (trainers + of(BUFFERED) * of(plan.batch) * width);
+    let limit = most_memory();
+    if bytes <= u128::from(limit) {
+        return Ok(());
+    }
+    let gigabytes = |bytes: f64| bytes / 1e9;
+    Err(LabError::Mismatch(format!(
+        "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of memory, and {:.1} GB \
+         are the most here; train fewer or smaller SAEs at a time",
+        plan.features,
+        hooks.len(),
+        plan.recipes.len(),
+        plan.batch,
+        gigabytes(bytes as f64),
+        gigabytes(limit as f64)
+    )))
+}
+
+/// The most bytes that a training may take: the machine's memory, or what WebAssembly can address.
+fn most_memory() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    return 4 << 30;
+    #[cfg(not(target_arch = "wasm32"))]
+    crate::memory::physical().unwrap_or(64 << 30)
+}
+
 fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Place>, LabError> {
     let engine = subject.model.engine();
+    let hooks = matching(subject, &plan.hook)?;
+    check_memory(plan, &hooks)?;
     let place = |(hook, width): (String, usize)| {
         let trainer = |recipe: &Recipe| {
             let usual = TrainConfig::new(width, plan.features, recipe.kind, steps);
@@ -247,21 +282,20 @@ fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Plac
         let buffer = ShuffleBuffer::new(width, BUFFERED * plan.batch, plan.seed);
         Ok(Place { hook, width, buffer, trainers })
     };
-    matching(subject, &plan.hook)?.into_iter().map(place).collect()
+    hooks.into_iter().map(place).collect()
 }
 
-/// Names and widths of the hooks that match a pattern.
+/// Names and widths of the hooks that match a pattern. Those with heads, all of them side by side, are taken where
+/// there are no others: a pattern of everything would not mean them.
 fn matching(subject: &LabModel, pattern: &str) -> Result<Vec<(String, usize)>, LabError> {
     let matcher = wildmatch::WildMatch::new(pattern);
     let hooks = subject.model.hooks(1, 1);
-    // Scores, patterns and states are no activations of a token.
-    let fits = |h: &&crate::model::HookPoint| h.position_axis == Some(1) && h.shape.len() == 3;
-    let found: Vec<(String, usize)> = hooks
-        .iter()
-        .filter(fits)
-        .filter(|h| matcher.matches(&h.name))
-        .map(|h| (h.name.clone(), h.shape[2]))
-        .collect();
+    let found = |heads: bool| -> Vec<(String, usize)> {
+        let matching = hooks.iter().filter(|h| matcher.matches(&h.name) && has_heads(h) == heads);
+        // Scores, patterns and states are no activations of a token.
+        matching.filter_map(|h| Some((h.name.clone(), width_of(h)?))).collect()
+    };
+    let found = Some(found(false)).filter(|found| !found.is_empty()).unwrap_or_else(|| found(true));
     if found.is_empty() {
         return Err(LabError::Mismatch(format!(
             "no hook of {} with one vector a token matches {pattern:?}; try blocks.*.hook_resid_post",

@@ -5,7 +5,7 @@ use super::keys::{Keys, object};
 use super::{Format, SaeFile, Tensors, about_b_dec};
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
-use crate::sae::{Architecture, GateWeights, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{Architecture, GateWeights, Heads, SaeConfig, SaeError, SaeWeights};
 
 pub(super) const CONFIG: &str = "config.json";
 /// The library's own file, which is never opened.
@@ -88,9 +88,11 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
             rescale_acts_by_decoder_norm: false,
             model_name: keys.name("lm_name"),
             hook_name: hook(&keys, &mut conventions),
+            heads: Heads::Flat,
         },
         weights,
         conventions,
+        notes: Vec::new(),
         transcoder: false,
         tensors: tensors.list(),
     })
@@ -104,6 +106,7 @@ fn class(keys: &Keys<'_>, tensors: &Tensors, conventions: &mut Vec<String>) -> R
         "GatedAutoEncoder" => linear(Architecture::Gated, "decoder_bias"),
         "AutoEncoderTopK" => {
             let k = keys.size("k")?;
+            keys.at_most("k", k, keys.size("dict_size")?)?;
             conventions.push(format!("the {k} largest of a token stay, after ReLU"));
             linear(Architecture::TopK { k }, "b_dec")
         }

@@ -27,8 +27,18 @@ pub(in crate::sae) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Val
 
 impl Keys<'_> {
     /// A key holds something impossible.
-    pub(in crate::sae) fn bad(&self, key: &'static str, value: &Value, expected: &'static str) -> SaeError {
-        SaeError::BadKey { file: self.file.to_owned(), key, value: value.to_string(), expected }
+    pub(in crate::sae) fn bad(
+        &self,
+        key: &'static str,
+        value: &Value,
+        expected: impl Into<String>,
+    ) -> SaeError {
+        SaeError::BadKey {
+            file: self.file.to_owned(),
+            key,
+            value: value.to_string(),
+            expected: expected.into(),
+        }
     }
 
     /// A key asks for arithmetic that is not implemented.
@@ -58,6 +68,19 @@ impl Keys<'_> {
         let whole = value.as_u64().or_else(|| value.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as u64));
         let size = whole.filter(|n| (1..1 << 31).contains(n));
         size.map(|n| n as usize).ok_or_else(|| self.bad(key, value, "a positive integer below 2^31"))
+    }
+
+    /// Refuses to keep more of a token's features than there are.
+    pub(in crate::sae) fn at_most(
+        &self,
+        key: &'static str,
+        k: usize,
+        features: usize,
+    ) -> Result<(), SaeError> {
+        match k <= features {
+            true => Ok(()),
+            false => Err(self.bad(key, &k.into(), format!("at most the number of features, {features}"))),
+        }
     }
 
     /// A size that must be there.

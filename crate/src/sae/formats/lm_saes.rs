@@ -16,7 +16,7 @@ use super::keys::{Keys, object};
 use super::{Format, SaeFile, Tensors, about_b_dec, row_norms};
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
-use crate::sae::{Architecture, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{Architecture, Heads, SaeConfig, SaeError, SaeWeights};
 
 pub(super) const CONFIG_2024: &str = "hyperparams.json";
 pub(super) const CONFIG_2025: &str = "config.json";
@@ -272,6 +272,7 @@ impl<'a> Reader<'a> {
             "relu" => Ok(Architecture::Relu),
             word @ ("topk" | "batchtopk") => {
                 let k = self.keys.size("top_k")?;
+                self.keys.at_most("top_k", k, self.f)?;
                 if word == "batchtopk" {
                     self.conventions.push(format!(
                         "the {k} largest of each token stay, as batchtopk does in batches of one token: features must \
@@ -351,11 +352,13 @@ impl<'a> Reader<'a> {
                 rescale_acts_by_decoder_norm: false,
                 model_name: self.keys.name("model_name"),
                 hook_name: self.hook("in"),
+                heads: Heads::Flat,
             },
             weights,
             transcoder: self.hook("in") != self.hook("out"),
             tensors: self.tensors.list(),
             conventions: self.conventions,
+            notes: Vec::new(),
         })
     }
 }

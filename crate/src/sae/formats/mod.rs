@@ -5,6 +5,7 @@ mod dictionary_learning;
 mod fold;
 pub(super) mod keys;
 mod lm_saes;
+mod modules;
 mod saelens;
 mod sparsify;
 
@@ -13,7 +14,7 @@ use std::ops::Deref;
 use serde_json::Value;
 
 use fold::row_norms;
-pub(crate) use sparsify::module_hook;
+pub(crate) use modules::module_hook;
 
 use super::{Architecture, Sae, SaeConfig, SaeError, SaeWeights};
 use crate::checkpoint::{Files, SafeFile};
@@ -131,6 +132,8 @@ pub struct SaeFile {
     pub weights: SaeWeights,
     /// What the library does at an encode or a decode, a sentence each, and what became of it here.
     pub conventions: Vec<String>,
+    /// What to know before its features are believed: what else was done to the model that it was trained on.
+    pub notes: Vec<String>,
     /// Whether it predicts another place than it reads.
     pub transcoder: bool,
     /// The tensors of its weights file.

@@ -1,7 +1,9 @@
 //! SAELens, of version 6 or older: `cfg.json` and `sae_weights.safetensors`.
 
+use serde_json::Value;
+
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec};
+use super::{Format, SaeFile, Tensors, about_b_dec, module_hook};
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::files::{CONFIG_FILE, WEIGHTS_FILE};
@@ -28,7 +30,7 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         w_dec: tensors.tensor("W_dec", &[f, d])?,
         b_dec: tensors.tensor("b_dec", &[d])?,
         threshold: match config.architecture {
-            Architecture::JumpRelu => Some(tensors.tensor("threshold", &[f])?),
+            Architecture::JumpRelu => Some(thresholds(&tensors, f)?),
             _ => None,
         },
         gate: match gated {
@@ -40,6 +42,11 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         },
     };
     let mut conventions = vec![about_b_dec(config.apply_b_dec_to_input, "apply_b_dec_to_input")];
+    // Where transformers loaded the model, not TransformerLens or MambaLens, modules are hooked.
+    if let Some((module, hook)) = config.hook_name.as_ref().and_then(|m| Some((m, module_hook(m)?))) {
+        conventions.push(format!("the module {module} is the hook {hook} (hook_name)"));
+        config.hook_name = Some(hook);
+    }
     if config.rescale_acts_by_decoder_norm {
         weights.fold_decoder_norms(d);
         config.rescale_acts_by_decoder_norm = false;
@@ -80,10 +87,61 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         config,
         weights,
         conventions,
+        notes: notes(&keys),
         transcoder: false,
         tensors: tensors.list(),
     })
 }
+
+/// Thresholds; of a checkpoint of older versions their logarithms.
+fn thresholds(tensors: &Tensors, f: usize) -> Result<Vec<f32>, SaeError> {
+    const LOGARITHMS: &str = "log_threshold";
+    if !tensors.has(LOGARITHMS) {
+        return Ok(tensors.tensor("threshold", &[f])?);
+    }
+    Ok(tensors.tensor(LOGARITHMS, &[f])?.into_iter().map(|v| f64::from(v).exp() as f32).collect())
+}
+
+/// What `model_from_pretrained_kwargs` did to the model, where its activations are others than of the model as it is.
+fn notes(keys: &Keys<'_>) -> Vec<String> {
+    const KEY: &str = "model_from_pretrained_kwargs";
+    let metadata = keys.get("metadata").and_then(|metadata| metadata.get(KEY));
+    let Some(Value::Object(changes)) = metadata.or_else(|| keys.get(KEY)) else { return Vec::new() };
+    let told = |(key, value): (&String, &Value)| {
+        let off = matches!(value, Value::Null | Value::Bool(false));
+        let exact = value.as_str().is_some_and(|dtype| dtype.ends_with("float32"));
+        let (_, effect) = CHANGES.iter().find(|(name, _)| name == key).filter(|_| !off && !exact)?;
+        Some(format!("it was trained with `{KEY}` {key}: {value}, {effect}"))
+    };
+    changes.iter().filter_map(told).collect()
+}
+
+/// Keys of TransformerLens' and transformers' loaders that change what a hook shows, and how.
+const CHANGES: [(&str, &str); 10] = [
+    (
+        "center_writing_weights",
+        "which takes the mean over d_model from what is written into the residual stream; here it stays, unless \
+         `center_resid` takes it off",
+    ),
+    (
+        "fold_ln",
+        "which moves the weights of norms into what reads them; here hooks of norms are as the model has them",
+    ),
+    ("center_unembed", "which centres the logits; here they are as the model has them"),
+    (
+        "fold_value_biases",
+        "which moves the biases of values into the output; here values are with their biases",
+    ),
+    (
+        "refactor_factored_attn_matrices",
+        "which turns queries, keys and values; here they are as the model has them",
+    ),
+    ("revision", "which is another checkpoint of the model, unless this is the same"),
+    ("checkpoint_index", "which is another checkpoint of the model, unless this is the same"),
+    ("checkpoint_value", "which is another checkpoint of the model, unless this is the same"),
+    ("dtype", "in which activations are rounded more coarsely than here, unless it is float32"),
+    ("torch_dtype", "in which activations are rounded more coarsely than here, unless it is float32"),
+];
 
 /// The constant of `expected_average_only_in` that a training run has not folded into its checkpoint. In every
 /// other file it is folded, or lost.

@@ -9,6 +9,8 @@ use crate::gpu::Tensor;
 use crate::kernels::testing::{close, each_engine};
 use crate::sae::Architecture;
 
+mod elsewhere;
+
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
 }
@@ -142,6 +144,10 @@ fn wrong_configurations_name_the_file_and_the_key() {
     for ((name, file, pointer), key, value, told) in [
         (sparsify, "d_in", Value::Null, "the key `d_in` is missing; a sparsify configuration has it"),
         (sparsify, "k", json!(-3), "`k` is -3, but must be a positive integer below 2^31"),
+        (sparsify, "k", json!(0), "`k` is 0, but must be a positive integer below 2^31"),
+        (sparsify, "k", json!(41), "`k` is 41, but must be at most the number of features, 40"),
+        (learnt, "k", json!(4100), "`k` is 4100, but must be at most the number of features, "),
+        (year25, "top_k", json!(4100), "`top_k` is 4100, but must be at most the number of features, "),
         (sparsify, "num_latents", json!(1u64 << 40), "`num_latents` is 1099511627776, but must be"),
         (
             sparsify,

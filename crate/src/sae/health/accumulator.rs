@@ -155,6 +155,7 @@ mod tests {
                 rescale_acts_by_decoder_norm: false,
                 model_name: None,
                 hook_name: None,
+                heads: Default::default(),
             };
             let sae = Sae::new(engine, config, weights.clone());
             let mut health = HealthAccumulator::new(&sae);

@@ -2,7 +2,7 @@
 
 use super::{SaeKind, Trainer};
 use crate::kernels::Normalize;
-use crate::sae::{Architecture, GateWeights, Sae, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{Architecture, GateWeights, Heads, Sae, SaeConfig, SaeError, SaeWeights};
 
 impl Trainer {
     /// The trained SAE, its decoder's rows of norm 1.
@@ -68,6 +68,7 @@ impl Trainer {
             normalize,
             rescale_acts_by_decoder_norm: false,
             model_name: self.config.model_name,
+            heads: self.config.hook_name.as_deref().map_or(Heads::Flat, Heads::all_of),
             hook_name: self.config.hook_name,
         };
         Ok(Sae::new(&self.engine, config, weights))
