@@ -186,6 +186,22 @@ describe('a GPU device that is lost', () => {
   });
 });
 
+it('an engine that dies says so, and another takes its place', async () => {
+  await before(() => {
+    new BroadcastChannel('die').onmessage = () => {
+      throw new Error('killed by the test');
+    };
+  });
+  const card = await quick(await visit(), 100_000);
+  await runs(card);
+  await card.getByText(/Step \d of \d/).waitFor();
+  await card.page().evaluate(() => new BroadcastChannel('die').postMessage('now'));
+  expect(await alert(card, 'crash')).toMatch(/the engine stopped: .*killed by the test; try again/);
+  await quick(card.page());
+  await runs(card);
+  await ended(card);
+});
+
 describe('a text', () => {
   const words = 'The river rose in the spring of the year, and the old mill by the bridge stood in water. ';
   const give = (card: Locator, name: string) => card.getByLabel(/\.txt, \.jsonl/).setInputFiles(join(folder, name));
