@@ -224,25 +224,46 @@ it('in one tab is told in the other, which is offered what is left when that is 
   expect(await card(two).getByTestId('elsewhere').count()).toBe(0);
 });
 
+/** Writes files into a folder of the page's storage. */
+const put = (page: Page, path: string[], files: Record<string, string>) =>
+  page.evaluate(
+    async ([path, files]) => {
+      let folder = await navigator.storage.getDirectory();
+      for (const name of path) folder = await folder.getDirectoryHandle(name, { create: true });
+      for (const [file, text] of Object.entries(files)) {
+        const stream = await (await folder.getFileHandle(file, { create: true })).createWritable();
+        await stream.write(text);
+        await stream.close();
+      }
+    },
+    [path, files] as const,
+  );
+
+it('that left something unreadable is said to, and makes room when that is forgotten', { timeout: 120_000 }, async () => {
+  context = await browser.newContext();
+  const page = await tab();
+  await put(page, ['training'], { a: 'this is no checkpoint', b: '', current: 'a' });
+  await page.reload();
+  const box = card(page).getByTestId('left');
+  await box.waitFor();
+  expect(await box.textContent()).toContain('an unfinished training is stored here, but');
+  expect(await box.getByRole('button').allTextContents()).toEqual([expect.stringContaining('Forget it')]);
+  await fill(page, { kind: 'topk', number: 8, tokens: 10_240 });
+  await begin(page);
+  await box.getByRole('button', { name: 'Keep it' }).click();
+  await box.getByRole('button', { name: 'Forget it' }).click();
+  await box.getByRole('button', { name: 'Forget it for good' }).click();
+  await box.waitFor({ state: 'detached' });
+  await begin(page);
+  await trained(page);
+});
+
 it('lists SAEs that are whole, and says when another tab has deleted one', { timeout: 60_000 }, async () => {
   context = await browser.newContext();
   const page = await tab();
-  const put = (name: string, files: Record<string, string>) =>
-    page.evaluate(
-      async ([name, files]) => {
-        const saes = await (await navigator.storage.getDirectory()).getDirectoryHandle('saes', { create: true });
-        const folder = await saes.getDirectoryHandle(name, { create: true });
-        for (const [file, text] of Object.entries(files)) {
-          const stream = await (await folder.getFileHandle(file, { create: true })).createWritable();
-          await stream.write(text);
-          await stream.close();
-        }
-      },
-      [name, files] as const,
-    );
-  await put('whole', { 'cfg.json': '{}', 'sae_weights.safetensors': 'x' });
-  await put('half', { 'sae_weights.safetensors': 'x' });
-  await put('empty', { 'cfg.json': '{}', 'sae_weights.safetensors': '' });
+  await put(page, ['saes', 'whole'], { 'cfg.json': '{}', 'sae_weights.safetensors': 'x' });
+  await put(page, ['saes', 'half'], { 'sae_weights.safetensors': 'x' });
+  await put(page, ['saes', 'empty'], { 'cfg.json': '{}', 'sae_weights.safetensors': '' });
   await page.reload();
   const rows = card(page).getByTestId('saes').locator('tbody tr');
   await rows.first().waitFor();

@@ -58,6 +58,13 @@ async function alert(card: Locator, code: string): Promise<string> {
   return (await said.textContent()) ?? '';
 }
 
+/** Lets something run in a Worker before its own program. */
+const before = (prelude: () => void) =>
+  context.route('**/worker-*.js', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, body: `(${prelude.toString()})();\n${await response.text()}` });
+  });
+
 describe('from a disk', () => {
   it('the page says that it needs a server', async () => {
     const page = await context.newPage();
@@ -136,7 +143,7 @@ describe('without a connection', () => {
 });
 
 describe('a GPU device that is lost', () => {
-  /** Runs in a Worker before its own program: a device goes when the page says so, as if its driver had failed. */
+  /** A device goes when the page says so, as if its driver had failed. */
   const prelude = () => {
     const { requestDevice } = GPUAdapter.prototype;
     GPUAdapter.prototype.requestDevice = async function (...how) {
@@ -156,12 +163,7 @@ describe('a GPU device that is lost', () => {
       await new Promise((resolve) => setTimeout(resolve, 200));
     });
 
-  beforeEach(() =>
-    context.route('**/worker-*.js', async (route) => {
-      const response = await route.fetch();
-      await route.fulfill({ response, body: `(${prelude.toString()})();\n${await response.text()}` });
-    }),
-  );
+  beforeEach(() => before(prelude));
 
   it('between two prompts is not even noticed', async () => {
     const page = await visit();
@@ -184,6 +186,22 @@ describe('a GPU device that is lost', () => {
   });
 });
 
+it('an engine that dies says so, and another takes its place', async () => {
+  await before(() => {
+    new BroadcastChannel('die').onmessage = () => {
+      throw new Error('killed by the test');
+    };
+  });
+  const card = await quick(await visit(), 100_000);
+  await runs(card);
+  await card.getByText(/Step \d of \d/).waitFor();
+  await card.page().evaluate(() => new BroadcastChannel('die').postMessage('now'));
+  expect(await alert(card, 'crash')).toMatch(/the engine stopped: .*killed by the test; try again/);
+  await quick(card.page());
+  await runs(card);
+  await ended(card);
+});
+
 describe('a text', () => {
   const words = 'The river rose in the spring of the year, and the old mill by the bridge stood in water. ';
   const give = (card: Locator, name: string) => card.getByLabel(/\.txt, \.jsonl/).setInputFiles(join(folder, name));
@@ -204,6 +222,18 @@ describe('a text', () => {
     await runs(card);
     await ended(card);
     expect(await page.getByTestId('result').textContent()).not.toContain('ended early');
+  });
+
+  it('that the engine warns of is warned of when the run is done, too', async () => {
+    await before(() => {
+      const post = self.postMessage.bind(self) as (message: unknown) => void;
+      self.postMessage = (message: { kind?: string; progress?: object }) =>
+        post(message.kind === 'progress' ? { ...message, progress: { ...message.progress, warnings: ['the mill is flooded'] } } : message);
+    });
+    const card = await quick(await visit());
+    await runs(card);
+    await ended(card);
+    expect(await card.textContent()).toContain('Warning: the mill is flooded');
   });
 
   it('that is gone when it is read is asked for again', async () => {

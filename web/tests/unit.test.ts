@@ -1,6 +1,7 @@
 import type { Direction, Summary } from 'mppc';
 import { describe, expect, it } from 'vitest';
 import { cells } from '../src/figures/heatmap';
+import { domainOf } from '../src/figures/curves';
 import { bins } from '../src/figures/histogram';
 import { count, duration, megabytes, percent, ratio, visible } from '../src/format';
 import { isHub, parseHub } from '../src/hub/address';
@@ -115,6 +116,13 @@ describe('figures', () => {
     median: undefined,
     above_half: undefined,
     histogram,
+  });
+
+  it('have an axis, even where all is 0', () => {
+    expect(domainOf([0, 0])).toEqual([0, 1]);
+    expect(domainOf([])).toEqual([0, 1]);
+    expect(domainOf([NaN])).toEqual([0, 1]);
+    expect(domainOf([0, 0.5])).toBeUndefined();
   });
 
   it('turn counts into shares', () => {

@@ -17,6 +17,10 @@ export const CURVES: Curve[] = [
   { name: 'tokens a second', of: (point) => point.tokens_per_second, text: count },
 ];
 
+/** The axis of figures that are all 0, which has no length of its own; the figures' own axis otherwise. */
+export const domainOf = (values: number[]): [number, number] | undefined =>
+  values.some((value) => Number.isFinite(value) && value !== 0) ? undefined : [0, 1];
+
 /** One small picture for each figure, side by side as far as there is room. */
 export function curves(points: CurvePoint[], width: number): HTMLElement {
   const columns = Math.max(1, Math.min(3, Math.floor(width / 220)));
@@ -24,6 +28,7 @@ export function curves(points: CurvePoint[], width: number): HTMLElement {
   const all = document.createElement('div');
   all.style.cssText = `display: grid; grid-template-columns: repeat(${columns}, 1fr); gap: 12px`;
   for (const { name, of } of CURVES) {
+    const domain = domainOf(points.map(of));
     const shown = points.filter((point) => Number.isFinite(of(point)));
     all.append(
       Plot.plot({
@@ -32,7 +37,7 @@ export function curves(points: CurvePoint[], width: number): HTMLElement {
         marginLeft: 48,
         style: { fontSize: '11px', background: 'transparent' },
         x: { label: 'tokens', labelArrow: 'none', ticks: 3, tickFormat: '~s' },
-        y: { label: name, labelArrow: 'none', grid: true, ticks: 4, nice: true, tickFormat: '~s', zero: true },
+        y: { label: name, labelArrow: 'none', grid: true, ticks: 4, nice: true, tickFormat: '~s', zero: true, domain },
         marks: [
           Plot.lineY(shown, {
             x: ({ stats }: CurvePoint) => stats.tokens,

@@ -91,10 +91,13 @@ function fits(repo: string, config: Record<string, unknown>, tensors: Map<string
       throw other(`${name} is ${rows} × ${columns}, where ${vocabulary} tokens of width ${width} are told`);
     }
   }
-  const found = new Set([...tensors.keys()].flatMap((name) => /(?:^|\.)layers\.(\d+)\./.exec(name)?.[1] ?? []));
+  // What a layer of the one has and one of the other has not.
+  const part = config['model_type'] === 'gpt_neox' ? 'attention' : 'mixer';
+  const layer = new RegExp(`(?:^|\\.)layers\\.(\\d+)\\.${part}\\.`);
+  const found = new Set([...tensors.keys()].flatMap((name) => layer.exec(name)?.[1] ?? []));
   // As many as there are weights for; a number of any size is looked for no further than that.
   const missing = Array.from({ length: Math.min(layers, found.size + 1) }, (_, l) => `${l}`).find((l) => !found.has(l));
-  if (missing !== undefined) throw other(`${layers} layers are told, but layer ${missing} is not there`);
+  if (missing !== undefined) throw other(`${layers} layers are told, but there is no ${part} of layer ${missing}`);
 }
 
 function parse(bytes: Uint8Array): unknown {

@@ -289,6 +289,21 @@ describe('a download', () => {
     await expectNothing();
   });
 
+  it('that is what the hub states, and yet no model, fails clearly and leaves nothing', async () => {
+    const [config, tokenizer] = await Promise.all(
+      ['config.json', 'tokenizer.json'].map((name) => readFile(join(MODELS, 'tiny-neox', name))),
+    );
+    const files = { 'config.json': config!, 'tokenizer.json': tokenizer! };
+    await hub.put('test/web-page', { ...files, [WEIGHTS]: '<!doctype html><p>Not found' });
+    // Whole, and of another model than its configuration.
+    await hub.put('test/mixed', { ...files, [WEIGHTS]: await readFile(join(MODELS, 'tiny-mamba', WEIGHTS)) });
+    for (const [repo, why] of [['test/web-page', 'no whole safetensors file'], ['test/mixed', 'not those of its config.json']]) {
+      const error = await failure(get(await plan(repo)));
+      expect([error.code, error.message]).toEqual(['model', expect.stringContaining(why!)]);
+      await expectNothing();
+    }
+  });
+
   it('without room is refused before it begins', async () => {
     const what = await plan();
     await hub.reset();

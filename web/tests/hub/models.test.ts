@@ -249,6 +249,47 @@ describe('a model from a hub', () => {
     expect(await failure(page, 'network')).toContain('run without it');
   });
 
+  it('that another tab has stored, or deleted, is seen on return', async () => {
+    const context = await browserContext();
+    const [one, two] = [await visit(context), await visit(context)];
+    const comesBack = (page: Page) => page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+    await begin(one);
+    await stored(one);
+    expect(await row(two, REPO).count()).toBe(0);
+    await comesBack(two);
+    await row(two, REPO).waitFor();
+    await row(two, REPO).getByRole('button', { name: 'Delete' }).click();
+    await row(two, REPO).getByRole('button', { name: 'Delete it' }).click();
+    await card(two).getByText('No model yet.').waitFor();
+    // Who has not looked yet is told.
+    const prompt = one.getByTestId('prompt');
+    const option = prompt.getByLabel('Model to ask').locator('option').filter({ hasText: REPO });
+    await prompt.getByLabel('Model to ask').selectOption((await option.getAttribute('value')) ?? '');
+    await prompt.getByRole('button', { name: 'Predict' }).click();
+    await prompt.getByRole('alert').waitFor();
+    expect(await prompt.getByRole('alert').textContent()).toMatch(/is not stored here as a whole; download it first/);
+    await comesBack(one);
+    await card(one).getByText('No model yet.').waitFor();
+  });
+
+  it('whose store dies says so, and goes on with another', async () => {
+    const context = await browserContext();
+    await context.route('**/worker-*.js', async (route) => {
+      const response = await route.fetch();
+      const dies = `new BroadcastChannel('die').onmessage = () => { throw new Error('killed by the test'); };\n`;
+      await route.fulfill({ response, body: dies + (await response.text()) });
+    });
+    const page = await visit(context);
+    await hub.faults({ rate: 150_000 });
+    await begin(page);
+    await arrived(page, 0.3);
+    await page.evaluate(() => new BroadcastChannel('die').postMessage('now'));
+    expect(await failure(page, 'crash')).toMatch(/the store stopped: .*killed by the test; try again/);
+    await hub.reset();
+    await row(page, REPO).getByRole('button', { name: 'Resume' }).click();
+    await stored(page);
+  });
+
   it('is not fetched by two tabs at once', async () => {
     const context = await browserContext();
     const [one, two] = [await visit(context), await visit(context)];
