@@ -436,6 +436,7 @@ mod tests {
                 rescale_acts_by_decoder_norm: false,
                 model_name: None,
                 hook_name: Some("blocks.0.hook_resid_post".to_owned()),
+                heads: Default::default(),
             };
             let weights = SaeWeights {
                 w_enc: vec![1e30, 1.0, 1e30, -1.0],
@@ -451,10 +452,8 @@ mod tests {
             };
             assert_eq!(error(vec![1.0, 2.0, 3.0, 4.0]), Ok(()));
             let features = error(vec![1.0, 2.0, 1e10, 1e10]).unwrap_err();
-            assert!(
-                features
-                    .starts_with("blocks.0.hook_resid_post: the features of token 1 are not finite (inf)")
-            );
+            let first = "blocks.0.hook_resid_post: feature 0 is inf at token 1";
+            assert!(features.starts_with(first), "{features}");
             // Feature 1 would be ∞ − ∞, which no ReLU lets pass.
             let x = error(vec![3e38, 3e38]).unwrap_err();
             assert!(
