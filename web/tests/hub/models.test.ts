@@ -275,7 +275,7 @@ describe('a prompt', () => {
     const prompt = page.getByTestId('prompt');
     await prompt.getByLabel('Prompt').fill('never '.repeat(1100));
     await prompt.getByRole('button', { name: 'Predict' }).click();
-    expect(await prompt.getByRole('alert').textContent()).toContain('give at most 1024');
+    expect(await prompt.getByRole('alert').textContent()).toMatch(/give at most \d+/);
   });
 });
 
