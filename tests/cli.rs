@@ -374,11 +374,11 @@ fn saes_of_another_library_are_as_healthy_as_ours() {
         line.contains("cfg.json: `d_in` is 12, but blocks.1.hook_resid_post of tiny-neox is 128 wide"),
         "{line}"
     );
-    std::fs::rename(theirs.join("layers.1"), theirs.join("layers.1.mlp.act")).unwrap();
+    std::fs::rename(theirs.join("layers.1"), theirs.join("layers.1.attention.query_key_value")).unwrap();
     let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--engine", "cpu"]);
     assert!(
         line.contains(
-            "cfg.json: the SAE reads layers.1.mlp.act (the folder's name), which tiny-neox does not have"
+            "cfg.json: the SAE reads layers.1.attention.query_key_value (the folder's name), which tiny-neox does not have"
         ),
         "{line}"
     );

@@ -201,7 +201,7 @@ fn a_head_is_spliced_and_the_others_stay() {
     }
     let together = SaeConfig { d_sae: f, ..config(all, Z, Heads::Reshaped) };
     let (together, _) = measured(&subject, &place(vec![(together, whole)]));
-    let of = |saes: &[crate::lab::SaeHealth]| saes[0].health.spliced.clone().expect("predictions");
+    let of = |saes: &[crate::lab::SaeHealth]| saes[0].health.spliced.expect("predictions");
     let (one, whole) = (of(&apart), of(&together));
     // f32 through the rest of the model.
     for (got, want) in [(one.ce_clean, whole.ce_clean), (one.ce_spliced, whole.ce_spliced)] {

@@ -266,7 +266,7 @@ mod tests {
                 ("values", Dtype::F32, bytes!(f32, values)),
             ],
         ] {
-            let file = others(&[&tensors[..], &[shape.clone()]].concat());
+            let file = others(&[&tensors[..], std::slice::from_ref(&shape)].concat());
             assert_eq!(Codes::from_safetensors("f", &file).expect("codes"), example());
         }
     }

@@ -115,7 +115,7 @@ pub(crate) enum SaeCommand {
 pub(crate) struct TrainArgs {
     /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
-    /// Hook to read; with `*` (say, blocks.*.hook_resid_post) one SAE for each match.
+    /// Hook to read, heads side by side; with `*` (say, blocks.*.hook_resid_post) one SAE for each match.
     #[arg(long)]
     pub(crate) hook: String,
     /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
@@ -186,7 +186,7 @@ pub(crate) struct TrainArgs {
 pub(crate) struct EncodeArgs {
     /// Directory of an SAE of SAELens, sparsify, Language-Model-SAEs or (converted) dictionary_learning.
     pub(crate) sae_dir: PathBuf,
-    /// Activations, f32 [.., d_in] (as `mppc run` saves them).
+    /// Activations, numbers of any type [.., d_in] (as `mppc run` saves them); of heads, [B, T, H, d], the SAE's own or all.
     pub(crate) acts: PathBuf,
     /// Name of the tensor in that file.
     #[arg(long, value_name = "NAME")]
@@ -240,7 +240,7 @@ pub(crate) struct HealthArgs {
 
 #[derive(Group)]
 pub(crate) struct CorrelateArgs {
-    /// Codes (indptr, indices, values, as `sae encode` saves them) or dense `acts` [T, F].
+    /// Codes (indptr, indices, values, as `sae encode`, SciPy and torch have them) or dense `acts` [T, F], of any type.
     pub(crate) a: PathBuf,
     /// The same for the other side, over the same T tokens.
     pub(crate) b: PathBuf,

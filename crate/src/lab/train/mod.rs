@@ -247,12 +247,16 @@ fn check_memory(plan: &TrainPlan, hooks: &[(String, usize)]) -> Result<(), LabEr
     )))
 }
 
-/// The most bytes that a training may take: the machine's memory, or what WebAssembly can address.
+/// The most bytes that a training may take: the machine's memory.
+#[cfg(not(target_arch = "wasm32"))]
 fn most_memory() -> u64 {
-    #[cfg(target_arch = "wasm32")]
-    return 4 << 30;
-    #[cfg(not(target_arch = "wasm32"))]
     crate::memory::physical().unwrap_or(64 << 30)
+}
+
+/// What WebAssembly can address.
+#[cfg(target_arch = "wasm32")]
+fn most_memory() -> u64 {
+    4 << 30
 }
 
 fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Place>, LabError> {
