@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Bytes, CheckpointError};
+use super::{Bytes, CheckpointError, without_bom};
 
 /// A set of files by relative name (`config.json`, `saes/…/cfg.json`).
 #[derive(Clone)]
@@ -88,12 +88,12 @@ impl Files {
         }
     }
 
-    /// The content of a JSON file.
+    /// The content of a JSON file, with or without a byte order mark.
     ///
     /// # Errors
     /// As [`Files::read`], and [`CheckpointError::Config`] when it is not a JSON object.
     pub fn json(&self, name: &str) -> Result<serde_json::Map<String, serde_json::Value>, CheckpointError> {
-        serde_json::from_slice(&self.read(name)?).map_err(|e| CheckpointError::Config {
+        serde_json::from_slice(without_bom(&self.read(name)?)).map_err(|e| CheckpointError::Config {
             file: self.label(name),
             reason: format!("is not a JSON object: {e}"),
         })

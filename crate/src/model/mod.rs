@@ -22,6 +22,7 @@ use crate::checkpoint::{CheckpointError, Files, Weights};
 use crate::gpu::{Engine, Tensor};
 use config::Config;
 use hooks::Run;
+pub(crate) use hooks::meant;
 pub use hooks::{Edit, HookError, HookPoint, Plan, Replacement};
 pub use likeliest::{Likely, argmax, likeliest};
 pub use logits::Logits;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{ConvertArgs, InfoArgs};
 use crate::commands::{Outcome, text, writable};
 use crate::output::Output;
+use crate::progress::say;
 
 /// What the files of one SAE, or of several, hold.
 pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
@@ -116,7 +117,7 @@ pub(crate) fn tell(subject: &LabModel, quiet: bool) {
     for sae in &subject.saes {
         let lines = told(sae.format, &sae.conventions);
         if !lines.is_empty() && !seen.contains(&lines) {
-            eprint!("{}: {lines}", sae.hook);
+            say(format!("{}: {lines}", sae.hook).trim_end());
             seen.push(lines);
         }
     }
