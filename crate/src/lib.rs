@@ -15,8 +15,11 @@ pub mod lab;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod regular;
 pub mod rng;
 pub mod sae;
 pub mod universality;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
+pub mod words;

@@ -134,9 +134,32 @@ pub(crate) fn cargo_deny(install: bool) -> Result<Option<PathBuf>> {
     Ok(Some(built))
 }
 
+/// A copy of the list of known faults of crates (rustsec's advisory-db), where cargo-deny looks for it.
+pub(crate) fn advisories() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))?;
+    database_in(&home.join("advisory-dbs"))
+}
+
+/// A folder of this one that holds a list.
+fn database_in(folder: &Path) -> Option<PathBuf> {
+    let folders = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    folders.filter(|path| path.join("crates").is_dir()).min()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::new_enough;
+    use super::{database_in, new_enough};
+
+    #[test]
+    fn advisories_are_found_where_they_are() {
+        let folder = std::env::temp_dir().join(format!("xtask-advisories-{}", std::process::id()));
+        assert_eq!(database_in(&folder), None);
+        let database = folder.join("advisory-db-1");
+        std::fs::create_dir_all(database.join("crates")).expect("a folder");
+        assert_eq!(database_in(&folder), Some(database));
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 
     #[test]
     fn node_versions() {

@@ -114,11 +114,24 @@ pub(crate) fn run(full: bool) -> Result<()> {
     steps.step_with("page at full size", chromium.as_ref(), "Chromium", |chromium| full_size(chromium));
     match setup::cargo_deny(full) {
         Ok(None) => println!("\nlicences and sources are checked where cargo-deny is, and with --full"),
-        deny => steps.step("licences and sources", || {
-            let deny = deny?.unwrap_or_default();
-            let checks = ["check", "bans", "licenses", "sources"];
-            shell::run(Command::new(deny).args(checks).current_dir(root()))
-        }),
+        deny => {
+            let database = setup::advisories();
+            if database.is_none() {
+                println!(
+                    "\nno advisories are at hand: `cargo deny fetch` brings them, where there is a network"
+                );
+            }
+            steps.step("licences, sources and advisories", || {
+                let deny = deny?.unwrap_or_default();
+                let mut checks = Command::new(deny);
+                checks.args(["check", "bans", "licenses", "sources"]).current_dir(root());
+                if database.is_some() {
+                    // What is there is asked; a test fetches nothing.
+                    checks.args(["advisories", "--disable-fetch"]);
+                }
+                shell::run(&mut checks)
+            })
+        }
     }
     steps.summary()
 }

@@ -102,6 +102,11 @@ impl Bytes {
     }
 }
 
+/// The bytes of a text without the byte order mark that some programs of Windows put in front of UTF-8.
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

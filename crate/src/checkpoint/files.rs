@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::{Bytes, CheckpointError};
+use super::{Bytes, CheckpointError, without_bom};
 
 /// A set of files by relative name (`config.json`, `saes/…/cfg.json`).
 #[derive(Clone)]
@@ -93,12 +93,13 @@ impl Files {
         }
     }
 
-    /// The content of a JSON file; numbers that only Python can write (`NaN`, `Infinity`) are strings.
+    /// The content of a JSON file, with or without a byte order mark; numbers that only Python can write (`NaN`, `Infinity`)
+    /// are strings.
     ///
     /// # Errors
     /// As [`Files::read`], and [`CheckpointError::Config`] when it is not a JSON object.
     pub fn json(&self, name: &str) -> Result<serde_json::Map<String, serde_json::Value>, CheckpointError> {
-        super::json::object(&self.read(name)?).map_err(|e| CheckpointError::Config {
+        super::json::object(without_bom(&self.read(name)?)).map_err(|e| CheckpointError::Config {
             file: self.label(name),
             reason: format!("is not a JSON object: {e}"),
         })

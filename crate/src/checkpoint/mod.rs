@@ -16,7 +16,7 @@ mod known;
 mod safetensors;
 mod weights;
 
-pub use bytes::{Bytes, ReadAt};
+pub use bytes::{Bytes, ReadAt, without_bom};
 pub use error::CheckpointError;
 pub use files::Files;
 pub use known::{Known, known, same_model};

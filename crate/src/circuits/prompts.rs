@@ -60,6 +60,7 @@ impl Induction {
         if count == 0 {
             return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
         }
+        enough_room(count, len)?;
         if len < 4 {
             return Err(CircuitError::Request(format!(
                 "prompts of {len} tokens cannot say A B … A; 4 or more are needed"
@@ -163,6 +164,7 @@ pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitErro
             from.len()
         )));
     }
+    enough_room(count, len)?;
     let random = Rng::new(seed);
     let mut ids = Vec::with_capacity(count * len);
     for n in 0..count {
@@ -175,6 +177,18 @@ pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitErro
         ids.extend((0..len).map(|t| block[t % period]));
     }
     Ok(Prompts { batch: count, len, ids })
+}
+
+/// Tokens of all prompts together, which lie in memory with their corruptions and answers.
+const MOST: usize = 1 << 26;
+
+fn enough_room(count: usize, len: usize) -> Result<(), CircuitError> {
+    match count.checked_mul(len) {
+        Some(tokens) if tokens <= MOST => Ok(()),
+        _ => Err(CircuitError::Request(format!(
+            "{count} prompts of {len} tokens are too many to keep; {MOST} tokens in all are the most"
+        ))),
+    }
 }
 
 /// A token that is none of these.
@@ -190,6 +204,16 @@ fn token(random: &mut Rng, from: &[u32], not: &[u32]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        for (count, len) in [(usize::MAX, 64), (1 << 32, 1 << 32), (1_000_000_000, 64), (2, usize::MAX)] {
+            let told = Induction::draw(Draw { count, len, ..usual() }).expect_err("too many").to_string();
+            assert!(told.contains("67108864 tokens in all are the most"), "{told}");
+            let told = repeated_blocks(Draw { count, len, ..usual() }, 2).expect_err("too many").to_string();
+            assert!(told.contains("67108864 tokens in all are the most"), "{told}");
+        }
+    }
 
     /// Prompts of 29 tokens, none of them 0 or 7.
     fn usual() -> Draw {

@@ -1,12 +1,15 @@
 //! Why a corpus cannot be used.
 
+use crate::words::{did_you_mean, echo};
+
 /// A corpus cannot be opened, or cannot be read any further.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// The file cannot be opened or read.
     #[error(
-        "cannot read the corpus {name}: {source}; give `builtin`, the path of a .txt, .jsonl or .parquet file, or a \
-         folder of .parquet files"
+        "cannot read the corpus {}: {source}; give `builtin`, the path of a .txt, .jsonl or .parquet file, or a \
+         folder of .parquet files{}",
+        echo(name), did_you_mean(name, ["builtin"])
     )]
     Read {
         /// The path that was given.
@@ -16,8 +19,9 @@ pub enum CorpusError {
     },
     /// The name does not end in .txt, .jsonl or .parquet.
     #[error(
-        "the corpus {name} is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, use `builtin`, or \
-         write hub:OWNER/NAME for a data set of the hub"
+        "the corpus {} is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, use `builtin`, or \
+         write hub:OWNER/NAME for a data set of the hub{}",
+        echo(name), did_you_mean(name, ["builtin"])
     )]
     UnknownExtension {
         /// The file's name.
@@ -25,14 +29,15 @@ pub enum CorpusError {
     },
     /// A Parquet file where only bytes in memory are read: in the page.
     #[error(
-        "the corpus {name} is Parquet, which the page does not read; use the command line, or convert it to .jsonl"
+        "the corpus {} is Parquet, which the page does not read; use the command line, or convert it to .jsonl",
+        echo(name)
     )]
     NotHere {
         /// The file's name.
         name: String,
     },
     /// The bytes are not text.
-    #[error("the corpus {name} is not UTF-8 at byte {offset}; convert it to UTF-8")]
+    #[error("the corpus {} is not UTF-8 at byte {offset}; convert it to UTF-8", echo(name))]
     NotUtf8 {
         /// The file's name.
         name: String,
@@ -41,7 +46,8 @@ pub enum CorpusError {
     },
     /// A line is not JSON.
     #[error(
-        "the corpus {name} has bad JSON on line {line} ({message}); write one {{\"text\": \"…\"}} a line"
+        "the corpus {} has bad JSON on line {line} ({message}); write one {{\"text\": \"…\"}} a line",
+        echo(name)
     )]
     BadJson {
         /// The file's name.
@@ -52,7 +58,10 @@ pub enum CorpusError {
         message: String,
     },
     /// A line is JSON without a text.
-    #[error("the corpus {name} has no string \"text\" on line {line}; write one {{\"text\": \"…\"}} a line")]
+    #[error(
+        "the corpus {} has no string \"text\" on line {line}; write one {{\"text\": \"…\"}} a line",
+        echo(name)
+    )]
     NoText {
         /// The file's name.
         name: String,
@@ -60,19 +69,33 @@ pub enum CorpusError {
         line: usize,
     },
     /// There is no document with anything but white space.
-    #[error("the corpus {name} is empty; give a file with text in it")]
+    #[error("the corpus {} is empty; give a file with text in it", echo(name))]
     Empty {
         /// The file's name.
         name: String,
     },
+    /// A file that is read into memory, and too large for it.
+    #[error(
+        "the corpus {} has {bytes} bytes, and of text and JSON Lines, which are read into memory, {most} are the most; \
+         cut it in parts, or write it as Parquet, which is read piece by piece",
+        echo(name)
+    )]
+    TooLong {
+        /// The file's name.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// The size that is read.
+        most: u64,
+    },
     /// A folder without Parquet files.
-    #[error("the folder {name} has no .parquet file; give a folder that has some, or a file")]
+    #[error("the folder {} has no .parquet file; give a folder that has some, or a file", echo(name))]
     NoShards {
         /// The folder.
         name: String,
     },
     /// Not a Parquet file, or a damaged one.
-    #[error("{file} is no sound Parquet file: {reason}; fetch or write it again")]
+    #[error("{} is no sound Parquet file: {}; fetch or write it again", echo(file), echo(reason))]
     Damaged {
         /// The file.
         file: String,
@@ -80,7 +103,10 @@ pub enum CorpusError {
         reason: String,
     },
     /// A Parquet file in a compression that is left out here.
-    #[error("{file} is compressed with {codec}, which is not read here; write it again with snappy or zstd")]
+    #[error(
+        "{} is compressed with {codec}, which is not read here; write it again with snappy or zstd",
+        echo(file)
+    )]
     Compression {
         /// The file.
         file: String,
@@ -88,7 +114,7 @@ pub enum CorpusError {
         codec: &'static str,
     },
     /// A Parquet file that cannot be read any further.
-    #[error("{file} cannot be read from row {row} on: {reason}; fetch or write it again")]
+    #[error("{} cannot be read from row {row} on: {}; fetch or write it again", echo(file), echo(reason))]
     Row {
         /// The file.
         file: String,
@@ -98,7 +124,7 @@ pub enum CorpusError {
         reason: String,
     },
     /// It is not clear which column has the texts, or there is none.
-    #[error("{file} has {problem}; its columns are {columns}: {advice}")]
+    #[error("{} has {problem}; its columns are {columns}: {advice}", echo(file))]
     Column {
         /// The file.
         file: String,

@@ -2,17 +2,26 @@
 
 use std::borrow::Cow;
 #[cfg(not(target_arch = "wasm32"))]
-use std::path::Path;
+use std::path::PathBuf;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
 use super::CorpusError;
 use super::generator::Generator;
+use super::json_lines::{self, Lines};
+#[cfg(not(target_arch = "wasm32"))]
+use super::name::CorpusName;
 #[cfg(not(target_arch = "wasm32"))]
 use super::shards::{Local, ShardDocuments, Shards};
+use crate::checkpoint::without_bom;
+use crate::words::echo;
 
 /// A text file without separators is cut into documents of about this many characters.
 const DOCUMENT_CHARACTERS: usize = 4000;
+
+/// Bytes of a file of text or JSON Lines that are read, at most: all of them lie in memory, some twice.
+#[cfg(not(target_arch = "wasm32"))]
+const MOST_BYTES: u64 = 8 << 30;
 
 /// A line that holds only this ends a document of a text file.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -22,6 +31,11 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 pub struct Corpus {
     name: String,
     source: Source,
+    /// Lone surrogates that were replaced.
+    surrogates: usize,
+    /// The files of this machine that it was opened from.
+    #[cfg(not(target_arch = "wasm32"))]
+    files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +56,9 @@ impl Corpus {
         Self {
             name: format!("builtin, seed {seed}"),
             source: Source::Builtin(Box::new(Generator::new(seed))),
+            surrogates: 0,
+            #[cfg(not(target_arch = "wasm32"))]
+            files: Vec::new(),
         }
     }
 
@@ -49,29 +66,40 @@ impl Corpus {
     /// in the order of their names.
     ///
     /// Of a Parquet file one column is read: `text`, or else the only one of strings, or the one that is named after
-    /// a colon, as in `dir/file.parquet:body`. Rows without a text are left out. The files are read while documents
-    /// are asked for, so they may be larger than memory.
+    /// a colon ([`CorpusName`]), as in `dir/file.parquet:body`. Rows without a text are left out. The files are read
+    /// while documents are asked for, so they may be larger than memory.
     ///
     /// # Errors
-    /// See [`Corpus::from_bytes`] and [`Corpus::sharded`]; and a file that cannot be read.
+    /// See [`Corpus::from_bytes`] and [`Corpus::sharded`]; and a file that cannot be read, is no regular file, or is too
+    /// long.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str, seed: u64) -> Result<Self, CorpusError> {
-        if spec == "builtin" {
-            return Ok(Self::builtin(seed));
+        match CorpusName::parse(spec) {
+            CorpusName::Builtin => Ok(Self::builtin(seed)),
+            CorpusName::DataSet { .. } => Err(CorpusError::UnknownExtension { name: spec.to_owned() }),
+            CorpusName::Folder { path, column } => Self::local(spec, Local::folder(path)?, column),
+            CorpusName::Parquet { path, column } => Self::local(spec, Local::file(path), column),
+            CorpusName::Text { path } => {
+                // The extension first: no need to read gigabytes of something else.
+                Format::of(spec)?;
+                let corpus = Self::from_bytes(spec, &read(spec, path)?)?;
+                Ok(Self { files: vec![path.to_owned()], ..corpus })
+            }
         }
-        let (path, column) = split_column(spec);
-        let column = column.map(str::to_owned);
-        if Path::new(path).is_dir() {
-            return Self::sharded(spec, Arc::new(Local::folder(Path::new(path))?), column);
-        }
-        if is_parquet(path) {
-            return Self::sharded(spec, Arc::new(Local::file(Path::new(path))), column);
-        }
-        // The extension first: no need to read gigabytes of something else.
-        Format::of(spec)?;
-        let bytes =
-            std::fs::read(spec).map_err(|source| CorpusError::Read { name: spec.to_owned(), source })?;
-        Self::from_bytes(spec, &bytes)
+    }
+
+    /// Parquet files of this machine.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn local(spec: &str, local: Local, column: Option<&str>) -> Result<Self, CorpusError> {
+        let files = local.files().to_vec();
+        Ok(Self { files, ..Self::sharded(spec, Arc::new(local), column.map(str::to_owned))? })
+    }
+
+    /// The files of this machine that are read, in their order. None for the built-in corpus, and for data sets, whose
+    /// [name](Corpus::name) has their commit.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// The documents of Parquet files, from `column`, or else from `text` or the only column of strings. `name` is what
@@ -81,36 +109,57 @@ impl Corpus {
     /// No file, no column that is meant, a damaged file, nothing but white space.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn sharded(name: &str, shards: Arc<dyn Shards>, column: Option<String>) -> Result<Self, CorpusError> {
-        let corpus = Self { name: name.to_owned(), source: Source::Shards(shards, column) };
+        let source = Source::Shards(shards, column);
+        let corpus = Self { name: name.to_owned(), source, surrogates: 0, files: Vec::new() };
         corpus.documents().next().transpose()?;
         Ok(corpus)
     }
 
     /// The documents of a file's content; `name` (with its extension) says how to read it.
     ///
-    /// - `.jsonl`: one JSON object a line, whose `"text"` is a document. Blank lines are skipped.
+    /// - `.jsonl`: one JSON object a line, whose `"text"` is a document. Blank lines and lines where it is null are
+    ///   skipped. Lone surrogates in it (`"\ud800"`), which no text can hold, become U+FFFD ([`Corpus::note`]).
     /// - `.txt`: UTF-8; lines that hold only `<|endoftext|>` or only form feeds separate the documents. Without any
     ///   such line, the text is cut at the first end of a paragraph after 4,000 characters; where none comes
     ///   within another 4,000, at the end of a line, else at a space, else at 8,000 characters.
     ///
-    /// In a text file a byte order mark is dropped and `\r\n` is read as `\n`. Documents of white space only are
+    /// A byte order mark is dropped; in a text file `\r\n` is read as `\n`. Documents of white space only are
     /// left out.
     ///
     /// # Errors
     /// An unknown extension, bytes that are not UTF-8, a bad line of JSON Lines, or nothing but white space.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, CorpusError> {
         let format = Format::of(name)?;
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| CorpusError::NotUtf8 { name: name.to_owned(), offset: error.valid_up_to() })?;
-        let mut texts = match format {
-            Format::Text => split_text(text),
-            Format::JsonLines => parse_json_lines(name, text)?,
+        let marked = bytes.len() - without_bom(bytes).len();
+        let text = std::str::from_utf8(&bytes[marked..]).map_err(|error| CorpusError::NotUtf8 {
+            name: name.to_owned(),
+            offset: marked + error.valid_up_to(),
+        })?;
+        let Lines { mut texts, surrogates } = match format {
+            Format::Text => Lines { texts: split_text(text), surrogates: 0 },
+            Format::JsonLines => json_lines::parse(name, text)?,
         };
         texts.retain(|text| !text.trim().is_empty());
         if texts.is_empty() {
             return Err(CorpusError::Empty { name: name.to_owned() });
         }
-        Ok(Self { name: name.to_owned(), source: Source::Texts(texts) })
+        Ok(Self {
+            name: name.to_owned(),
+            source: Source::Texts(texts),
+            surrogates,
+            #[cfg(not(target_arch = "wasm32"))]
+            files: Vec::new(),
+        })
+    }
+
+    /// What was changed in the texts to read them, if anything was: a line for whoever uses them.
+    pub fn note(&self) -> Option<String> {
+        let (name, count) = (echo(&self.name), self.surrogates);
+        (count > 0).then(|| {
+            format!(
+                "{count} lone surrogates (halves of characters) in the corpus {name} were replaced by U+FFFD"
+            )
+        })
     }
 
     /// What the corpus is called, with everything that decides its documents.
@@ -176,27 +225,15 @@ impl Format {
     }
 }
 
+/// The content of a file of text.
 #[cfg(not(target_arch = "wasm32"))]
-fn is_parquet(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
-}
-
-/// `FILE.parquet:COLUMN` or `FOLDER:COLUMN` in two. A colon may also be part of a path, as in `C:\texts`.
-#[cfg(not(target_arch = "wasm32"))]
-fn split_column(spec: &str) -> (&str, Option<&str>) {
-    if Path::new(spec).exists() {
-        return (spec, None);
+fn read(name: &str, path: &std::path::Path) -> Result<Vec<u8>, CorpusError> {
+    let failed = |source| CorpusError::Read { name: name.to_owned(), source };
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > MOST_BYTES {
+        return Err(CorpusError::TooLong { name: name.to_owned(), bytes, most: MOST_BYTES });
     }
-    let colons = spec.match_indices(':').map(|(i, _)| (&spec[..i], &spec[i + 1..]));
-    let found = colons.filter(|(path, column)| !path.is_empty() && !column.is_empty());
-    let mut found = found.filter(|(path, _)| is_parquet(path) || is_folder_of_texts(path));
-    found.next().map_or((spec, None), |(path, column)| (path, Some(column)))
-}
-
-/// A folder, but not a drive of Windows.
-#[cfg(not(target_arch = "wasm32"))]
-fn is_folder_of_texts(path: &str) -> bool {
-    path.len() > 1 && Path::new(path).is_dir()
+    crate::regular::read_within(path, MOST_BYTES).map_err(failed)
 }
 
 fn is_separator(line: &str) -> bool {
@@ -205,7 +242,7 @@ fn is_separator(line: &str) -> bool {
 }
 
 fn split_text(text: &str) -> Vec<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    let text = text.replace("\r\n", "\n");
     if !text.split_inclusive('\n').any(is_separator) {
         return cut_long_text(&text);
     }
@@ -240,23 +277,6 @@ fn document_end(text: &str) -> usize {
     let window = &text[from..to];
     let found = ["\n\n", "\n", " "].iter().find_map(|end| window.find(end).map(|at| from + at + end.len()));
     found.unwrap_or(to)
-}
-
-fn parse_json_lines(name: &str, text: &str) -> Result<Vec<String>, CorpusError> {
-    let mut documents = Vec::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| CorpusError::BadJson {
-            name: name.to_owned(),
-            line: i + 1,
-            // Its own line number is always 1 here and would mislead.
-            message: error.to_string().replace(" at line 1 column ", " at column "),
-        })?;
-        match value.get("text") {
-            Some(serde_json::Value::String(text)) => documents.push(text.clone()),
-            _ => return Err(CorpusError::NoText { name: name.to_owned(), line: i + 1 }),
-        }
-    }
-    Ok(documents)
 }
 
 #[cfg(test)]
@@ -332,24 +352,6 @@ mod tests {
                 "{no_text}"
             );
         }
-    }
-
-    #[cfg(not(target_arch = "wasm32"))]
-    #[test]
-    fn a_column_comes_after_the_path() {
-        assert_eq!(split_column("a/b.parquet"), ("a/b.parquet", None));
-        assert_eq!(split_column("a/b.parquet:body"), ("a/b.parquet", Some("body")));
-        assert_eq!(split_column(r"C:\texts\b.Parquet:a:b"), (r"C:\texts\b.Parquet", Some("a:b")));
-        assert_eq!(split_column(r"C:\texts\b.parquet"), (r"C:\texts\b.parquet", None));
-        assert_eq!(split_column("a:b.parquet:"), ("a:b.parquet:", None));
-        assert_eq!(split_column("b.txt:body"), ("b.txt:body", None));
-        let folder = tempfile::tempdir().expect("a temporary directory");
-        let name = folder.path().to_str().expect("a plain path");
-        assert_eq!(split_column(&format!("{name}:page.text")), (name, Some("page.text")));
-        // A file of such a name is that file.
-        std::fs::create_dir(folder.path().join("a.parquet:b")).expect("a writable directory");
-        let odd = format!("{name}/a.parquet:b");
-        assert_eq!(split_column(&odd), (&*odd, None));
     }
 
     #[cfg(not(target_arch = "wasm32"))]

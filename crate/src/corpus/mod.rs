@@ -55,8 +55,11 @@ mod files;
 mod generator;
 mod grammar;
 mod inflect;
+mod json_lines;
 mod layouts;
 mod lexicon;
+#[cfg(not(target_arch = "wasm32"))]
+mod name;
 mod papers;
 #[cfg(not(target_arch = "wasm32"))]
 mod parquet;
@@ -72,6 +75,8 @@ pub use batches::{BatchError, BatchPlan, Batches, Encoding, Shortfall, TokenBatc
 pub use error::CorpusError;
 pub use files::{Corpus, Documents};
 pub use generator::{Document, Generator, write_jsonl};
+#[cfg(not(target_arch = "wasm32"))]
+pub use name::CorpusName;
 #[cfg(not(target_arch = "wasm32"))]
 pub use shards::Shards;
 pub use tags::{Context, Span, Tag, TagSet, token_tags};

@@ -12,9 +12,13 @@ use parquet::schema::types::ColumnDescriptor;
 
 use super::CorpusError;
 use crate::calm::calm;
+use crate::words::{did_you_mean, echo};
 
 /// The column that is taken where it is there and none is named.
 const TEXT: &str = "text";
+
+/// Columns that a message lists.
+const LISTED: usize = 12;
 
 /// Rows decoded at a time. Beside them a page lies in memory, never the file.
 const ROWS: usize = 64;
@@ -38,7 +42,8 @@ impl Texts {
     /// Opens a file and finds the column of texts: the one named, or else `text`, or the only one that holds text.
     pub(super) fn open(path: &Path, column: Option<&str>) -> Result<Self, CorpusError> {
         let file = path.display().to_string();
-        let opened = File::open(path).map_err(|source| CorpusError::Read { name: file.clone(), source })?;
+        let opened =
+            crate::regular::open(path).map_err(|source| CorpusError::Read { name: file.clone(), source })?;
         let reader = calm(|| SerializedFileReader::new(opened))
             .map_err(|reason| CorpusError::Damaged { file: file.clone(), reason })?;
         let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();
@@ -139,21 +144,25 @@ fn choose(file: &str, columns: &[&ColumnDescriptor], named: Option<&str>) -> Res
     let texts: Vec<usize> = (0..columns.len()).filter(|&i| is_text(columns[i])).collect();
     let called = |name: &str| (0..columns.len()).find(|&i| columns[i].path().string() == name);
     let wrong = |problem: String| {
-        let list = columns.iter().map(|c| format!("{} ({})", c.path().string(), kind(c)));
+        let title = |i: usize| echo(&columns[i].path().string());
+        let list = (0..columns.len().min(LISTED)).map(|i| format!("{} ({})", title(i), kind(columns[i])));
+        let meant = did_you_mean(named.unwrap_or_default(), texts.iter().map(|&i| columns[i].name()));
         let advice = match texts.first() {
-            Some(&i) => {
-                format!("name one of strings after the corpus, as in …:{}", columns[i].path().string())
-            }
+            Some(&i) => format!("name one of strings after the corpus, as in …:{}{meant}", title(i)),
             None => "give a file with a column of strings".to_owned(),
         };
-        let columns = list.collect::<Vec<_>>().join(", ");
+        let mut list: Vec<String> = list.collect();
+        if columns.len() > LISTED {
+            list.push(format!("{} more", columns.len() - LISTED));
+        }
+        let columns = list.join(", ");
         CorpusError::Column { file: file.to_owned(), problem, columns, advice }
     };
     if let Some(name) = named {
         return match called(name) {
             Some(i) if is_readable(columns[i]) => Ok(i),
-            Some(i) => Err(wrong(format!("a column {name}, but it is {}", kind(columns[i])))),
-            None => Err(wrong(format!("no column {name}"))),
+            Some(i) => Err(wrong(format!("a column {}, but it is {}", echo(name), kind(columns[i])))),
+            None => Err(wrong(format!("no column {}", echo(name)))),
         };
     }
     if let Some(i) = called(TEXT).filter(|&i| is_text(columns[i])) {

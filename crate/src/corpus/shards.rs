@@ -42,6 +42,13 @@ impl Local {
     }
 }
 
+impl Local {
+    /// The files, in their order.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.0
+    }
+}
+
 impl Shards for Local {
     fn shard(&self, i: usize) -> Result<Option<PathBuf>, CorpusError> {
         Ok(self.0.get(i).cloned())

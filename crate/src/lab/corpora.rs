@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use super::LabError;
 use crate::checkpoint::hub::{DataSet, DataSetName, Hub, Watch};
-use crate::corpus::{Corpus, CorpusError, Shards};
-
-/// What the name of a data set of the hub begins with.
-const HUB: &str = "hub:";
+use crate::corpus::{Corpus, CorpusError, CorpusName, Shards};
 
 /// Opens a corpus: `hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]][:COLUMN]`, a data set of which no more files are
 /// downloaded than are read, or what [`Corpus::open`] takes. `watch` is told how downloads go.
@@ -16,15 +13,14 @@ const HUB: &str = "hub:";
 /// # Errors
 /// No such corpus, or one that cannot be read from its beginning.
 pub fn open_corpus(spec: &str, seed: u64, hub: Hub, watch: Watch) -> Result<Corpus, LabError> {
-    let Some(name) = spec.strip_prefix(HUB) else {
+    let CorpusName::DataSet { name, column } = CorpusName::parse(spec) else {
         return Ok(Corpus::open(spec, seed)?);
     };
-    let (name, column) = name.split_once(':').map_or((name, None), |(name, column)| (name, Some(column)));
     let failed = |e| CorpusError::Shard(Box::new(e));
     let data_set =
         DataSetName::parse(name).and_then(|name| DataSet::open(hub, name, watch)).map_err(failed)?;
     // With its commit: what is resumed or repeated must be the same texts.
-    let mut called = format!("{HUB}{data_set}");
+    let mut called = format!("hub:{data_set}");
     if let Some(column) = column {
         called += &format!(":{column}");
     }

@@ -6,8 +6,8 @@ use super::hooked::HookedSae;
 use super::splice::{Splice, SpliceSums};
 use super::stages::Stages;
 use super::subject::LabModel;
-use super::tokens::token_batches;
-use super::{CorpusPlan, LabError, Observer, Timing};
+use super::tokens::{notes, token_batches};
+use super::{CorpusPlan, LabError, Observer, Timing, limits};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::sae::{DecoderScan, Flag, Health, HealthAccumulator, Spliced};
 
@@ -89,6 +89,12 @@ pub async fn health(
         )));
     }
     let HealthSettings { tokens, context, batch, .. } = settings;
+    let sizes = [
+        ("tokens", tokens, limits::TOKENS),
+        ("context", context, limits::CONTEXT),
+        ("batch", batch, limits::DOCUMENTS),
+    ];
+    limits::check(sizes).map_err(LabError::Mismatch)?;
     let asked = CorpusPlan { tokens, context, batch, ..CorpusPlan::default() };
     let mut stages = Stages::new(observer, 2).about(&[subject]);
     subject.sae_notes(saes).into_iter().for_each(|note| stages.warn(note));
@@ -104,6 +110,7 @@ pub async fn health(
             settings.corpus
         )));
     }
+    notes(corpus, settings.tokens, tokens).for_each(|note| stages.warn(note));
     let mut all = measuring.finish();
     let features = saes.iter().map(|s| s.sae.config.d_sae).sum();
     stages.begin("decoders", features, "features").await?;

@@ -13,6 +13,7 @@ mod health;
 mod hooked;
 #[cfg(not(target_arch = "wasm32"))]
 mod html;
+pub mod limits;
 mod progress;
 mod prompt;
 mod report;
@@ -39,7 +40,7 @@ pub use compare::{
     Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use compare::{FolderStore, Merged, corpus_inputs};
+pub use compare::{FolderStore, Merged, corpus_inputs, example as example_plan, schema as plan_schema};
 #[cfg(not(target_arch = "wasm32"))]
 pub use corpora::open_corpus;
 #[cfg(not(target_arch = "wasm32"))]

@@ -10,12 +10,15 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
 use super::FeatureRow;
+use crate::words::cell;
 
 /// As CSV, with a line of names; what is not there is empty.
 pub(super) fn csv(rows: &[FeatureRow]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
-        writer.serialize(row).expect("a row is plain data");
+        // The other columns are numbers, and words of the lab's own.
+        let hook = cell(&row.hook).into_owned();
+        writer.serialize(FeatureRow { hook, ..row.clone() }).expect("a row is plain data");
     }
     writer.into_inner().expect("a table in memory")
 }
@@ -170,5 +173,14 @@ mod tests {
             }
         }
         assert_eq!(csv(&[]), b"");
+    }
+
+    #[test]
+    fn a_hook_is_no_formula_and_numbers_are_numbers() {
+        let hook = "=cmd|' /C calc'!A0".to_owned();
+        let rows = [FeatureRow { hook, mppc: Some(-0.5), ..row() }];
+        let text = String::from_utf8(csv(&rows)).expect("text");
+        let line = text.lines().nth(1).expect("a row");
+        assert!(line.starts_with("'=cmd") && line.contains(",-0.5,"), "{line}");
     }
 }

@@ -3,6 +3,7 @@
 use super::{Bos, CorpusPlan, LabError};
 use crate::corpus::{BatchError, BatchPlan, Batches, Corpus, TokenBatch};
 use crate::model::Tokenizer;
+use crate::words::echo;
 
 /// Batches of `batch` documents, cut to `context` tokens with BOS in front if the plan says so, until `tokens` tokens
 /// are kept or the corpus ends.
@@ -26,6 +27,17 @@ pub(super) fn token_batches<'a>(
     };
     let batches = Batches::new(corpus.documents(), tokenizer, plan).map_err(failed)?;
     Ok(batches.map(|batch| batch.map_err(failed)))
+}
+
+/// Says that a corpus gave fewer tokens than were asked for.
+pub(super) fn short(corpus: &Corpus, found: usize, wanted: usize) -> String {
+    format!("the corpus {} has only {found} of the {wanted} tokens asked for", echo(corpus.name()))
+}
+
+/// What is to be known of a corpus before figures are made of it: what was changed to read it, and whether it was short.
+pub(super) fn notes(corpus: &Corpus, found: usize, wanted: usize) -> impl Iterator<Item = String> {
+    let short = (found < wanted).then(|| short(corpus, found, wanted));
+    corpus.note().into_iter().chain(short)
 }
 
 fn failed<E: std::error::Error>(error: BatchError<E>) -> LabError {

@@ -11,6 +11,7 @@ use wildmatch::WildMatch;
 
 use crate::gpu::Tensor;
 use crate::kernels::{Activation, Binary, Layout, Product, Unary, columns, map, matmul, paste, zip};
+use crate::words::{did_you_mean, echo};
 
 /// A place in a model where a value can be seen or replaced.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,12 +69,14 @@ pub struct Plan {
 #[derive(Debug, Error)]
 pub enum HookError {
     /// A pattern that matches nothing.
-    #[error("no hook matches {pattern:?}; this model has names such as {examples}")]
+    #[error("no hook matches {}; this model has names such as {examples}{meant}", echo(pattern))]
     NoMatch {
         /// The pattern.
         pattern: String,
         /// A few names.
         examples: String,
+        /// Which one may have been meant.
+        meant: String,
     },
     /// A position outside the prompt.
     #[error("hook {hook}: position {position} is outside the prompt of {len} tokens")]
@@ -241,9 +244,22 @@ impl Linear {
     }
 }
 
+/// `; did you mean NAME?` of the hook that is most like a pattern; with a `*` for numbers if the pattern has one.
+pub(crate) fn meant(pattern: &str, hooks: &[HookPoint]) -> String {
+    let many = pattern.contains('*');
+    let number = |part: &str| many && part.parse::<usize>().is_ok();
+    let named = |hook: &HookPoint| {
+        let parts = hook.name.split('.').map(|part| if number(part) { "*" } else { part });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    let names: Vec<String> = hooks.iter().map(named).collect();
+    did_you_mean(pattern, names.iter().map(String::as_str))
+}
+
 fn no_match(pattern: &str, hooks: &[HookPoint]) -> HookError {
     let examples: Vec<&str> = hooks.iter().map(|h| h.name.as_str()).take(6).collect();
-    HookError::NoMatch { pattern: pattern.to_owned(), examples: examples.join(", ") }
+    let (examples, meant) = (examples.join(", "), meant(pattern, hooks));
+    HookError::NoMatch { pattern: pattern.to_owned(), examples, meant }
 }
 
 fn check(

@@ -26,6 +26,7 @@ use crate::checkpoint::{CheckpointError, Files, Weights};
 use crate::gpu::{Engine, GpuError, Tensor};
 use config::Config;
 use hooks::Run;
+pub(crate) use hooks::meant;
 pub use hooks::{Edit, HookError, HookPoint, Plan, Replacement};
 pub use likeliest::{Likely, argmax, likeliest};
 use load::{check_layers, prefix, unread};

@@ -112,7 +112,8 @@ pub async fn correlate_dense(
     if let Some((feature, token, value)) = not_finite(a, fa).or_else(|| not_finite(b, fb)) {
         return Err(CorrelationError::NotFinite { feature, token, value });
     }
-    if products(a, fa, b, fb) * SPARSE_PRICE < (a.len() * fb) as u64 {
+    let all = (a.len() as u64).saturating_mul(fb as u64);
+    if products(a, fa, b, fb).saturating_mul(SPARSE_PRICE) < all || !has_room(fa, fb) {
         return correlate(engine, &from_dense(fa, a), &from_dense(fb, b)).await;
     }
     if fa.checked_mul(fb).is_none_or(|pairs| pairs > MOST_PAIRS) {
@@ -125,6 +126,15 @@ pub async fn correlate_dense(
         correlator.push(&a, &b).await?;
     }
     correlator.finish()
+}
+
+/// Whether the sums of products of so many features fit memory. (Sparse sums of one feature at a time always do.)
+fn has_room(fa: usize, fb: usize) -> bool {
+    /// Bytes of sums, at most: 92,681 features with as many.
+    const MOST: u64 = 1 << 36;
+    let Some(sums) = fa.checked_mul(fb).filter(|sums| *sums as u64 <= MOST / 8) else { return false };
+    // What the system gives is given back, and asked for again when it is used.
+    Vec::<f64>::new().try_reserve_exact(sums).is_ok()
 }
 
 fn not_finite(values: &[f32], features: usize) -> Option<(usize, usize, f32)> {
@@ -153,4 +163,17 @@ pub fn from_dense(n_features: usize, values: &[f32]) -> Codes {
         codes.indptr.push(codes.indices.len() as u64);
     }
     codes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_room;
+
+    #[test]
+    fn absurd_sums_have_no_room() {
+        assert!(has_room(24_576, 24_576) || has_room(2_048, 2_048));
+        for (fa, fb) in [(1 << 31, 1 << 31), (usize::MAX, 2), (100_000, 100_000), (1 << 40, 1)] {
+            assert!(!has_room(fa, fb), "{fa} and {fb}");
+        }
+    }
 }

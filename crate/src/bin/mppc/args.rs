@@ -1,9 +1,11 @@
 //! What the command line accepts.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand};
 use mppc::gpu::EngineChoice;
+use mppc::lab::limits::{self, Whole};
 
 /// Do a Transformer and a Mamba learn the same features? Trains SAEs, correlates all their features (MPPC) and
 /// reports, on the GPU or the processor.
@@ -91,8 +93,8 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "hook", value_name = "OUT.safetensors")]
     pub(crate) save: Option<PathBuf>,
     /// Print the N likeliest next tokens after each prompt; rows of the vocabulary that no token has don't count.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) top: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = whole(limits::TOP))]
+    pub(crate) top: Option<usize>,
 }
 
 #[derive(Subcommand)]
@@ -122,57 +124,57 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value = "builtin")]
     pub(crate) corpus: String,
     /// Tokens to train on.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(limits::TOKENS))]
     pub(crate) tokens: usize,
     /// Number of features.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(limits::FEATURES))]
     pub(crate) features: usize,
     /// TopK: keep the K largest activations of a token. Several numbers, here and below, train several SAEs of a
     /// hook at once: --topk 16,32,64.
-    #[arg(long, value_name = "K", value_delimiter = ',')]
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = whole(limits::FEATURES))]
     pub(crate) topk: Vec<usize>,
     /// BatchTopK: keep K activations of a token on average over a batch.
-    #[arg(long, value_name = "K", value_delimiter = ',')]
+    #[arg(long, value_name = "K", value_delimiter = ',', value_parser = whole(limits::FEATURES))]
     pub(crate) batchtopk: Vec<usize>,
     /// JumpReLU: a learned threshold for each feature; LAMBDA is what an active feature costs, as a share of the
     /// variance (say, 0.002).
-    #[arg(long, value_name = "LAMBDA", value_delimiter = ',')]
+    #[arg(long, value_name = "LAMBDA", value_delimiter = ',', value_parser = coefficient)]
     pub(crate) jumprelu: Vec<f64>,
     /// Gated, with a penalty of this weight on the gates (say, 0.002).
-    #[arg(long, value_name = "LAMBDA", value_delimiter = ',')]
+    #[arg(long, value_name = "LAMBDA", value_delimiter = ',', value_parser = coefficient)]
     pub(crate) gated: Vec<f64>,
     /// ReLU with an L1 penalty of this weight, as in the paper (say, 0.01).
-    #[arg(long, value_name = "LAMBDA", value_delimiter = ',')]
+    #[arg(long, value_name = "LAMBDA", value_delimiter = ',', value_parser = coefficient)]
     pub(crate) l1: Vec<f64>,
     /// Seeds of the weights, to train the same SAE several times [default: the one of --seed].
-    #[arg(long, value_name = "SEED", value_delimiter = ',')]
+    #[arg(long, value_name = "SEED", value_delimiter = ',', value_parser = seed)]
     pub(crate) sae_seeds: Vec<u64>,
     /// Of the tokens, fine-tune the decoder on the last N without a penalty, against shrinkage (--l1 only).
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(limits::MAYBE_TOKENS))]
     pub(crate) fine_tune: usize,
     /// Silence features that hardly fire on the N tokens after, as the paper's library does (--l1 only).
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(limits::MAYBE_TOKENS))]
     pub(crate) prune: usize,
     /// A feature that has not fired for N tokens is dead.
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = whole(limits::TOKENS))]
     pub(crate) dead_after: usize,
     /// Leave dead features dead: no auxiliary loss, no resampling.
     #[arg(long)]
     pub(crate) no_revive: bool,
     /// Seconds between two checkpoints. The same command again goes on from the last one.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds)]
     pub(crate) checkpoint_every: u64,
     /// Learning rate.
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, default_value_t = 1e-3, value_parser = rate)]
     pub(crate) lr: f64,
     /// Tokens in a training step.
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 1024, value_parser = whole(limits::STEP))]
     pub(crate) batch: usize,
     /// Seed of the initialisation, the shuffling and the built-in corpus.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// Save weights as 16-bit floats.
     #[arg(long)]
@@ -225,13 +227,13 @@ pub(crate) struct HealthArgs {
     #[arg(long, default_value = "builtin")]
     pub(crate) corpus: String,
     /// Tokens to measure on.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = whole(limits::TOKENS))]
     pub(crate) tokens: usize,
     /// Seed of the built-in corpus.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// File to save every figure to: distributions, settings, reasons to be warned.
     #[arg(long, value_name = "FILE.json")]
@@ -271,16 +273,16 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, default_value = "builtin")]
     pub(crate) corpus: String,
     /// Tokens to correlate over.
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = whole(limits::COMPARED_TOKENS))]
     pub(crate) tokens: usize,
     /// Tokens for the neuron baseline, if not all of them: it takes most of the time.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole(limits::SOME_TOKENS))]
     pub(crate) neuron_tokens: Option<usize>,
     /// Seed of the built-in corpus and of the shuffle.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens, BOS included.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// Take the mean over d_model from A's residuals first, as the paper's script does.
     #[arg(long)]
@@ -295,8 +297,6 @@ pub(crate) struct ReproduceArgs {
 /// [a]
 /// model = "pythia-160m"   # as MODEL elsewhere
 /// saes = "saes/pythia"    # else those beside the weights
-/// layers = [3, 8]         # else all that have SAEs
-/// center_resid = true     # less the mean over d_model, as the paper's script has it
 ///
 /// [b]
 /// model = "mamba-130m"
@@ -304,27 +304,9 @@ pub(crate) struct ReproduceArgs {
 /// [corpus]
 /// source = "hub:Skylion007/openwebtext"
 /// tokens = 1_000_000
-/// context = 1024
-/// batch = 8
-/// bos = "drop"            # or "keep" it, or "none"
-/// seed = 2                # of the built-in corpus
 ///
-/// [filter]                # of the filtered summaries: shares of the tokens
-/// min = 1e-4
-/// max = 0.5
-///
-/// [controls]
-/// seed = 2
-/// neuron_tokens = 100_000
-/// shuffled = 20           # nulls, each a whole run
-/// shifted = 20
-/// draws = 1_000           # null maxima behind a p-value
-/// rotated = true          # B's SAEs on rotated activations
-/// random = true           # random directions in their place
-/// subsets = true          # fewer tokens, and halves
-/// likeness_tokens = 20_000 # CKA, SVCCA, PWCCA, RSA
-/// matching = true         # one to one
-/// complexity = true       # ground truth of the built-in corpus
+/// `mppc compare --example` prints a plan with every key, its meaning, its range and its default; `--schema` prints a
+/// JSON Schema, by which editors complete plans.
 ///
 /// What is worked out is kept in the store, so that a run that was killed goes on, and a plan with one layer or control
 /// more computes only that. Machines can share the work: each with --shards, or with some layers in its plan; then
@@ -333,7 +315,14 @@ pub(crate) struct ReproduceArgs {
 #[command(verbatim_doc_comment)]
 pub(crate) struct CompareArgs {
     /// The plan.
-    pub(crate) plan: PathBuf,
+    #[arg(required_unless_present_any = ["example", "schema"])]
+    pub(crate) plan: Option<PathBuf>,
+    /// Print a whole plan, every key with its default, and do nothing else.
+    #[arg(long, conflicts_with_all = ["plan", "schema"])]
+    pub(crate) example: bool,
+    /// Print a JSON Schema of plans, and do nothing else.
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) schema: bool,
     /// Folder for codes and correlations [default: the plan's name with .store].
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
@@ -348,10 +337,43 @@ pub(crate) struct CompareArgs {
     pub(crate) dry_run: bool,
 }
 
+/// Reads a number of a range; what is wrong with another says the range.
+fn whole(range: Whole) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
+    move |text| {
+        let number = range.parse(text)?;
+        usize::try_from(number).map_err(|_| "this machine cannot count so far".to_owned())
+    }
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    limits::SEED.parse(text)
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    limits::SECONDS.parse(text)
+}
+
+/// Reads what an active feature costs.
+fn coefficient(text: &str) -> Result<f64, String> {
+    between(text, 0.0..=1e6, "0 to 1000000")
+}
+
+/// Reads a learning rate.
+fn rate(text: &str) -> Result<f64, String> {
+    between(text, 1e-12..=1e3, "1e-12 to 1000")
+}
+
+fn between(text: &str, range: RangeInclusive<f64>, told: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| format!("a number is needed, {told}"))
+}
+
 fn shards(text: &str) -> Result<std::ops::Range<usize>, String> {
-    let parsed = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let number = |text: &str| whole(limits::SOME_TOKENS)(text).ok();
+    let parsed = text.split_once("..").and_then(|(from, to)| Some(number(from)?..number(to)?));
     parsed.filter(|range: &std::ops::Range<usize>| !range.is_empty()).ok_or_else(|| {
-        "two numbers are needed, the smaller one first, as in 0..4 for the first four".to_owned()
+        let range = limits::SOME_TOKENS;
+        format!("two numbers are needed, {range}, the smaller one first, as in 0..4 for the first four")
     })
 }
 
@@ -390,16 +412,16 @@ pub(crate) struct CircuitArgs {
     /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
     /// Number of prompts.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = whole(limits::PROMPTS))]
     pub(crate) prompts: usize,
     /// Tokens of each.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = whole(limits::PROMPT))]
     pub(crate) tokens: usize,
     /// Seed of the prompts.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
     /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters most, or all].
-    #[arg(long)]
+    #[arg(long, value_parser = whole(limits::LAYER))]
     pub(crate) layer: Option<usize>,
     /// Head that receives (head-to-head) [default: the one that matters most].
     #[arg(long, value_name = "LAYER.HEAD", value_parser = head)]
@@ -413,9 +435,9 @@ pub(crate) struct CircuitArgs {
 }
 
 fn head(text: &str) -> Result<[usize; 2], String> {
-    let parsed =
-        text.split_once('.').and_then(|(layer, head)| Some([layer.parse().ok()?, head.parse().ok()?]));
-    parsed.ok_or_else(|| "a layer and a head are needed, as in 5.0".to_owned())
+    let number = |text: &str| whole(limits::LAYER)(text).ok();
+    let parsed = text.split_once('.').and_then(|(layer, head)| Some([number(layer)?, number(head)?]));
+    parsed.ok_or_else(|| format!("a layer and a head are needed, as in 5.0, each {}", limits::LAYER))
 }
 
 #[derive(Group)]
@@ -426,13 +448,13 @@ pub(crate) struct LookArgs {
     #[arg(long)]
     pub(crate) text: Option<String>,
     /// Tokens of the random prompt, and of those that scores are over.
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 48, value_parser = whole(limits::LOOKED_AT))]
     pub(crate) tokens: usize,
     /// Seed of random prompts.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
     /// Groups of a Mamba's channels to look at apart.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole(limits::GROUPS))]
     pub(crate) groups: usize,
     /// File for everything: patterns, scores, lens, attribution, writes, taps.
     #[arg(long, value_name = "FILE.json")]
@@ -448,10 +470,10 @@ pub(crate) struct PaperArgs {
     #[arg(long, default_value = "mamba-130m")]
     pub(crate) b: String,
     /// Number of prompts of each experiment (the paper has 65,536 of most).
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = whole(limits::PROMPTS))]
     pub(crate) prompts: usize,
     /// Seed of the prompts.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
     /// Directory for the experiments and comparison.csv.
     #[arg(long, value_name = "DIR")]
@@ -474,9 +496,9 @@ pub(crate) struct CorpusArgs {
     #[arg(default_value = "builtin")]
     pub(crate) corpus: String,
     /// How many documents.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole(limits::PRINTED))]
     pub(crate) documents: usize,
     /// Seed of the built-in corpus; the same seed gives the same text for ever.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
 }

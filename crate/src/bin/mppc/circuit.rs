@@ -9,11 +9,13 @@ use mppc::lab::{
     self, CircuitCell, CircuitName, CircuitReport, CircuitSettings, Deviation, InductionView, LabModel,
     PublishedCircuit,
 };
+use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
 use crate::commands::{Outcome, Session, text, writable, writable_dir};
 use crate::models;
+use crate::output::csv;
 
 /// Runs a subcommand.
 pub(crate) async fn run(session: &Session, command: &CircuitCommand) -> Outcome {
@@ -273,23 +275,23 @@ fn line(row: &Deviation) -> String {
 }
 
 fn comparison(rows: &[Deviation], path: &Path) -> Outcome {
-    let mut table = "experiment,tokens,label,figure,published,measured,low,high,deviation\n".to_owned();
-    for row in rows {
+    let names =
+        ["experiment", "tokens", "label", "figure", "published", "measured", "low", "high", "deviation"];
+    let rows = rows.iter().map(|row| {
         let end = |end: Option<f64>| end.map_or_else(String::new, |v| v.to_string());
         let interval = row.measured.interval;
-        table += &format!(
-            "{},{},\"{}\",{},{},{},{},{},{}\n",
-            row.experiment.name(),
-            row.tokens,
-            row.label,
-            row.figure,
-            row.published,
-            row.measured.mean,
+        vec![
+            row.experiment.name().to_owned(),
+            row.tokens.to_string(),
+            cell(&row.label).into_owned(),
+            row.figure.to_owned(),
+            row.published.to_string(),
+            row.measured.mean.to_string(),
             end(interval.map(|i| i.low)),
             end(interval.map(|i| i.high)),
-            row.deviation()
-        );
-    }
-    atomic::write(path, |file| file.write_all(table.as_bytes()))
-        .map_err(|e| format!("{}: {e}", path.display()))
+            row.deviation().to_string(),
+        ]
+    });
+    let table = csv(&names, rows);
+    atomic::write(path, |file| file.write_all(&table)).map_err(|e| format!("{}: {e}", path.display()))
 }

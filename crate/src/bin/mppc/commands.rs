@@ -37,6 +37,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Corpus(a) => return corpora::print(a, out.json),
         Command::Models => return models::list(out),
         Command::Merge(a) => return compare::merge(a, out),
+        Command::Compare(a) if compare::shown(a, out)? => return Ok(()),
         Command::Fetch(a) => return models::fetch(a, out),
         Command::Devices => return devices(&args, out).await,
         Command::Sae(SaeCommand::Info(a)) => return sae_info::info(a, out),

@@ -1,5 +1,6 @@
 //! `mppc compare`, `mppc reproduce`, which is one plan of it, and `mppc merge`.
 
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use mppc::lab::{
     MemoryStore, Report, SideInputs, SidePlan,
 };
 use mppc::universality::Summary;
+use mppc::words::echo;
 use serde_json::json;
 
 use crate::args::{CompareArgs, MergeArgs, ReproduceArgs};
@@ -18,11 +20,12 @@ use crate::{corpora, models, sae_info};
 
 /// `mppc compare`.
 pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
-    let name = args.plan.display().to_string();
-    let plan = std::fs::read_to_string(&args.plan).map_err(|e| format!("{name} cannot be read: {e}"))?;
+    let file = args.plan.as_ref().ok_or("no plan is named; give one, or see --example")?;
+    let name = file.display().to_string();
+    let plan = read(file).map_err(|e| format!("{} cannot be read: {e}", echo(&name)))?;
     let plan = ComparePlan::from_toml(&name, &plan).map_err(text)?;
     writable_dir(&args.save)?;
-    let place = args.store.clone().unwrap_or_else(|| args.plan.with_extension("store"));
+    let place = args.store.clone().unwrap_or_else(|| file.with_extension("store"));
     let mut store = FolderStore::open(&place).map_err(text)?;
     let parts = Parts::load(session, plan)?;
     let what = parts.comparison(session);
@@ -35,6 +38,31 @@ pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
     }
     let compared = what.run(&mut store, &session.bars).await.map_err(text)?;
     tell(session, &compared, &args.save)
+}
+
+/// `mppc compare --example` and `--schema`; false where neither is asked for.
+pub(crate) fn shown(args: &CompareArgs, out: Output) -> Outcome<bool> {
+    if args.example {
+        let plan = lab::example_plan();
+        let json = ComparePlan::from_toml("the example", &plan).map_err(text)?;
+        out.say(plan.trim_end(), &json!(json))?;
+    }
+    if args.schema {
+        let schema = lab::plan_schema();
+        out.say(&format!("{schema:#}"), &schema)?;
+    }
+    Ok(args.example || args.schema)
+}
+
+/// The text of a plan, which may also come through a pipe.
+fn read(path: &Path) -> std::io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > MOST {
+        true => Err(std::io::Error::other("it is longer than a plan can be, 1 MiB")),
+        false => Ok(text),
+    }
 }
 
 /// `mppc reproduce`.
@@ -96,7 +124,7 @@ impl Parts {
         let corpus = corpora::open(&plan.corpus.source, plan.corpus.seed, session.out.json)?;
         // Of a data set with its commit.
         plan.corpus.source = corpus.spec().to_owned();
-        let inputs = Inputs { a: of_a, b: of_b, corpus: lab::corpus_inputs(corpus.spec()).map_err(text)? };
+        let inputs = Inputs { a: of_a, b: of_b, corpus: lab::corpus_inputs(&corpus).map_err(text)? };
         Ok(Self { a, b, corpus, plan, inputs })
     }
 
@@ -137,9 +165,6 @@ fn tell(session: &Session, compared: &Compared, save: &Path) -> Outcome {
     lab::save(compared, save).map_err(text)?;
     let report = &compared.report;
     let mut lines = Vec::new();
-    if report.tokens < report.plan.corpus.tokens {
-        lines.push(format!("note: the corpus has only {} tokens", report.tokens));
-    }
     for (from, to, d) in [(&report.a, &report.b, &report.a_to_b), (&report.b, &report.a, &report.b_to_a)] {
         lines.push(format!("{} → {}, {} tokens", from.name, to.name, report.tokens));
         lines.push(format!(

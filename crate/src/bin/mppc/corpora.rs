@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::args::CorpusArgs;
 use crate::commands::{Outcome, text};
 use crate::download::Watcher;
+use crate::progress::say;
 
 /// What `--corpus` names.
 pub(crate) fn open(spec: &str, seed: u64, quiet: bool) -> Outcome<Corpus> {
@@ -26,13 +27,18 @@ pub(crate) fn print(args: &CorpusArgs, quiet: bool) -> Outcome {
         // With the tags that hold in them.
         Some(_) => write_jsonl(&mut out, args.seed, args.documents),
         None => {
-            let mut written = Ok(());
+            corpus.note().iter().for_each(|note| say(&format!("warning: {note}")));
+            let (mut written, mut count) = (Ok(()), 0);
             for document in corpus.documents().take(args.documents) {
                 let line = json!({ "text": document.map_err(text)? });
                 written = writeln!(out, "{line}");
                 if written.is_err() {
                     break;
                 }
+                count += 1;
+            }
+            if written.is_ok() && count < args.documents {
+                say(&format!("note: these are all {count} documents of {}", corpus.name()));
             }
             written
         }

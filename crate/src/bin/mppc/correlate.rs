@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::args::CorrelateArgs;
 use crate::commands::{Outcome, Session, text, writable};
 use crate::output::number;
+use crate::progress::say;
 use crate::tensors::{self, Named};
 
 /// Correlates two files, saves every maximum with its partner, and tells their means.
@@ -25,7 +26,7 @@ pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
         // Dense activations may be neurons, of which all are active.
         let Side::Sparse(codes) = side else { continue };
         for flag in code_flags(codes) {
-            eprintln!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason);
+            say(&format!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason));
         }
     }
     let script = if args.published { Some(by_the_script(&a, &b)?) } else { None };

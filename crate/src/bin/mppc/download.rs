@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mppc::checkpoint::hub::{Event, human};
+use mppc::words::echo;
 
 use crate::progress::{remove, say, shown};
 
@@ -42,8 +43,7 @@ impl Watcher {
                     let template = "{msg:32} {bar:30} {decimal_bytes}/{decimal_total_bytes} ({decimal_bytes_per_sec}, {eta} left)";
                     let style = ProgressStyle::with_template(template)
                         .unwrap_or_else(|_| ProgressStyle::default_bar());
-                    let bar =
-                        shown(ProgressBar::new(*total).with_style(style).with_message((*file).to_owned()));
+                    let bar = shown(ProgressBar::new(*total).with_style(style).with_message(echo(file)));
                     // What an earlier run has left is no speed of this one.
                     bar.reset_eta();
                     if let Some((_, old)) = slot.replace(((*file).to_owned(), bar)) {

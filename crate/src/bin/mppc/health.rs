@@ -35,9 +35,6 @@ impl Session {
         let report =
             lab::health(&subject, &subject.saes, &corpus, settings, &self.bars).await.map_err(text)?;
         let mut told = tables(&report);
-        if report.settings.tokens < args.tokens {
-            told += &format!("\nnote: the corpus has only {} tokens", report.settings.tokens);
-        }
         if let Some(save) = &args.save {
             let mut bytes = serde_json::to_vec_pretty(&report).map_err(text)?;
             bytes.push(b'\n');

@@ -22,6 +22,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mppc::words;
 
 fn main() -> ExitCode {
     // Mesa's device chooser looks for a desktop session, and complains on standard error where there is none.
@@ -32,14 +33,28 @@ fn main() -> ExitCode {
         std::env::set_var("NODEVICE_SELECT", "1");
     }
     mppc::memory::keep_freed();
-    let args = args::Args::parse(); // a usage error exits with 2
+    let args = args::Args::try_parse().unwrap_or_else(|error| refuse(&error));
     match pollster::block_on(commands::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             // One line whatever the cause: an error may quote several.
-            let line: Vec<&str> = e.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-            eprintln!("error: {}", line.join(" "));
+            eprintln!("error: {}", words::line(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what is wrong with the arguments, or the help that was asked for, and ends: with 2, or 0.
+fn refuse(error: &clap::Error) -> ! {
+    // What it repeats may be something that a terminal would obey, or that has no end.
+    let sound = |arg: std::ffi::OsString| {
+        let arg = arg.to_string_lossy();
+        words::echo(&arg) == arg
+    };
+    if error.exit_code() == 0 || std::env::args_os().all(sound) {
+        error.exit();
+    }
+    let told = error.render().to_string();
+    eprintln!("{}", told.lines().map(words::shortened).collect::<Vec<_>>().join("\n"));
+    std::process::exit(error.exit_code());
 }

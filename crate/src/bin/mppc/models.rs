@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want, human};
-use mppc::checkpoint::{Files, Known, known};
+use mppc::checkpoint::{Files, Known, known, without_bom};
 use mppc::lab::embedded;
+use mppc::regular;
 use mppc::sae::{CONFIG_FILE, WEIGHTS_FILE};
-use serde_json::json;
+use mppc::words::{did_you_mean, echo};
+use serde_json::{Map, Value, json};
 
 use crate::args::FetchArgs;
 use crate::commands::Outcome;
@@ -23,9 +25,12 @@ pub(crate) fn files(name: &str, quiet: bool) -> Outcome<Files> {
         return Ok(Files::dir(name));
     }
     let unknown = |_| {
+        let built_in = ["tiny-neox", "tiny-mamba"];
+        let meant = did_you_mean(name, built_in.into_iter().chain(known().iter().map(|k| k.alias.as_str())));
         format!(
-            "{name} is no directory, no built-in model (tiny-neox, tiny-mamba), no model that `mppc models` lists and no \
-             owner/name of the hub; check the name"
+            "{} is no directory, no built-in model (tiny-neox, tiny-mamba), no model that `mppc models` lists and no \
+             owner/name of the hub; check the name{meant}",
+            echo(name)
         )
     };
     let (repo, _) = address(name).map_err(unknown)?;
@@ -61,7 +66,9 @@ fn explained(repo: &RepoName, error: &HubError) -> String {
 
 /// `mppc fetch`.
 pub(crate) fn fetch(args: &FetchArgs, out: Output) -> Outcome {
-    let (repo, entry) = address(&args.model).map_err(|e| e.to_string())?;
+    let aliases = || known().iter().map(|k| k.alias.as_str());
+    let (repo, entry) =
+        address(&args.model).map_err(|e| format!("{e}{}", did_you_mean(&args.model, aliases())))?;
     let include = match (&args.include[..], entry) {
         ([], Some(entry)) => entry.include.clone(),
         (given, _) => given.to_vec(),
@@ -121,6 +128,9 @@ pub(crate) fn list(out: Output) -> Outcome {
     out.say(&text, &json!({ "cache": place, "models": rows }))
 }
 
+/// Bytes of a configuration that is looked into, at most.
+const MOST_CONFIG: u64 = 16 << 20;
+
 /// Configuration and weights of an SAE, by the library that writes them.
 const SAE_FILES: [(&str, &str); 5] = [
     (CONFIG_FILE, WEIGHTS_FILE),
@@ -132,8 +142,10 @@ const SAE_FILES: [(&str, &str); 5] = [
 
 /// What a repository in the cache is, if the lab can do anything with it.
 fn kind(cached: &CachedRepo) -> Option<&'static str> {
-    let files = Files::dir(&cached.path);
-    if let Ok(config) = files.json("config.json") {
+    let has = |file: &str| cached.files.binary_search_by(|path| path.as_str().cmp(file)).is_ok();
+    let config = || regular::read_within(&cached.path.join("config.json"), MOST_CONFIG).ok();
+    let object = |bytes: Vec<u8>| serde_json::from_slice::<Map<String, Value>>(without_bom(&bytes)).ok();
+    if let Some(config) = Some("config.json").filter(|name| has(name)).and_then(|_| object(config()?)) {
         match config.get("model_type").and_then(|v| v.as_str()) {
             Some("gpt_neox") => return Some("gpt_neox"),
             Some("mamba") => return Some("mamba"),
@@ -144,7 +156,7 @@ fn kind(cached: &CachedRepo) -> Option<&'static str> {
     let is_sae = |path: &String| {
         SAE_FILES.iter().any(|(config, weights)| {
             let folder = path.strip_suffix(config).filter(|f| f.is_empty() || f.ends_with('/'));
-            folder.is_some_and(|folder| cached.files.contains(&format!("{folder}{weights}")))
+            folder.is_some_and(|folder| has(&format!("{folder}{weights}")))
         })
     };
     cached.files.iter().any(is_sae).then_some("sae")

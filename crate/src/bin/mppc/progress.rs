@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
+use mppc::words;
 
 /// All bars that are on the screen: a download may begin in the middle of a training.
 static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -28,6 +29,7 @@ pub(crate) fn settle() {
 
 /// Prints a line on standard error, above the bars, which are drawn again below it.
 pub(crate) fn say(line: &str) {
+    let line = words::visible(line);
     ALL.suspend(|| eprintln!("{line}"));
 }
 
@@ -71,7 +73,7 @@ impl Observer for Bars {
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = shown(ProgressBar::new(p.total as u64).with_style(style));
             bar.set_prefix(format!("[{}/{}]", p.stage_index, p.stages));
-            bar.set_message(format!("{} ({})", p.stage, p.unit));
+            bar.set_message(format!("{} ({})", words::echo(&p.stage), p.unit));
             *slot = Some((p.stage.clone(), bar));
         }
         if let Some((_, bar)) = slot.as_ref() {

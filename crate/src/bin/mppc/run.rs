@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mppc::checkpoint::Files;
+use mppc::checkpoint::{Files, without_bom};
 use mppc::corpus::Tokenize;
 use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, Tokenizer, likeliest};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ impl Session {
 
         let (mut lines, mut told) = (Vec::new(), json!({ "engine": self.engine.report() }));
         if let (Some(n), Some(tokenizer), Some(logits)) = (args.top, &tokenizer, &output.logits) {
-            let top = next_tokens(&model, &prompts, (logits, tokenizer), n as usize).await?;
+            let top = next_tokens(&model, &prompts, (logits, tokenizer), n).await?;
             lines.extend(top.iter().enumerate().map(|(prompt, next)| table(prompt, next, tokenizer)));
             let as_json = |l: &Likely| json!({ "id": l.id, "token": tokenizer.decode(&[l.id]), "logit": l.logit, "probability": l.probability });
             told["top"] = top.iter().map(|next| next.iter().map(as_json).collect::<Value>()).collect();
@@ -112,7 +112,8 @@ fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
             let wrong = |e: &dyn std::fmt::Display| {
                 format!("{} is no JSON list of lists of token ids of equal length: {e}", path.display())
             };
-            let rows: Vec<Vec<u32>> = serde_json::from_slice(&read(path)?).map_err(|e| wrong(&e))?;
+            let rows: Vec<Vec<u32>> =
+                serde_json::from_slice(without_bom(&read(path)?)).map_err(|e| wrong(&e))?;
             let len = rows.first().map_or(0, Vec::len);
             if let Some(i) = rows.iter().position(|r| r.len() != len) {
                 return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())));

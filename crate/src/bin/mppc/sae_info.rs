@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::args::{ConvertArgs, InfoArgs};
 use crate::commands::{Outcome, text, writable};
 use crate::output::Output;
+use crate::progress::say;
 
 /// What the files of one SAE, or of several, hold.
 pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
@@ -136,7 +137,7 @@ pub(crate) fn tell(subject: &LabModel, quiet: bool) {
     for sae in &subject.saes {
         let lines = told(sae.format, &sae.conventions);
         if !lines.is_empty() && !seen.contains(&lines) {
-            eprint!("{}: {lines}", sae.name());
+            say(format!("{}: {lines}", sae.name()).trim_end());
             seen.push(lines);
         }
     }

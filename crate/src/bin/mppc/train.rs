@@ -8,12 +8,14 @@ use mppc::atomic;
 use mppc::checkpoint::SafeFile;
 use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
 use mppc::sae::{SaeKind, Storage};
+use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::TrainArgs;
 use crate::commands::{Outcome, Session, text, writable};
 use crate::corpora;
 use crate::models;
+use crate::output::csv;
 
 /// What a run that was stopped leaves in its directory.
 const CHECKPOINT: &str = "training.checkpoint.safetensors";
@@ -62,29 +64,37 @@ impl Session {
     }
 
     fn write_curve(&self, path: &Path) -> Outcome {
-        let mut table = String::from(
-            "hook,recipe,step,tokens,error,penalty,l0,explained_variance,dead,resampled,tokens_per_second\n",
-        );
-        for point in self.bars.curve() {
+        let names = [
+            "hook",
+            "recipe",
+            "step",
+            "tokens",
+            "error",
+            "penalty",
+            "l0",
+            "explained_variance",
+            "dead",
+            "resampled",
+            "tokens_per_second",
+        ];
+        let rows = self.bars.curve().into_iter().map(|point| {
             let s = point.stats;
-            let _ = writeln!(
-                table,
-                "{},{},{},{},{},{},{},{},{},{},{:.1}",
-                point.hook,
-                point.recipe,
-                s.step,
-                s.tokens,
-                s.error,
-                s.penalty,
-                s.l0,
-                s.explained_variance,
-                s.dead,
-                s.resampled,
-                point.tokens_per_second
-            );
-        }
-        atomic::write(path, |out| out.write_all(table.as_bytes()))
-            .map_err(|e| format!("{}: {e}", path.display()))
+            let figures = [
+                s.step.to_string(),
+                s.tokens.to_string(),
+                s.error.to_string(),
+                s.penalty.to_string(),
+                s.l0.to_string(),
+                s.explained_variance.to_string(),
+                s.dead.to_string(),
+                s.resampled.to_string(),
+                format!("{:.1}", point.tokens_per_second),
+            ];
+            let texts = [point.hook, point.recipe].map(|text| cell(&text).into_owned());
+            texts.into_iter().chain(figures).collect()
+        });
+        let table = csv(&names, rows);
+        atomic::write(path, |out| out.write_all(&table)).map_err(|e| format!("{}: {e}", path.display()))
     }
 }
 

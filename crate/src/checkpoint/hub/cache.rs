@@ -1,14 +1,16 @@
 //! The standard cache: `{models,datasets}--owner--name/{blobs,snapshots,refs}`.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
+use walkdir::{DirEntry, WalkDir};
 
 use super::digest::Hash;
 use super::name::is_commit;
-use super::select::{self, CONFIG, INDEX, OPTIONAL, SINGLE};
+use super::select::{self, CONFIG, INDEX, MOST_INDEX, OPTIONAL, SINGLE};
 use super::{HubError, RepoKind, RepoName, Want};
 
 /// Bytes for people.
@@ -87,7 +89,11 @@ impl Place {
     pub(super) fn note_absent(&self, commit: &str, file: &str) -> io::Result<()> {
         let marker = self.absent(commit, file);
         fs::create_dir_all(marker.parent().unwrap_or(&self.root))?;
-        fs::write(marker, "")
+        // Whatever stands there already says the same.
+        match File::create_new(marker) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// The commit that the revision was when it was last asked for.
@@ -96,8 +102,7 @@ impl Place {
             return Some(self.revision.clone());
         }
         let file = self.root.join(&self.folder).join("refs").join(&self.revision);
-        let commit = fs::read_to_string(file).ok()?.trim().to_owned();
-        is_commit(&commit).then_some(commit)
+        commit_in(&file)
     }
 
     /// Puts a blob into the snapshot of a commit.
@@ -151,24 +156,35 @@ fn make_link(_: &Path, blob: &Path, pointer: &Path) -> io::Result<()> {
 }
 
 fn has_shards(snapshot: &Path) -> bool {
-    let names = fs::read(snapshot.join(INDEX)).ok().and_then(|bytes| select::shards(&bytes).ok());
+    let index = crate::regular::read_within(&snapshot.join(INDEX), MOST_INDEX);
+    let names = index.ok().and_then(|bytes| select::shards(&bytes).ok());
     names.is_some_and(|names| !names.is_empty() && names.iter().all(|n| snapshot.join(n).is_file()))
 }
 
-/// Paths of the files below a folder, relative to it and with `/`.
+/// The commit that a file of `refs` names.
+fn commit_in(file: &Path) -> Option<String> {
+    let text = String::from_utf8(crate::regular::read_within(file, 1 << 10).ok()?).ok()?;
+    Some(text.trim().to_owned()).filter(|commit| is_commit(commit))
+}
+
+/// Folders within each other, and entries in all, that are looked at in a snapshot: no repository has more.
+const DEEPEST: usize = 32;
+const MOST_ENTRIES: usize = 200_000;
+
+/// Paths of the files below a folder, sorted, relative to it and with `/`. Links to files, of which the cache is made,
+/// count; links to folders, which may lead in a circle, do not, nor do pipes and what cannot be read.
 fn files_below(folder: &Path) -> Vec<String> {
-    fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            if entry.path().is_dir() {
-                walk(&entry.path(), &format!("{name}/"), found);
-            } else {
-                found.push(name);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(folder, "", &mut found);
+    let entries = WalkDir::new(folder).min_depth(1).max_depth(DEEPEST).into_iter();
+    let is_file = |entry: &DirEntry| {
+        let kind = entry.file_type();
+        kind.is_file() || (kind.is_symlink() && entry.path().is_file())
+    };
+    let path = |entry: &DirEntry| {
+        let parts = entry.path().strip_prefix(folder).ok()?.components();
+        Some(parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/"))
+    };
+    let files = entries.take(MOST_ENTRIES).flatten().filter(is_file);
+    let mut found: Vec<String> = files.filter_map(|entry| path(&entry)).collect();
     found.sort();
     found
 }
@@ -199,17 +215,20 @@ pub(super) fn scan(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
     for entry in entries.flatten() {
         let folder = entry.file_name().to_string_lossy().into_owned();
         let Some(repo) = folder.strip_prefix("models--").map(|f| f.replacen("--", "/", 1)) else { continue };
-        let refs = files_below(&entry.path().join("refs"));
-        let commit_of =
-            |name: &str| fs::read_to_string(entry.path().join("refs").join(name)).unwrap_or_default();
-        for snapshot in fs::read_dir(entry.path().join("snapshots")).into_iter().flatten().flatten() {
+        let refs = entry.path().join("refs");
+        let named =
+            files_below(&refs).into_iter().filter_map(|name| Some((commit_in(&refs.join(&name))?, name)));
+        // Of several names of a commit the first.
+        let names: BTreeMap<String, String> = named.collect::<Vec<_>>().into_iter().rev().collect();
+        let snapshots = fs::read_dir(entry.path().join("snapshots")).into_iter().flatten();
+        for snapshot in snapshots.take(MOST_ENTRIES).flatten() {
             let commit = snapshot.file_name().to_string_lossy().into_owned();
-            let revision = refs.iter().find(|r| commit_of(r).trim() == commit).unwrap_or(&commit);
+            let revision = names.get(&commit).unwrap_or(&commit);
             let Ok(name) = RepoName::parse(&format!("{repo}@{revision}")) else { continue };
             let path = snapshot.path();
             let files = files_below(&path);
             let size = |f: &String| fs::metadata(path.join(f)).map_or(0, |m| m.len());
-            let bytes = files.iter().map(size).sum();
+            let bytes = files.iter().map(size).fold(0, u64::saturating_add);
             let complete = Place::new(cache, &name).complete(&Want::Model, false).is_some();
             all.push(CachedRepo { name, path, bytes, files, complete });
         }

@@ -7,7 +7,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
 
+use super::pace::Pace;
 use super::{HubError, RepoKind, RepoName, Settings};
+use crate::words::echo;
 
 /// What may stand in a part of a path as it is.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -36,26 +38,29 @@ impl Failure {
 pub(super) struct Client<'a> {
     agent: Agent,
     settings: &'a Settings,
+    /// How long too little may come.
+    patience: Duration,
     /// The wait before a second attempt; each further one is twice as long.
     pause: Duration,
 }
 
 impl<'a> Client<'a> {
-    pub(super) fn new(settings: &'a Settings) -> Self {
+    pub(super) fn new(settings: &'a Settings, patience: Duration) -> Self {
         let second = Duration::from_secs;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // Redirects are followed here: the token may go to no other host.
             .max_redirects(0)
             .max_redirects_will_error(false)
+            .timeout_resolve(Some(second(15)))
             .timeout_connect(Some(second(15)))
-            .timeout_recv_response(Some(second(60)))
-            .timeout_per_read(Some(second(60)))
+            .timeout_recv_response(Some(patience))
+            .timeout_per_read(Some(patience))
             .user_agent(concat!("mppc/", env!("CARGO_PKG_VERSION")))
             // Byte ranges are of the file, not of its compressed form.
             .accept_encoding("identity")
             .build();
-        Self { agent: config.into(), settings, pause: Duration::from_millis(400) }
+        Self { agent: config.into(), settings, patience, pause: Duration::from_millis(400) }
     }
 
     /// Waits before attempt number `attempt` (the first is 1, and comes at once).
@@ -97,7 +102,7 @@ impl<'a> Client<'a> {
                 Some(to) if to.starts_with("http://") || to.starts_with("https://") => to.to_owned(),
                 Some(to) if to.starts_with('/') => format!("{}{to}", origin(&at)),
                 other => {
-                    let reason = format!("it redirects to {other:?}");
+                    let reason = format!("it redirects to {}", echo(other.unwrap_or("no address")));
                     return Err(Failure::Final(HubError::Answer { url: at, reason }));
                 }
             };
@@ -141,23 +146,41 @@ impl<'a> Client<'a> {
     /// Gets an address whole, with a few attempts; for answers of a few megabytes at most.
     pub(super) fn bytes(&self, name: &RepoName, url: &str) -> Result<Vec<u8>, HubError> {
         const ATTEMPTS: u32 = 3;
-        const LIMIT: u64 = 64 << 20;
         let mut attempt = 1;
         loop {
             self.wait(attempt);
-            let read = self.get(name, url, 0).and_then(|mut response| {
-                let mut bytes = Vec::new();
-                let mut body = response.body_mut().as_reader().take(LIMIT);
-                let cut = |e: std::io::Error| {
-                    Failure::Passing(HubError::Unreachable { url: url.to_owned(), reason: e.to_string() })
-                };
-                body.read_to_end(&mut bytes).map_err(cut)?;
-                Ok(bytes)
-            });
+            let read = self.get(name, url, 0).and_then(|response| self.content(url, response));
             match read {
                 Err(Failure::Passing(_)) if attempt < ATTEMPTS => attempt += 1,
                 other => return other.map_err(Failure::into_error),
             }
+        }
+    }
+
+    /// How fast a transfer that begins now comes on.
+    pub(super) fn pace(&self) -> Pace {
+        Pace::new(self.patience)
+    }
+
+    /// The content of an answer.
+    fn content(&self, url: &str, mut response: Response<Body>) -> Result<Vec<u8>, Failure> {
+        const LIMIT: usize = 64 << 20;
+        let unreachable = |reason: String| HubError::Unreachable { url: url.to_owned(), reason };
+        let (mut body, mut pace) = (response.body_mut().as_reader(), self.pace());
+        let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
+        loop {
+            let n = match body.read(&mut buffer) {
+                Ok(0) => return Ok(bytes),
+                Ok(n) => n,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Failure::Passing(unreachable(e.to_string()))),
+            };
+            bytes.extend_from_slice(&buffer[..n]);
+            if bytes.len() > LIMIT {
+                let reason = format!("it is longer than {} MiB", LIMIT >> 20);
+                return Err(Failure::Final(HubError::Answer { url: url.to_owned(), reason }));
+            }
+            pace.check(n).map_err(|reason| Failure::Final(unreachable(reason)))?;
         }
     }
 

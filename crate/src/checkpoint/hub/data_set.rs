@@ -8,10 +8,10 @@
 use std::path::PathBuf;
 
 use super::cache::Place;
-use super::client::Client;
 use super::fetch::Job;
 use super::listing::Listing;
 use super::{Event, Hub, HubError, RepoName};
+use crate::words::{did_you_mean, echo};
 
 /// The branch that the hub converts data sets to.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -101,10 +101,11 @@ impl Split {
     fn choose(name: &DataSetName, paths: &[&str]) -> Result<Self, HubError> {
         let all: Vec<(&str, Shard<'_>)> = paths.iter().filter_map(|p| Some((*p, Shard::of(p)?))).collect();
         let repo = name.repo.repo.clone();
-        let choice = |problem: String, known: Vec<&str>, what: &'static str| {
+        let choice = |problem: String, given: &str, known: Vec<&str>, what: &'static str| {
             let at = if name.repo.revision == CONVERTED { "" } else { &*format!("@{}", name.repo.revision) };
             let parent = if what == "split" { "/CONFIG/SPLIT" } else { "/CONFIG" };
-            let example = format!("{repo}{at}{parent}");
+            let meant = did_you_mean(given, known.iter().copied());
+            let example = format!("{repo}{at}{parent}{meant}");
             let known = known.into_iter().map(str::to_owned).collect();
             HubError::Choice { repo: repo.clone(), problem, what, known, example }
         };
@@ -114,17 +115,19 @@ impl Split {
                 return Err(HubError::NoParquet { repo, revision: name.repo.revision.clone() });
             }
             (Some(named), all) if all.contains(&&**named) => named,
-            (Some(named), _) => return Err(choice(format!("no config {named}"), configs, "config")),
+            (Some(named), _) => {
+                return Err(choice(format!("no config {}", echo(named)), named, configs, "config"));
+            }
             (None, [only]) => *only,
             (None, all) if all.contains(&"default") => "default",
-            (None, _) => return Err(choice("several configs".to_owned(), configs, "config")),
+            (None, _) => return Err(choice("several configs".to_owned(), "", configs, "config")),
         };
         let here: Vec<&(&str, Shard<'_>)> = all.iter().filter(|(_, s)| s.config == config).collect();
         let mut found: Vec<_> = here.iter().filter(|(_, s)| s.split == name.split).collect();
         if found.is_empty() {
             let splits = each(here.iter().map(|(_, shard)| shard.split));
-            let problem = format!("no split {} in its config {config}", name.split);
-            return Err(choice(problem, splits, "split"));
+            let problem = format!("no split {} in its config {}", echo(&name.split), echo(config));
+            return Err(choice(problem, &name.split, splits, "split"));
         }
         // While the hub replaces one by the other, both may be there.
         let partial = found.iter().all(|(_, shard)| shard.partial);
@@ -192,7 +195,7 @@ impl DataSet {
                 let offline = || HubError::Offline { repo: name.repo.to_string(), cache };
                 Self::unlisted(&place, &name).ok_or_else(offline)?
             }
-            None => match hub.listing(&Client::new(hub.settings()), &name.repo) {
+            None => match hub.listing(&hub.client(), &name.repo) {
                 Ok(listing) => {
                     let split = Split::choose(&name, &paths(&listing))?;
                     (listing.commit.clone(), Some(listing), split)
@@ -247,7 +250,7 @@ impl DataSet {
         let Some((listing, remote)) = found else {
             return Err(HubError::Offline { repo: self.name.repo.to_string(), cache });
         };
-        let client = Client::new(self.hub.settings());
+        let client = self.hub.client();
         let job = Job { hub: &self.hub, client: &client, name: &self.name.repo, place: &place, listing };
         job.get(&[remote], &mut |event| (self.watch)(event))?;
         // The list first: a revision that is known has one.
@@ -326,7 +329,7 @@ mod tests {
         let line = chosen("o/n/plain/train", &converted).expect_err("no such config");
         assert_eq!(
             line,
-            "o/n has no config plain; its configs are plain_text: name one, as in hub:o/n/CONFIG"
+            "o/n has no config plain; its configs are plain_text: name one, as in hub:o/n/CONFIG; did you mean plain_text?"
         );
         let line = chosen("o/n/plain_text/test", &converted).expect_err("no such split");
         assert!(line.contains("no split test in its config plain_text; its splits are train:"), "{line}");

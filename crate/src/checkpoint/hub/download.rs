@@ -10,6 +10,7 @@ use super::client::{Client, Failure, header};
 use super::digest::Hasher;
 use super::listing::Remote;
 use super::{Event, RepoName};
+use crate::regular;
 
 /// Attempts in a row that bring nothing new before it is given up.
 const ATTEMPTS: u32 = 5;
@@ -48,7 +49,7 @@ impl Download<'_> {
             fs::create_dir_all(folder).map_err(|e| self.failed(folder, e))?;
         }
         // Held until the file is there; let go of when the process ends, however it ends.
-        let guard = File::create(&lock).map_err(|e| self.failed(&lock, e))?;
+        let guard = regular::own(&lock).map_err(|e| self.failed(&lock, e))?;
         // A file system without locks is one on which nobody else can hold this one.
         if let Err(TryLockError::WouldBlock) = guard.try_lock() {
             watch(Event::Note(&format!("waiting for another process that downloads {}", self.remote.path)));
@@ -177,7 +178,7 @@ impl Download<'_> {
                 return Ok(Ended::Broken(format!("the hub answers {} to a range", response.status())));
             }
         }
-        let mut body = response.body_mut().as_reader();
+        let (mut body, mut pace) = (response.body_mut().as_reader(), self.client.pace());
         let mut buffer = vec![0; 256 << 10];
         loop {
             let n = match body.read(&mut buffer) {
@@ -196,7 +197,15 @@ impl Download<'_> {
             partial.done += n as u64;
             partial.received += n as u64;
             watch(Event::Bytes { file: &self.remote.path, done: partial.done, total: self.remote.size });
+            // Another connection would get as little: what is slow is not broken.
+            let left = partial.done < self.remote.size;
+            pace.check(n).or_else(|reason| if left { Err(self.stalled(partial, reason)) } else { Ok(()) })?;
         }
+    }
+
+    fn stalled(&self, partial: &Partial, reason: String) -> HubError {
+        let (file, total) = (self.remote.path.clone(), self.remote.size);
+        HubError::Stalled { file, reason, done: partial.done, total }
     }
 
     fn start_over(&self, partial: &mut Partial) -> Result<(), HubError> {

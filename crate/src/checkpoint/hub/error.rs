@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::human;
+use crate::words::echo;
 
 /// A repository could not be had.
 #[derive(Debug, Error)]
 pub enum HubError {
     /// No name of a repository.
-    #[error("{0} is no repository of the hub; write owner/name or owner/name@revision")]
+    #[error("{} is no repository of the hub; write owner/name or owner/name@revision", echo(.0))]
     Name(String),
     /// No name of a data set.
-    #[error("{0} is no data set of the hub; write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]")]
+    #[error("{} is no data set of the hub; write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]", echo(.0))]
     DataSetName(String),
     /// No such config or split, or several.
     #[error("{repo} has {problem}; its {what}s are {}: name one, as in hub:{example}", some(known))]
@@ -108,7 +109,7 @@ pub enum HubError {
         known: Vec<String>,
     },
     /// No such file.
-    #[error("{repo} has no file {file}; name one that it has")]
+    #[error("{repo} has no file {}; name one that it has", echo(file))]
     NoFile {
         /// Repository.
         repo: String,
@@ -168,7 +169,7 @@ pub enum HubError {
         file: String,
     },
     /// Patterns that match nothing.
-    #[error("nothing in {repo} matches {}; it has {}", patterns.join(" or "), some(has))]
+    #[error("nothing in {repo} matches {}; it has {}", echo(&patterns.join(" or ")), some(has))]
     NoMatch {
         /// Repository.
         repo: String,
@@ -178,7 +179,10 @@ pub enum HubError {
         has: Vec<String>,
     },
     /// An index that names a file which is not there.
-    #[error("{repo} is incomplete: its {index} names {shard}, which it does not have; tell its owner")]
+    #[error(
+        "{repo} is incomplete: its {index} names {}, which it does not have; tell its owner",
+        echo(shard)
+    )]
     Shard {
         /// Repository.
         repo: String,
@@ -188,7 +192,11 @@ pub enum HubError {
         shard: String,
     },
     /// An answer that makes no sense.
-    #[error("the answer of {url} cannot be used: {reason}; is HF_ENDPOINT a Hugging Face hub?")]
+    #[error(
+        "the answer of {} cannot be used: {}; is HF_ENDPOINT a Hugging Face hub?",
+        echo(url),
+        echo(reason)
+    )]
     Answer {
         /// Address.
         url: String,
@@ -221,6 +229,21 @@ pub enum HubError {
         /// Attempts without a step forward.
         attempts: u32,
         /// The last reason.
+        reason: String,
+        /// Bytes there are.
+        done: u64,
+        /// Bytes there should be.
+        total: u64,
+    },
+    /// A transfer that hardly moves.
+    #[error(
+        "{}: the hub has all but stopped ({reason}); {} of {} are kept: run the command again later to go on from there",
+        echo(file), human(*done), human(*total)
+    )]
+    Stalled {
+        /// The file.
+        file: String,
+        /// What came.
         reason: String,
         /// Bytes there are.
         done: u64,
@@ -266,10 +289,11 @@ pub enum HubError {
 /// A few names, and how many more there are.
 fn some(names: &[String]) -> String {
     const SHOWN: usize = 8;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| echo(name)).collect();
     match names.len() {
         0 => "no files".to_owned(),
-        n if n <= SHOWN => names.join(", "),
-        n => format!("{} and {} more", names[..SHOWN].join(", "), n - SHOWN),
+        n if n <= SHOWN => shown.join(", "),
+        n => format!("{} and {} more", shown.join(", "), n - SHOWN),
     }
 }
 

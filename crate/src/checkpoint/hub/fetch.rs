@@ -1,12 +1,13 @@
 //! A whole repository, or what is wanted of it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cache::{CachedRepo, Place, scan};
 use super::client::Client;
 use super::download::{self, Download};
 use super::listing::{Listing, Remote};
-use super::select::{self, INDEX, OPTIONAL};
+use super::select::{self, INDEX, MOST_INDEX, OPTIONAL};
 use super::{HubError, RepoName, Settings, Want};
 
 /// What a download tells while it runs.
@@ -50,12 +51,19 @@ pub struct Hub {
     settings: Settings,
     /// Bytes free where a folder is; tests say otherwise.
     pub(super) free: fn(&Path) -> std::io::Result<u64>,
+    /// How long too little may come before it is called a stall; tests wait less.
+    pub(super) patience: Duration,
 }
 
 impl Hub {
     /// With these settings; [`Settings::from_env`] has the user's.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, free: |path| fs4::available_space(path) }
+        Self { settings, free: |path| fs4::available_space(path), patience: Duration::from_secs(60) }
+    }
+
+    /// A connection.
+    pub(super) fn client(&self) -> Client<'_> {
+        Client::new(&self.settings, self.patience)
     }
 
     /// Where the hub and the cache are.
@@ -132,7 +140,7 @@ impl Hub {
         want: &Want,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Fetched, HubError> {
-        let client = Client::new(&self.settings);
+        let client = self.client();
         let place = Place::new(&self.settings.cache, name);
         let listing = self.listing(&client, name)?;
         let job = Job { hub: self, client: &client, name, place: &place, listing: &listing };
@@ -195,7 +203,8 @@ impl Job<'_> {
     /// Gets files, if there is room for them. Returns how many bytes came.
     pub(super) fn get(&self, files: &[&Remote], watch: &mut dyn FnMut(Event<'_>)) -> Result<u64, HubError> {
         let missing = |f: &&Remote| download::missing(&self.place.blob(&f.hash), f.size);
-        let needed: u64 = files.iter().map(missing).sum();
+        // A hub may state sizes that no disk has.
+        let needed = files.iter().map(missing).fold(0, u64::saturating_add);
         let cache = &self.hub.settings.cache;
         if needed > 0 {
             std::fs::create_dir_all(cache).map_err(|source| self.io(source))?;
@@ -219,7 +228,8 @@ impl Job<'_> {
     /// The shards that a downloaded index names.
     fn shards(&self, index: &Remote) -> Result<Vec<&Remote>, HubError> {
         let file = self.place.blob(&index.hash);
-        let bytes = std::fs::read(&file).map_err(|source| HubError::Io { file, source })?;
+        let bytes =
+            crate::regular::read_within(&file, MOST_INDEX).map_err(|source| HubError::Io { file, source })?;
         let url = self.client.file_url(self.name, &self.listing.commit, &index.path);
         let names = select::shards(&bytes).map_err(|reason| HubError::Answer { url, reason })?;
         let find = |shard: String| {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::digest::Hash;
 use super::name::is_commit;
+use crate::words::echo;
 
 /// A file on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ impl Remote {
     /// Nothing of it is believed that could lead out of the cache.
     pub(super) fn new(path: String, size: u64, hash: Hash, blob: Option<String>) -> Result<Self, String> {
         if !stays_inside(&path) || !hash.is_sound() {
-            return Err(format!("file {path:?} with hash {:?}", hash.hex()));
+            return Err(format!("file {} with hash {}", echo(&path), echo(hash.hex())));
         }
         Ok(Self { path, size, hash, blob })
     }
@@ -30,6 +31,7 @@ impl Remote {
 #[derive(Debug, Clone)]
 pub(super) struct Listing {
     pub(super) commit: String,
+    /// By path.
     pub(super) files: Vec<Remote>,
 }
 
@@ -57,7 +59,13 @@ struct Lfs {
 
 /// A path that stays inside the folder it is joined to, on every system.
 fn stays_inside(path: &str) -> bool {
-    let bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains(['\\', ':', '\0']);
+    let bad = |part: &str| {
+        part.is_empty()
+            || part == "."
+            || part == ".."
+            || part.contains(['\\', ':'])
+            || part.contains(char::is_control)
+    };
     !path.split('/').any(bad)
 }
 
@@ -66,7 +74,7 @@ impl Listing {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
         let info: Info = serde_json::from_slice(json).map_err(|e| e.to_string())?;
         if !is_commit(&info.sha) {
-            return Err(format!("sha {:?} is no commit", info.sha));
+            return Err(format!("sha {} is no commit", echo(&info.sha)));
         }
         let mut files = Vec::new();
         for one in info.siblings {
@@ -74,15 +82,17 @@ impl Listing {
             let (size, hash) = match (one.lfs, one.size, &one.blob_id) {
                 (Some(lfs), ..) => (lfs.size, Hash::Sha256(lfs.sha256)),
                 (None, Some(size), Some(id)) => (size, Hash::Git(id.clone())),
-                _ => return Err(format!("it states no size or no hash of {path}")),
+                _ => return Err(format!("it states no size or no hash of {}", echo(&path))),
             };
             files.push(Remote::new(path, size, hash, one.blob_id)?);
         }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self { commit: info.sha, files })
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&Remote> {
-        self.files.iter().find(|f| f.path == path)
+        let at = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
+        self.files.get(at)
     }
 
     pub(super) fn names(&self) -> Vec<String> {

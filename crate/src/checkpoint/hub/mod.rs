@@ -11,9 +11,11 @@ mod data_set;
 mod digest;
 mod download;
 mod error;
+mod expand;
 mod fetch;
 mod listing;
 mod name;
+mod pace;
 mod select;
 mod settings;
 #[cfg(test)]

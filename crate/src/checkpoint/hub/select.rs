@@ -4,6 +4,7 @@ use wildmatch::WildMatch;
 
 use super::HubError;
 use super::listing::{Listing, Remote};
+use crate::checkpoint::without_bom;
 
 /// What to get.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Want {
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// Bytes of an index, at most.
+pub(super) const MOST_INDEX: u64 = 256 << 20;
 /// Fetched where there are such: the tokenizer, and what names BOS, EOS and PAD.
 pub(super) const OPTIONAL: [&str; 4] =
     ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json"];
@@ -56,7 +59,7 @@ pub(super) fn model<'a>(repo: &str, listing: &'a Listing) -> Result<(Vec<&'a Rem
 
 /// Names of the shards in an index, each once.
 pub(super) fn shards(index: &[u8]) -> Result<Vec<String>, String> {
-    let index: serde_json::Value = serde_json::from_slice(index).map_err(|e| e.to_string())?;
+    let index: serde_json::Value = serde_json::from_slice(without_bom(index)).map_err(|e| e.to_string())?;
     let map = index["weight_map"].as_object().ok_or("it has no object weight_map")?;
     let mut names = Vec::new();
     for value in map.values() {

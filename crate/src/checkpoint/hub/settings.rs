@@ -1,6 +1,8 @@
 //! Where the hub and the cache are: the environment variables of `huggingface_hub`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::expand::expand;
 
 /// A token and where it comes from, for messages.
 #[derive(Clone)]
@@ -25,31 +27,40 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the environment.
+    /// Reads the environment. `~` and `$NAME` in paths are expanded as Python does.
     pub fn from_env() -> Self {
-        Self::read(|name| std::env::var(name).ok().filter(|v| !v.trim().is_empty()))
+        Self::read(|name| std::env::var(name).ok())
     }
 
-    pub(super) fn read(var: impl Fn(&str) -> Option<String>) -> Self {
-        let home = var("HF_HOME").map(PathBuf::from).unwrap_or_else(|| {
-            let user = || std::env::home_dir().unwrap_or_default().join(".cache");
-            var("XDG_CACHE_HOME").map_or_else(user, PathBuf::from).join("huggingface")
+    pub(super) fn read(raw: impl Fn(&str) -> Option<String>) -> Self {
+        let var = |name: &str| raw(name).filter(|value| !value.trim().is_empty());
+        let path = |text: &str| expand(text, &raw);
+        let base = var("HF_HOME").unwrap_or_else(|| {
+            let user = || "~/.cache".to_owned();
+            format!("{}/huggingface", var("XDG_CACHE_HOME").unwrap_or_else(user))
         });
-        let cache = var("HF_HUB_CACHE").or_else(|| var("HUGGINGFACE_HUB_CACHE")).map(PathBuf::from);
-        let named = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
+        let home = path(&base);
+        // What is below the home folder is expanded once more there, too.
+        let named = |name: &str, usual: &str| path(&var(name).unwrap_or_else(|| format!("{home}/{usual}")));
+        let cache = match var("HF_HUB_CACHE") {
+            Some(cache) => path(&cache),
+            None => named("HUGGINGFACE_HUB_CACHE", "hub"),
+        };
+        let given = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]
             .iter()
             .find_map(|name| Some(Token { value: var(name)?.trim().to_owned(), source: (*name).to_owned() }));
         let stored = || {
-            let file = var("HF_TOKEN_PATH").map_or_else(|| home.join("token"), PathBuf::from);
-            let value = std::fs::read_to_string(&file).ok()?.trim().to_owned();
-            (!value.is_empty()).then(|| Token { value, source: file.display().to_string() })
+            let file = named("HF_TOKEN_PATH", "token");
+            let bytes = crate::regular::read_within(Path::new(&file), 1 << 16).ok()?;
+            let value = String::from_utf8(bytes).ok()?.trim().to_owned();
+            (!value.is_empty()).then_some(Token { value, source: file })
         };
         let on = |name| var(name).is_some_and(|v| matches!(&*v.to_uppercase(), "1" | "ON" | "YES" | "TRUE"));
         let endpoint = var("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
         Self {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token: named.or_else(|| stored().filter(|_| !on("HF_HUB_DISABLE_IMPLICIT_TOKEN"))),
-            cache: cache.unwrap_or_else(|| home.join("hub")),
+            token: given.or_else(|| stored().filter(|_| !on("HF_HUB_DISABLE_IMPLICIT_TOKEN"))),
+            cache: cache.into(),
             offline: on("HF_HUB_OFFLINE"),
         }
     }

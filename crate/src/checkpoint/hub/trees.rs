@@ -17,6 +17,9 @@ const VERSION: u32 = 1;
 /// The hub may shorten the answer that lists more files; half a list must not be kept for a whole one.
 const MOST: usize = 50_000;
 
+/// Bytes of a list, at most.
+const MOST_BYTES: u64 = 256 << 20;
+
 #[derive(Serialize, Deserialize)]
 struct Tree {
     format_version: u32,
@@ -36,7 +39,9 @@ struct Entry {
 impl Place {
     /// The list of a commit, if it is known and sound.
     pub(super) fn listing(&self, commit: &str) -> Option<Listing> {
-        let tree: Tree = serde_json::from_slice(&fs::read(self.tree(commit)).ok()?).ok()?;
+        let tree: Tree =
+            serde_json::from_slice(&crate::regular::read_within(&self.tree(commit), MOST_BYTES).ok()?)
+                .ok()?;
         if tree.format_version != VERSION {
             return None;
         }

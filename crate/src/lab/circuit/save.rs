@@ -7,6 +7,7 @@ use super::{CircuitReport, drawing};
 use crate::atomic;
 use crate::circuits::{Mean, Means};
 use crate::lab::LabError;
+use crate::words;
 
 /// Writes for each experiment `NAME.json` (every prompt's answers, and everything that decides them), `NAME.csv` (a line for
 /// each intervention) and `NAME.svg`; and `circuit.svg`, the circuit that they show together, if those that it takes are
@@ -45,9 +46,9 @@ fn table(report: &CircuitReport) -> Vec<u8> {
     written.expect("a table in memory");
     for cell in &report.cells {
         let mut row = vec![
-            report.model.clone(),
+            words::cell(&report.model).into_owned(),
             report.experiment.name().to_owned(),
-            cell.label.clone(),
+            words::cell(&cell.label).into_owned(),
             cell.layer.to_string(),
             cell.unit.to_string(),
         ];

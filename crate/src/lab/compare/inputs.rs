@@ -124,35 +124,25 @@ fn hash_bytes(label: &str, bytes: &crate::checkpoint::Bytes) -> std::io::Result<
     Ok(Input { name: label.to_owned(), bytes: size, sha256: hex(&hash.finalize()) })
 }
 
-/// Hashes the files that a corpus is made of, `spec` being its name: a file, or a folder of Parquet.
+/// Hashes the files that a corpus is read from.
 ///
 /// # Errors
 /// A file that cannot be read.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn corpus_inputs(spec: &str) -> Result<Vec<Input>, LabError> {
-    use std::path::Path;
-    if spec == "builtin" || spec.starts_with("hub:") {
-        return Ok(Vec::new());
-    }
-    // A column may be named after a colon.
-    let whole = Path::new(spec);
-    let path =
-        if whole.exists() { whole } else { Path::new(spec.rsplit_once(':').map_or(spec, |(path, _)| path)) };
-    let (place, names) = if path.is_dir() {
-        let place = Files::dir(path);
-        let mut names = place.names();
-        names.retain(|name| name.ends_with(".parquet"));
-        (place, names)
-    } else {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        (Files::dir(path.parent().unwrap_or(Path::new(""))), vec![name])
+pub fn corpus_inputs(corpus: &crate::corpus::Corpus) -> Result<Vec<Input>, LabError> {
+    let input = |path: &std::path::PathBuf| {
+        let file = path.display().to_string();
+        let failed = |source| CheckpointError::Io { file: file.clone(), source };
+        let bytes = crate::checkpoint::Bytes::map(path).map_err(failed)?;
+        Ok(hash_bytes(&file, &bytes).map_err(failed)?)
     };
-    names.iter().map(|name| Ok(hash(&place, name)?)).collect()
+    corpus.files().iter().map(input).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::Corpus;
 
     #[test]
     fn parts_do_not_run_into_each_other() {
@@ -165,10 +155,60 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("t.txt");
         std::fs::write(&file, "abc").expect("written");
-        let inputs = corpus_inputs(&file.display().to_string()).expect("hashed");
+        let corpus = Corpus::open(&file.display().to_string(), 1).expect("a corpus");
+        let inputs = corpus_inputs(&corpus).expect("hashed");
         // FIPS 180-2, appendix B.1.
         assert_eq!(inputs[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!((inputs[0].bytes, inputs.len()), (3, 1));
-        assert_eq!(corpus_inputs("builtin").expect("nothing"), []);
+        assert_eq!(corpus_inputs(&Corpus::builtin(1)).expect("nothing"), []);
+    }
+
+    /// Parquet with one text in one column.
+    fn table(column: &str) -> Vec<u8> {
+        use parquet::basic::{LogicalType, Repetition, Type as Physical};
+        use parquet::data_type::{ByteArray, ByteArrayType};
+        use parquet::file::writer::SerializedFileWriter;
+        use parquet::schema::types::Type;
+        let field = Type::primitive_type_builder(column, Physical::BYTE_ARRAY)
+            .with_repetition(Repetition::REQUIRED)
+            .with_logical_type(Some(LogicalType::String));
+        let fields = vec![std::sync::Arc::new(field.build().expect("a field"))];
+        let schema = Type::group_type_builder("texts").with_fields(fields).build().expect("a schema");
+        let mut file = Vec::new();
+        let mut writer =
+            SerializedFileWriter::new(&mut file, schema.into(), Default::default()).expect("a writer");
+        let mut group = writer.next_row_group().expect("a group");
+        let mut out = group.next_column().expect("no error").expect("a column");
+        out.typed::<ByteArrayType>().write_batch(&[ByteArray::from("a text")], None, None).expect("a row");
+        out.close().expect("written");
+        group.close().expect("written");
+        writer.close().expect("written");
+        file
+    }
+
+    /// Whatever a corpus's name looks like: what is read is what is hashed.
+    #[test]
+    fn what_is_opened_is_hashed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let name = |file: &str| dir.path().join(file).display().to_string();
+        let table = table("a:b");
+        std::fs::create_dir(dir.path().join("many")).expect("a folder");
+        for file in ["x.parquet", "many/b.parquet", "many/a.PARQUET"] {
+            std::fs::write(dir.path().join(file), &table).expect("written");
+        }
+        for file in ["many/_notes.parquet", "many/.part.parquet"] {
+            std::fs::write(dir.path().join(file), "no table").expect("written");
+        }
+        std::fs::write(dir.path().join("x.parquet:a.txt"), "odd").expect("written");
+        for (spec, files) in [
+            ("x.parquet:a:b", &["x.parquet"][..]),
+            ("many:a:b", &["many/a.PARQUET", "many/b.parquet"]),
+            ("x.parquet:a.txt", &["x.parquet:a.txt"]),
+        ] {
+            let corpus = Corpus::open(&name(spec), 0).expect(spec);
+            let inputs = corpus_inputs(&corpus).expect(spec);
+            let hashed: Vec<String> = inputs.into_iter().map(|input| input.name).collect();
+            assert_eq!(hashed, files.iter().map(|file| name(file)).collect::<Vec<_>>());
+        }
     }
 }

@@ -9,8 +9,11 @@ mod correlations;
 mod cost;
 mod encode;
 #[cfg(not(target_arch = "wasm32"))]
+mod example;
+#[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod inputs;
+mod keys;
 mod likeness;
 mod matching;
 mod plan;
@@ -21,13 +24,15 @@ mod store;
 use std::ops::Range;
 
 use super::stages::Stages;
-use super::tokens::token_batches;
+use super::tokens::{notes, token_batches};
 use super::{LabError, LabModel, Observer, Report};
 use crate::corpus::{Corpus, TokenBatch, Tokenize as _};
 use crate::gpu::Engine;
 use correlations::{Cut, correlate_layers};
 pub use cost::{Bill, Charge};
 use encode::{Basis, Encoder, Source, Variant, corpus_identity};
+#[cfg(not(target_arch = "wasm32"))]
+pub use example::{example, schema};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::{FolderStore, Merged};
 #[cfg(not(target_arch = "wasm32"))]
@@ -203,6 +208,8 @@ impl<'a> Run<'a> {
             tokens: batches.iter().map(TokenBatch::kept).sum(),
         };
         let shards: Vec<Shard> = batches.chunks(SHARD).enumerate().map(shard).collect();
+        let tokens = shards.iter().map(|shard| shard.tokens).sum();
+        notes(what.corpus, tokens, plan.corpus.tokens).for_each(|note| stages.warn(note));
         let hashes: Vec<&str> = what.inputs.corpus.iter().map(|input| input.sha256.as_str()).collect();
         let corpus = corpus_identity(what.corpus.name(), &hashes, &plan.corpus, what.a.tokenizer.special());
         let sources = |which, variant| what.basis(which, &corpus).sources(variant, plan.controls.seed);
@@ -212,7 +219,7 @@ impl<'a> Run<'a> {
             b: sources(Which::B, Variant::Trained),
             rotated: control(plan.controls.rotated, Variant::Rotated),
             random: control(plan.controls.random, Variant::Random),
-            tokens: shards.iter().map(|shard| shard.tokens).sum(),
+            tokens,
             what,
             store,
             stages,

@@ -4,9 +4,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::keys;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::lab::LabError;
 use crate::universality::DensityFilter;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::words::{echo, suggesting};
 
 /// Two models, the texts they read, and what is computed of them. (The page states everything; only plans that people
 /// write have defaults.)
@@ -186,9 +189,11 @@ impl ComparePlan {
     /// [`LabError::Mismatch`] with the line that is wrong.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_toml(file: &str, text: &str) -> Result<Self, LabError> {
+        let (file, text) = (echo(file), text.strip_prefix('\u{feff}').unwrap_or(text));
         let plan: Self = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            LabError::Mismatch(format!("{file}, line {line}: {}", e.message().replace('\n', " ")))
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            LabError::Mismatch(format!("{file}, line {line}: {}", explained(&e.message().replace('\n', " "))))
         })?;
         plan.check().map_err(|reason| LabError::Mismatch(format!("{file}: {reason}")))?;
         Ok(plan)
@@ -205,15 +210,12 @@ impl ComparePlan {
     /// # Errors
     /// One line that says what to change.
     pub fn check(&self) -> Result<(), String> {
+        keys::check(self)?;
         let DensityFilter { min, max } = self.filter;
         if !(SHARES.contains(&min) && SHARES.contains(&max) && min < max) {
             return Err(format!(
                 "filter: min {min} and max {max} are shares of the tokens, the smaller one first"
             ));
-        }
-        if self.corpus.tokens < 2 {
-            let tokens = self.corpus.tokens;
-            return Err(format!("corpus: {tokens} tokens are too few; a correlation needs at least 2"));
         }
         if self.controls.draws > 0 && self.controls.shuffled + self.controls.shifted == 0 {
             return Err("controls: p-values need nulls; set shuffled or shifted, or draws = 0".to_owned());
@@ -224,6 +226,16 @@ impl ComparePlan {
             }
         }
         Ok(())
+    }
+}
+
+/// What is wrong with a key, and which one may have been meant.
+#[cfg(not(target_arch = "wasm32"))]
+fn explained(message: &str) -> String {
+    let given = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
+    match given.and_then(|(given, _)| keys::section_of(given)) {
+        Some(section) => format!("{message}; it belongs to [{section}]"),
+        None => suggesting(message),
     }
 }
 
@@ -254,7 +266,20 @@ mod tests {
             (format!("{LEAST}[corpus]\ntokens = -1\n"), "p.toml, line 6: invalid value: integer `-1`"),
             (format!("{LEAST}[corpus]\nbos = \"maybe\"\n"), "p.toml, line 6: unknown variant `maybe`"),
             ("[a\n".to_owned(), "p.toml, line 1: "),
-            (format!("{LEAST}[corpus]\ntokens = 1\n"), "p.toml: corpus: 1 tokens are too few"),
+            (
+                format!("{LEAST}[corpus]\ntokens = 1\n"),
+                "p.toml: corpus: tokens is 1, but must be 2 to 1000000000",
+            ),
+            (
+                format!("{LEAST}[controls]\nshuffled = 2147483647\n"),
+                "p.toml: controls: shuffled is 2147483647, but must be 0 to 1000",
+            ),
+            (format!("{LEAST}layers = [1, 10000]\n"), "p.toml: b: layers is 10000, but must be 0 to 9999"),
+            (
+                format!("{LEAST}[corpus]\nseed = 9223372036854775808\n"),
+                "p.toml: corpus: seed is 9223372036854775808, but must be 0 to 9223372036854775807",
+            ),
+            (format!("{LEAST}[corpus]\nseed = 18446744073709551616\n"), "p.toml, line 6: "),
             (format!("{LEAST}[filter]\nmin = 0.5\nmax = 0.1\n"), "p.toml: filter: min 0.5 and max 0.1"),
             (format!("{LEAST}[filter]\nmax = 2.0\n"), "p.toml: filter: min 0.0001 and max 2"),
             (format!("{LEAST}layers = []\n"), "p.toml: b: layers names no layer"),
@@ -266,5 +291,17 @@ mod tests {
             let error = error(&text);
             assert!(error.starts_with(wanted) && !error.contains('\n'), "{error}\n  lacks {wanted}");
         }
+        for (text, wanted) in [
+            (format!("{LEAST}[corpus]\ntokenz = 5\n"), "; did you mean tokens?"),
+            (format!("{LEAST}[control]\nseed = 5\n"), "; did you mean controls?"),
+            (format!("{LEAST}[corpus]\nbos = \"droop\"\n"), "; did you mean drop?"),
+            (format!("{LEAST}[controls]\ntokens = 5\n"), "; it belongs to [corpus]"),
+            (format!("shuffled = 3\n{LEAST}"), "; it belongs to [controls]"),
+        ] {
+            let error = error(&text);
+            assert!(error.ends_with(wanted), "{error}\n  lacks {wanted}");
+        }
+        let marked = ComparePlan::from_toml("p.toml", &format!("\u{feff}{LEAST}")).expect("a plan");
+        assert_eq!(marked, ComparePlan::from_toml("p.toml", LEAST).expect("a plan"));
     }
 }

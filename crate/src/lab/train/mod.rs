@@ -12,14 +12,18 @@ use web_time::Instant;
 use super::hooked::{has_heads, width_of};
 use super::stages::Stages;
 use super::subject::LabModel;
-use super::tokens::token_batches;
+use super::tokens::{short, token_batches};
 use super::{CorpusPlan, LabError};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::gpu::{Engine, Tensor};
 use crate::sae::{SaeKind, ShuffleBuffer, TrainConfig, Trainer};
+use crate::words::echo;
 
 /// Batches in a shuffle buffer: a batch mixes some hundred documents.
 const BUFFERED: usize = 16;
+
+/// Steps between two readings of a training's figures.
+const REPORTED: usize = 50;
 
 /// A hook, its activations, and the SAEs that learn from them.
 struct Place {
@@ -32,8 +36,8 @@ struct Place {
 /// Trains one SAE for each matching hook and each recipe; the model runs once for all of them.
 ///
 /// # Errors
-/// A hook that matches nothing, impossible settings, a corpus with too few tokens for one step, a checkpoint of
-/// another run, a device that fails, an observer that cancels.
+/// A hook that matches nothing, impossible settings, a corpus that ends before there is anything to tell of the
+/// training, a checkpoint of another run, a device that fails, an observer that cancels.
 pub async fn train(
     subject: &LabModel,
     corpus: &Corpus,
@@ -61,11 +65,13 @@ pub async fn train(
     };
     let names: Vec<String> = places.iter().map(|place| place.hook.clone()).collect();
     let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan))).about(&[subject]);
+    corpus.note().into_iter().for_each(|note| stages.warn(note));
     stages.begin("SAE training", steps * plan.batch, "tokens").await?;
     let mut batches = token_batches(corpus, &subject.tokenizer, &texts)?;
+    let mut read = 0;
     for _ in 0..taken {
         // Not `skip`, which would take a corpus that can no longer be read for one that is used up.
-        batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?;
+        read += batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?.kept();
     }
     let (mut kept_at, mut point_at, mut point_done) = (Instant::now(), Instant::now(), done);
     while done < steps {
@@ -73,8 +79,9 @@ pub async fn train(
         while places[0].buffer.needs() > 0
             && let Some(batch) = batches.next()
         {
-            taken += 1;
-            let seen = subject.activations(&batch?, &names).await?;
+            let batch = batch?;
+            (taken, read) = (taken + 1, read + batch.kept());
+            let seen = subject.activations(&batch, &names).await?;
             for (place, x) in places.iter_mut().zip(seen) {
                 place.buffer.add(&x.read_f32().await?);
             }
@@ -110,12 +117,18 @@ pub async fn train(
         }
         stopped?;
     }
-    if done == 0 {
-        return Err(LabError::Mismatch(format!(
-            "the corpus has fewer tokens than one step of {}; use a larger corpus or smaller steps",
-            plan.batch
-        )));
+    if done < steps {
+        let ended =
+            format!("{}: the training ended after {done} of {steps} steps", short(corpus, read, plan.tokens));
+        // Nothing has been learnt by then, and no figure was read.
+        if done < REPORTED {
+            return Err(LabError::Mismatch(format!(
+                "{ended}; use a larger corpus, or ask for {read} tokens in smaller steps"
+            )));
+        }
+        stages.warn(format!("{ended}, before its learning rate had fallen"));
     }
+    stages.step(done * plan.batch).await?;
     finish(subject, plan, places, (&mut stages, &mut batches)).await
 }
 
@@ -159,6 +172,10 @@ async fn finish(
                 }
             }
             done += batch.kept();
+            stages.step(done).await?;
+        }
+        if done < plan.prune {
+            stages.warn(format!("only {done} of {} tokens were left to prune on", plan.prune));
             stages.step(done).await?;
         }
         for ((_, one), activity) in trained.iter_mut().zip(found) {
@@ -210,8 +227,9 @@ fn restore(engine: &Engine, places: &mut [Place], left: &Left<'_>) -> Result<(),
 }
 
 fn steps(plan: &TrainPlan) -> Result<usize, LabError> {
-    let steps = plan.tokens / plan.batch.max(1);
-    if plan.batch == 0 || steps == 0 {
+    plan.check().map_err(LabError::Mismatch)?;
+    let steps = plan.tokens / plan.batch;
+    if steps == 0 {
         return Err(LabError::Mismatch(format!(
             "{} tokens are less than one step of {}; train on more tokens or in smaller steps",
             plan.tokens, plan.batch
@@ -277,7 +295,7 @@ fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Plac
                 model_name: Some(subject.name().to_owned()),
                 hook_name: Some(hook.clone()),
                 // A short run is read at its end, too.
-                report_every: steps.min(50),
+                report_every: steps.min(REPORTED),
                 ..usual
             };
             Ok((*recipe, Trainer::new(engine, config)?))
@@ -293,17 +311,20 @@ fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Plac
 /// there are no others: a pattern of everything would not mean them.
 fn matching(subject: &LabModel, pattern: &str) -> Result<Vec<(String, usize)>, LabError> {
     let matcher = wildmatch::WildMatch::new(pattern);
-    let hooks = subject.model.hooks(1, 1);
+    let mut hooks = subject.model.hooks(1, 1);
+    // Scores, patterns and states are no activations of a token.
+    hooks.retain(|h| width_of(h).is_some());
     let found = |heads: bool| -> Vec<(String, usize)> {
         let matching = hooks.iter().filter(|h| matcher.matches(&h.name) && has_heads(h) == heads);
-        // Scores, patterns and states are no activations of a token.
         matching.filter_map(|h| Some((h.name.clone(), width_of(h)?))).collect()
     };
     let found = Some(found(false)).filter(|found| !found.is_empty()).unwrap_or_else(|| found(true));
     if found.is_empty() {
         return Err(LabError::Mismatch(format!(
-            "no hook of {} with one vector a token matches {pattern:?}; try blocks.*.hook_resid_post",
-            subject.name()
+            "no hook of {} with one vector a token matches {}; try blocks.*.hook_resid_post{}",
+            echo(subject.name()),
+            echo(pattern),
+            crate::model::meant(pattern, &hooks)
         )));
     }
     Ok(found)

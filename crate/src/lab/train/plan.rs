@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use crate::checkpoint::SafeFile;
-use crate::lab::{LabError, Observer, Silent};
+use crate::lab::{LabError, Observer, Silent, limits};
 use crate::sae::{Sae, SaeKind, TrainStats};
 
 /// What to train: one SAE for every matching hook and every recipe, all in one pass over the model.
@@ -54,6 +54,24 @@ impl TrainPlan {
             seed: 1,
             context: 256,
         }
+    }
+}
+
+impl TrainPlan {
+    /// Refuses sizes that no run has.
+    ///
+    /// # Errors
+    /// One line with the name and the range of the first of them.
+    pub fn check(&self) -> Result<(), String> {
+        limits::check([
+            ("tokens", self.tokens, limits::TOKENS),
+            ("features", self.features, limits::FEATURES),
+            ("fine_tune", self.fine_tune, limits::MAYBE_TOKENS),
+            ("prune", self.prune, limits::MAYBE_TOKENS),
+            ("dead_after", self.dead_after, limits::TOKENS),
+            ("batch", self.batch, limits::STEP),
+            ("context", self.context, limits::CONTEXT),
+        ])
     }
 }
 
