@@ -162,7 +162,7 @@ impl SaeFile {
                 file: files.label(format.config_file()),
                 key: if format == Format::LmSaes2024 || format == Format::LmSaes2025 { "top_k" } else { "k" },
                 value: k.to_string(),
-                expected: "no more than the SAE has features",
+                expected: "no more than the SAE has features".to_owned(),
             });
         }
         let short = read.tensors.iter().map(|t| t.dtype.as_str()).find(|d| matches!(*d, "F16" | "BF16"));
