@@ -12,8 +12,12 @@ pub mod gpu;
 pub mod kernels;
 pub mod lab;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod lock;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod regular;
 pub mod rng;
 pub mod sae;
 pub mod universality;

@@ -6,6 +6,9 @@ use std::rc::Rc;
 
 use super::{CheckpointError, Files, SafeFile, Stored};
 
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
 /// All tensors of a checkpoint by name. A shard is opened when one of its tensors is first asked for.
 pub struct Weights {
     files: Files,
@@ -21,8 +24,6 @@ impl Weights {
     /// [`CheckpointError::Missing`], [`CheckpointError::Pickle`] when there is only `pytorch_model.bin`,
     /// [`CheckpointError::Damaged`] and [`CheckpointError::Config`] for an unusable file or index.
     pub fn open(files: &Files) -> Result<Self, CheckpointError> {
-        const SINGLE: &str = "model.safetensors";
-        const INDEX: &str = "model.safetensors.index.json";
         let mut weights = Self { files: files.clone(), place: BTreeMap::new(), open: RefCell::default() };
         if files.has(SINGLE) {
             for name in weights.file(SINGLE)?.names() {
@@ -55,7 +56,11 @@ impl Weights {
         if let Some(file) = self.open.borrow().get(name) {
             return Ok(file.clone());
         }
-        let file = Rc::new(SafeFile::parse(self.files.label(name), self.files.open(name)?)?);
+        let bytes = match name {
+            SINGLE => self.files.open(name)?,
+            shard => self.files.open_named(shard, INDEX)?,
+        };
+        let file = Rc::new(SafeFile::parse(self.files.label(name), bytes)?);
         self.open.borrow_mut().insert(name.to_owned(), file.clone());
         Ok(file)
     }

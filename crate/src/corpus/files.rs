@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 #[cfg(not(target_arch = "wasm32"))]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ const END_OF_TEXT: &str = "<|endoftext|>";
 pub struct Corpus {
     name: String,
     source: Source,
+    /// The files of this machine that it was opened from.
+    #[cfg(not(target_arch = "wasm32"))]
+    files: Vec<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ impl Corpus {
         Self {
             name: format!("builtin, seed {seed}"),
             source: Source::Builtin(Box::new(Generator::new(seed))),
+            #[cfg(not(target_arch = "wasm32"))]
+            files: Vec::new(),
         }
     }
 
@@ -61,17 +66,21 @@ impl Corpus {
         }
         let (path, column) = split_column(spec);
         let column = column.map(str::to_owned);
+        let local = |local: Local| -> Result<Self, CorpusError> {
+            let files = local.files().to_vec();
+            Ok(Self { files, ..Self::sharded(spec, Arc::new(local), column)? })
+        };
         if Path::new(path).is_dir() {
-            return Self::sharded(spec, Arc::new(Local::folder(Path::new(path))?), column);
+            return local(Local::folder(Path::new(path))?);
         }
         if is_parquet(path) {
-            return Self::sharded(spec, Arc::new(Local::file(Path::new(path))), column);
+            return local(Local::file(Path::new(path)));
         }
         // The extension first: no need to read gigabytes of something else.
         Format::of(spec)?;
         let bytes =
             std::fs::read(spec).map_err(|source| CorpusError::Read { name: spec.to_owned(), source })?;
-        Self::from_bytes(spec, &bytes)
+        Ok(Self { files: vec![spec.into()], ..Self::from_bytes(spec, &bytes)? })
     }
 
     /// The documents of Parquet files, from `column`, or else from `text` or the only column of strings. `name` is what
@@ -81,7 +90,8 @@ impl Corpus {
     /// No file, no column that is meant, a damaged file, nothing but white space.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn sharded(name: &str, shards: Arc<dyn Shards>, column: Option<String>) -> Result<Self, CorpusError> {
-        let corpus = Self { name: name.to_owned(), source: Source::Shards(shards, column) };
+        let source = Source::Shards(shards, column);
+        let corpus = Self { name: name.to_owned(), source, files: Vec::new() };
         corpus.documents().next().transpose()?;
         Ok(corpus)
     }
@@ -110,7 +120,30 @@ impl Corpus {
         if texts.is_empty() {
             return Err(CorpusError::Empty { name: name.to_owned() });
         }
-        Ok(Self { name: name.to_owned(), source: Source::Texts(texts) })
+        Ok(Self {
+            name: name.to_owned(),
+            source: Source::Texts(texts),
+            #[cfg(not(target_arch = "wasm32"))]
+            files: Vec::new(),
+        })
+    }
+
+    /// The files of this machine that are read, in their order. None for the built-in corpus, and for data sets, whose
+    /// [name](Corpus::name) has their commit.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// How files are read: what beside their bytes decides the documents.
+    pub fn reading(&self) -> String {
+        let extension = self.name.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
+        match &self.source {
+            Source::Builtin(_) => String::new(),
+            Source::Texts(_) => extension,
+            #[cfg(not(target_arch = "wasm32"))]
+            Source::Shards(_, column) => format!("parquet, column {column:?}"),
+        }
     }
 
     /// What the corpus is called, with everything that decides its documents.

@@ -38,7 +38,8 @@ impl Texts {
     /// Opens a file and finds the column of texts: the one named, or else `text`, or the only one that holds text.
     pub(super) fn open(path: &Path, column: Option<&str>) -> Result<Self, CorpusError> {
         let file = path.display().to_string();
-        let opened = File::open(path).map_err(|source| CorpusError::Read { name: file.clone(), source })?;
+        let opened =
+            crate::regular::open(path).map_err(|source| CorpusError::Read { name: file.clone(), source })?;
         let reader = calm(|| SerializedFileReader::new(opened))
             .map_err(|reason| CorpusError::Damaged { file: file.clone(), reason })?;
         let columns = reader.metadata().file_metadata().schema_descr().columns().to_vec();

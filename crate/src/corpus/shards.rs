@@ -21,6 +21,10 @@ pub trait Shards: Debug + Send + Sync {
 pub(super) struct Local(Vec<PathBuf>);
 
 impl Local {
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.0
+    }
+
     pub(super) fn file(path: &Path) -> Self {
         Self(vec![path.to_owned()])
     }

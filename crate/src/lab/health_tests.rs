@@ -32,6 +32,7 @@ fn measure(engine: &Engine, case: &str, model: &str, entries: usize) -> (Vec<Hea
         model: Model::load(engine, model, &Files::dir(golden(model))).expect("a model"),
         tokenizer: tokenizer(entries),
         saes: Vec::new(),
+        read: Vec::new(),
     };
     let saes = subject.find_saes(&Files::dir(golden(case))).expect("SAEs");
     assert_eq!(saes.len(), 2);

@@ -36,7 +36,7 @@ pub use compare::{
     Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use compare::{FolderStore, Merged, corpus_inputs};
+pub use compare::{FolderStore, Merged, corpus_inputs, model_inputs};
 #[cfg(not(target_arch = "wasm32"))]
 pub use corpora::open_corpus;
 #[cfg(not(target_arch = "wasm32"))]

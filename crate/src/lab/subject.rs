@@ -17,6 +17,8 @@ pub struct LabModel {
     pub tokenizer: Tokenizer,
     /// Its SAEs, in the order of the layers.
     pub saes: Vec<HookedSae>,
+    /// Names of the files that were read, of the model and its tokenizer.
+    pub read: Vec<String>,
 }
 
 /// An SAE and the hook it reads.
@@ -33,6 +35,8 @@ pub struct HookedSae {
     pub format: Format,
     /// What reading them took: a sentence for each convention.
     pub conventions: Vec<String>,
+    /// Names of the files that were read, in its folder.
+    pub read: Vec<String>,
 }
 
 impl LabModel {
@@ -56,8 +60,9 @@ impl LabModel {
         saes: Option<&Files>,
         layers: Option<&[usize]>,
     ) -> Result<Self, LabError> {
-        let model = Model::load(engine, name, files)?;
-        let tokenizer = Tokenizer::read(files)?;
+        let noting = files.afresh();
+        let model = Model::load(engine, name, &noting)?;
+        let tokenizer = Tokenizer::read(&noting)?;
         let place = saes.cloned().unwrap_or_else(|| files.folder("saes"));
         let found = find_saes(&model, &place, layers)?;
         let lacks = |layer: &&usize| !found.iter().any(|sae| sae.layer == **layer);
@@ -75,7 +80,7 @@ impl LabModel {
                 place.place()
             )));
         }
-        Ok(Self { model, tokenizer, saes: found })
+        Ok(Self { model, tokenizer, saes: found, read: noting.opened() })
     }
 
     /// Name of the model.
@@ -192,7 +197,8 @@ fn find_saes(model: &Model, place: &Files, layers: Option<&[usize]>) -> Result<V
         let layer = layer_of(&hook, model.layers());
         if layers.is_none_or(|layers| layers.contains(&layer)) {
             let sae = Sae::new(model.engine(), config, weights);
-            found.push((at, HookedSae { hook, layer, folder: path, sae, format, conventions }));
+            let read = files.opened();
+            found.push((at, HookedSae { hook, layer, folder: path, sae, format, conventions, read }));
         }
     }
     found.sort_by_key(|(at, _)| *at);

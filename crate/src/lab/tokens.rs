@@ -31,7 +31,7 @@ pub(super) fn token_batches<'a>(
 
 fn failed<E: std::error::Error>(error: BatchError<E>) -> LabError {
     match error {
-        BatchError::Corpus(e) => LabError::Corpus(e),
+        BatchError::Corpus(e) => e.into(),
         other => LabError::Mismatch(other.to_string()),
     }
 }

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
 
+use crate::interrupt;
+
 /// All bars that are on the screen: a download may begin in the middle of a training.
 static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -79,6 +81,10 @@ impl Observer for Bars {
                 bar.finish();
             }
         }
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
     }
 }
 

@@ -7,7 +7,7 @@ use mppc::sae::{Architecture, Format, SaeConfig, SaeError, SaeFile, Storage, for
 use serde_json::{Value, json};
 
 use crate::args::{ConvertArgs, InfoArgs};
-use crate::commands::{Outcome, text, writable};
+use crate::commands::{Outcome, text, writable_dir};
 use crate::output::Output;
 
 /// What the files of one SAE, or of several, hold.
@@ -35,7 +35,7 @@ pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
 
 /// Writes an SAE in SAELens's form. Nothing is computed but the folding, so the processor does.
 pub(crate) async fn convert(args: &ConvertArgs, out: Output) -> Outcome {
-    writable(&args.save)?;
+    writable_dir(&args.save)?;
     let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
     let (format, conventions) = (read.format, read.conventions.clone());
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };

@@ -10,6 +10,7 @@ use super::digest::Hash;
 use super::name::is_commit;
 use super::select::{self, CONFIG, INDEX, OPTIONAL, SINGLE};
 use super::{HubError, RepoKind, RepoName, Want};
+use crate::regular;
 
 /// Bytes for people.
 pub fn human(bytes: u64) -> String {
@@ -80,14 +81,18 @@ impl Place {
         }
         let file = self.root.join(&self.folder).join("refs").join(&self.revision);
         fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
-        crate::atomic::write(&file, |out| io::Write::write_all(out, commit.as_bytes()))
+        crate::atomic::replace(&file, |out| io::Write::write_all(out, commit.as_bytes()))
     }
 
     /// Notes that the commit lacks a file, so that nobody asks again.
     pub(super) fn note_absent(&self, commit: &str, file: &str) -> io::Result<()> {
         let marker = self.absent(commit, file);
         fs::create_dir_all(marker.parent().unwrap_or(&self.root))?;
-        fs::write(marker, "")
+        // Whatever is there already is not written into.
+        match fs::OpenOptions::new().write(true).create_new(true).open(marker) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// The commit that the revision was when it was last asked for.
@@ -96,7 +101,7 @@ impl Place {
             return Some(self.revision.clone());
         }
         let file = self.root.join(&self.folder).join("refs").join(&self.revision);
-        let commit = fs::read_to_string(file).ok()?.trim().to_owned();
+        let commit = regular::read_to_string(&file).ok()?.trim().to_owned();
         is_commit(&commit).then_some(commit)
     }
 
@@ -151,18 +156,19 @@ fn make_link(_: &Path, blob: &Path, pointer: &Path) -> io::Result<()> {
 }
 
 fn has_shards(snapshot: &Path) -> bool {
-    let names = fs::read(snapshot.join(INDEX)).ok().and_then(|bytes| select::shards(&bytes).ok());
+    let names = regular::read(&snapshot.join(INDEX)).ok().and_then(|bytes| select::shards(&bytes).ok());
     names.is_some_and(|names| !names.is_empty() && names.iter().all(|n| snapshot.join(n).is_file()))
 }
 
-/// Paths of the files below a folder, relative to it and with `/`.
+/// Paths of the files below a folder, relative to it and with `/`. Links to files are what a snapshot is made of; those to
+/// folders are not followed, since they may lead anywhere, also back.
 fn files_below(folder: &Path) -> Vec<String> {
     fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            if entry.path().is_dir() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 walk(&entry.path(), &format!("{name}/"), found);
-            } else {
+            } else if !entry.path().is_dir() {
                 found.push(name);
             }
         }
@@ -201,7 +207,7 @@ pub(super) fn scan(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
         let Some(repo) = folder.strip_prefix("models--").map(|f| f.replacen("--", "/", 1)) else { continue };
         let refs = files_below(&entry.path().join("refs"));
         let commit_of =
-            |name: &str| fs::read_to_string(entry.path().join("refs").join(name)).unwrap_or_default();
+            |name: &str| regular::read_to_string(&entry.path().join("refs").join(name)).unwrap_or_default();
         for snapshot in fs::read_dir(entry.path().join("snapshots")).into_iter().flatten().flatten() {
             let commit = snapshot.file_name().to_string_lossy().into_owned();
             let revision = refs.iter().find(|r| commit_of(r).trim() == commit).unwrap_or(&commit);

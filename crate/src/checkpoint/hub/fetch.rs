@@ -50,12 +50,19 @@ pub struct Hub {
     settings: Settings,
     /// Bytes free where a folder is; tests say otherwise.
     pub(super) free: fn(&Path) -> std::io::Result<u64>,
+    /// Whether somebody wants downloads to stop.
+    stop: fn() -> bool,
 }
 
 impl Hub {
     /// With these settings; [`Settings::from_env`] has the user's.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, free: |path| fs4::available_space(path) }
+        Self { settings, free: |path| fs4::available_space(path), stop: || false }
+    }
+
+    /// The same, asking now and then in a download whether it should end with [`HubError::Cancelled`].
+    pub fn stopping(self, stop: fn() -> bool) -> Self {
+        Self { stop, ..self }
     }
 
     /// Where the hub and the cache are.
@@ -211,7 +218,8 @@ impl Job<'_> {
         let mut received = 0;
         for remote in files {
             let (client, name, place) = (self.client, self.name, self.place);
-            received += Download { client, name, place, commit: &self.listing.commit, remote }.run(watch)?;
+            let (commit, stop) = (&self.listing.commit, self.hub.stop);
+            received += Download { client, name, place, commit, remote, stop }.run(watch)?;
         }
         Ok(received)
     }
@@ -219,7 +227,7 @@ impl Job<'_> {
     /// The shards that a downloaded index names.
     fn shards(&self, index: &Remote) -> Result<Vec<&Remote>, HubError> {
         let file = self.place.blob(&index.hash);
-        let bytes = std::fs::read(&file).map_err(|source| HubError::Io { file, source })?;
+        let bytes = crate::regular::read(&file).map_err(|source| HubError::Io { file, source })?;
         let url = self.client.file_url(self.name, &self.listing.commit, &index.path);
         let names = select::shards(&bytes).map_err(|reason| HubError::Answer { url, reason })?;
         let find = |shard: String| {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::cache::Place;
 use super::digest::Hash;
 use super::listing::{Listing, Remote};
+use crate::regular;
 
 const VERSION: u32 = 1;
 
@@ -36,7 +37,7 @@ struct Entry {
 impl Place {
     /// The list of a commit, if it is known and sound.
     pub(super) fn listing(&self, commit: &str) -> Option<Listing> {
-        let tree: Tree = serde_json::from_slice(&fs::read(self.tree(commit)).ok()?).ok()?;
+        let tree: Tree = serde_json::from_slice(&regular::read(&self.tree(commit)).ok()?).ok()?;
         if tree.format_version != VERSION {
             return None;
         }
@@ -71,6 +72,6 @@ impl Place {
             fs::create_dir_all(folder)?;
         }
         let tree = Tree { format_version: VERSION, files };
-        crate::atomic::write(&path, |out| Ok(serde_json::to_writer_pretty(out, &tree)?))
+        crate::atomic::replace(&path, |out| Ok(serde_json::to_writer_pretty(out, &tree)?))
     }
 }

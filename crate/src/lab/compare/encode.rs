@@ -2,7 +2,7 @@
 
 use super::inputs::{SideInputs, digest};
 use super::plan::{CorpusPlan, SidePlan};
-use crate::corpus::TokenBatch;
+use crate::corpus::{Corpus, TokenBatch};
 use crate::lab::{LabError, LabModel};
 use crate::sae::{Codes, Rotation, Sae};
 
@@ -51,8 +51,11 @@ pub(super) struct Basis<'a> {
 }
 
 /// Everything that decides the batches but their number.
-pub(super) fn corpus_identity(name: &str, hashes: &[&str], plan: &CorpusPlan) -> String {
-    let name = if hashes.is_empty() { name.to_owned() } else { hashes.join(",") };
+pub(super) fn corpus_identity(corpus: &Corpus, hashes: &[&str], plan: &CorpusPlan) -> String {
+    let name = match hashes {
+        [] => corpus.name().to_owned(),
+        _ => format!("{}: {}", corpus.reading(), hashes.join(",")),
+    };
     format!("{name}; context {}, batch {}, bos {:?}", plan.context, plan.batch, plan.bos)
 }
 
@@ -71,7 +74,7 @@ impl Basis<'_> {
             let control = if variant == Variant::Trained { String::new() } else { format!("seed {seed}") };
             let center = if self.side.center_resid { "centred" } else { "" };
             let digest = digest(&[
-                "codes 1",
+                "codes 2",
                 &self.model_identity(),
                 &files.join(","),
                 &hooked.hook,
