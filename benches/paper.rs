@@ -83,6 +83,7 @@ fn random_sae(engine: &Engine, d: usize, layer: usize) -> HookedSae {
         sae: Sae::new(engine, config, weights),
         format: Format::SaeLens,
         conventions: Vec::new(),
+        read: Vec::new(),
     }
 }
 

@@ -212,8 +212,16 @@ fn the_report_holds_together() {
     let report = bench.json(&["compare", "plan.toml", "--save", "r"]);
     assert_eq!((&report["tokens"], &report["neuron_tokens"]), (&3_500.into(), &500.into()));
     assert_eq!(report["a"]["saes"][1]["layer"], 3);
-    // config, weights, tokenizer, its config; for each SAE two files.
-    assert_eq!(report["inputs"].as_array().unwrap().len(), 2 * (4 + 2 * 2));
+    // Whatever was read of the model, and two files of each SAE.
+    let inputs: Vec<&str> =
+        report["inputs"].as_array().unwrap().iter().map(|input| input["name"].as_str().unwrap()).collect();
+    for model in ["tiny-neox", "tiny-mamba"] {
+        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+            assert!(inputs.contains(&&*format!("{model}/{file}")), "{inputs:?}");
+        }
+        let saes = inputs.iter().filter(|name| name.starts_with(&format!("{model}/saes/"))).count();
+        assert_eq!(saes, 2 * 2, "{inputs:?}");
+    }
     assert!(report["inputs"][0]["sha256"].as_str().unwrap().len() == 64);
     for (direction, saes) in [("a_to_b", "a"), ("b_to_a", "b")] {
         let d = &report[direction];
@@ -331,25 +339,169 @@ fn mistakes_are_named_before_anything_runs() {
 }
 
 #[test]
-fn a_damaged_store_is_named() {
+fn what_is_damaged_is_named_and_computed_again() {
     let bench = Bench::new();
-    bench.run("plan.toml", "s", "r");
-    let first = |folder: &str| {
-        let mut all: Vec<_> =
-            std::fs::read_dir(bench.path(folder)).unwrap().map(|e| e.unwrap().path()).collect();
-        all.sort();
-        all.swap_remove(0)
+    bench.run("plan.toml", "s", "wanted");
+    // Nothing is left to be done: what is read says what was written.
+    bench.run("plan.toml", "s", "again");
+    same(&bench, "again", "wanted");
+
+    let files = |folder: &str| -> Vec<PathBuf> {
+        let entries = walkdir::WalkDir::new(bench.path(folder)).sort_by_file_name();
+        entries.into_iter().map(|e| e.unwrap().into_path()).filter(|path| path.is_file()).collect()
     };
-    let pair = first("s/pairs");
-    std::fs::write(&pair, "not a file").unwrap();
-    let line = bench.fails(&["compare", "plan.toml", "--store", "s", "--save", "r2"]);
-    assert!(line.contains(&*pair.file_name().unwrap().to_string_lossy()), "{line}");
-    std::fs::remove_file(pair).unwrap();
-    let codes = first("s/codes");
-    let mut shards: Vec<_> = std::fs::read_dir(codes).unwrap().map(|e| e.unwrap().path()).collect();
-    shards.sort();
-    let bytes = std::fs::read(&shards[0]).unwrap();
-    std::fs::write(&shards[0], &bytes[..bytes.len() / 2]).unwrap();
-    let line = bench.fails(&["compare", "plan.toml", "--store", "s", "--save", "r2"]);
-    assert!(line.contains("00000-") && line.contains(".safetensors"), "{line}");
+    let neurons = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("neurons-");
+    let pairs = files("s/pairs");
+    // Of each kind one: in its header, in its values, cut, and something else altogether.
+    let damage: [(&PathBuf, fn(&mut Vec<u8>)); 5] = [
+        (&files("s/codes")[0], |bytes| bytes[150] ^= 1),
+        (&files("s/codes")[9], |bytes| *bytes.last_mut().unwrap() ^= 0x40),
+        (pairs.iter().find(neurons).unwrap(), |bytes| bytes.truncate(bytes.len() / 2)),
+        (pairs.iter().find(|path| !neurons(path)).unwrap(), |bytes| *bytes = b"not a file".to_vec()),
+        (&files("s/notes")[0], |bytes| {
+            let at = bytes.len() / 2;
+            bytes[at] ^= 1;
+        }),
+    ];
+    for (path, change) in &damage {
+        let mut bytes = std::fs::read(path).unwrap();
+        change(&mut bytes);
+        std::fs::write(path, bytes).unwrap();
+    }
+    let named = |output: &Output, what: &str| {
+        let told = String::from_utf8_lossy(&output.stderr);
+        let about = told.lines().filter(|line| line.contains("damaged")).count();
+        assert!(output.status.success() && about == damage.len(), "{told}");
+        for (path, _) in &damage {
+            let name = path.file_name().unwrap().to_string_lossy();
+            assert!(told.lines().any(|line| line.contains(&*name) && line.contains(what)), "{name}: {told}");
+        }
+    };
+    // Who unites stores takes none of it …
+    let merged = bench.output(&["merge", "s", "--into", "all", "--json"]);
+    named(&merged, "it was left out");
+    let told: Value = serde_json::from_slice(&merged.stdout).unwrap();
+    assert_eq!(told["damaged"].as_array().unwrap().len(), damage.len());
+    // … and the run makes it again, and that alone.
+    named(&bench.output(&["compare", "plan.toml", "--store", "s", "--save", "got"]), "it counts as missing");
+    same(&bench, "got", "wanted");
+    bench.succeeds(&["merge", "s", "--into", "all"]);
+    let bill = bench.bill("plan.toml", "all");
+    assert!(bill.iter().all(|(_, units)| *units == 0), "{bill:?}");
+}
+
+/// A model whose index names a shard in a folder of its own.
+fn sharded(bench: &Bench, name: &str) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+    let to = bench.path(name);
+    for entry in walkdir::WalkDir::new(&from) {
+        let entry = entry.unwrap();
+        let place = to.join(entry.path().strip_prefix(&from).unwrap());
+        match entry.file_type().is_dir() {
+            true => std::fs::create_dir(place).unwrap(),
+            false => drop(std::fs::copy(entry.path(), place).unwrap()),
+        }
+    }
+    let shard = to.join("parts/1.safetensors");
+    std::fs::create_dir(to.join("parts")).unwrap();
+    std::fs::rename(to.join("model.safetensors"), &shard).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&std::fs::read(&shard).unwrap()).unwrap();
+    let place = |tensor: String| (tensor, Value::from("parts/1.safetensors"));
+    let map: serde_json::Map<_, _> = header.offset_keys().into_iter().map(place).collect();
+    let index = serde_json::json!({ "weight_map": map });
+    std::fs::write(to.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    shard
+}
+
+/// Inverts the signs of a 16-bit tensor, the first whose name has this in it.
+fn negate(file: &Path, name: &str) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let (header, tensors) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let tensor = tensors.offset_keys().into_iter().find(|key| key.contains(name)).unwrap();
+    let (start, end) = tensors.info(&tensor).unwrap().data_offsets;
+    bytes[8 + header..][start..end].iter_mut().skip(1).step_by(2).for_each(|byte| *byte ^= 0x80);
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn everything_that_is_read_decides_what_is_used_again() {
+    let bench = Bench::new();
+    let shard = sharded(&bench, "tiny-neox");
+    let texts = |name: &str| std::fs::write(bench.path(name), "The river was cold. ".repeat(400)).unwrap();
+    texts("t.txt");
+    let plan = "[a]\nmodel = \"./tiny-neox\"\nlayers = [1]\n[b]\nmodel = \"tiny-neox\"\nlayers = [3]\n\
+                [corpus]\nsource = \"t.txt\"\ntokens = 400\ncontext = 32\nbatch = 4\n\
+                [controls]\nneuron_tokens = 100\nshuffled = 0\nshifted = 0\ndraws = 0\nrotated = false\n\
+                random = false\nsubsets = false\nlikeness_tokens = 100\nmatching = false\n";
+    bench.plan("p.toml", plan);
+    let changes: [(&str, &dyn Fn()); 4] = [
+        ("the shard", &|| negate(&shard, "layers.0.")),
+        ("the SAE", &|| {
+            negate(&bench.path("tiny-neox/saes/blocks.1.hook_resid_post/sae_weights.safetensors"), "W_enc");
+        }),
+        ("the configuration", &|| {
+            let file = bench.path("tiny-neox/config.json");
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.contains("\"use_parallel_residual\""), "{text}");
+            let other = match text.contains("\"use_parallel_residual\": true") {
+                true => text.replace("\"use_parallel_residual\": true", "\"use_parallel_residual\": false"),
+                false => text.replace("\"use_parallel_residual\": false", "\"use_parallel_residual\": true"),
+            };
+            std::fs::write(file, other).unwrap();
+        }),
+        ("the texts", &|| std::fs::write(bench.path("t.txt"), "A cold river it was. ".repeat(400)).unwrap()),
+    ];
+    bench.run("p.toml", "store", "r0");
+    let mut before = "r0".to_owned();
+    for (i, (what, change)) in changes.iter().enumerate() {
+        change();
+        let (got, fresh) = (format!("got{i}"), format!("fresh{i}"));
+        bench.run("p.toml", "store", &got);
+        bench.run("p.toml", &format!("store{i}"), &fresh);
+        same(&bench, &got, &fresh);
+        assert!(content(&bench.path(&before)) != content(&bench.path(&got)), "{what} changes nothing");
+        before = got;
+    }
+    // The same bytes read in another way.
+    let jsonl: String =
+        (0..200).map(|i| format!("{{\"text\": \"The cold river {i} was deep.\"}}\n")).collect();
+    for name in ["u.txt", "u.jsonl"] {
+        std::fs::write(bench.path(name), &jsonl).unwrap();
+        bench.plan(&format!("{name}.toml"), &plan.replace("t.txt", name));
+        bench.run(&format!("{name}.toml"), "store", &format!("r-{name}"));
+    }
+    let tables =
+        ["r-u.txt", "r-u.jsonl"].map(|r| std::fs::read(bench.path(r).join("features_a.csv")).unwrap());
+    assert!(tables[0] != tables[1], "a .jsonl was read as a .txt");
+}
+
+#[cfg(unix)]
+#[test]
+fn who_is_stopped_goes_on() {
+    let bench = Bench::new();
+    bench.run("plan.toml", "whole", "wanted");
+    for (signal, code, name) in [("INT", 130, "Ctrl-C"), ("TERM", 143, "SIGTERM")] {
+        let mut command = bench.command(&["compare", "plan.toml", "--store", "store", "--save", "got"]);
+        let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let before = files_of(&bench.path("store"));
+        while files_of(&bench.path("store")) <= before + 3 {
+            assert!(run.try_wait().unwrap().is_none(), "it was over before it could be stopped");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Command::new("kill").args(["-s", signal, &run.id().to_string()]).status().unwrap();
+        let output = run.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        let wanted = format!("stopped by {name}: the same command goes on from what is in store");
+        assert_eq!(told.lines().last(), Some(&*wanted));
+        assert!(!bench.path("got/report.json").exists());
+        let half = walkdir::WalkDir::new(bench.path("store")).into_iter().map(|e| e.unwrap().into_path());
+        assert_eq!(half.filter(|path| path.extension().is_some_and(|end| end == "part")).count(), 0);
+    }
+    bench.run("plan.toml", "store", "got");
+    same(&bench, "got", "wanted");
+}
+
+fn files_of(folder: &Path) -> usize {
+    walkdir::WalkDir::new(folder).into_iter().flatten().filter(|e| e.file_type().is_file()).count()
 }

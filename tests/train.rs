@@ -132,3 +132,167 @@ fn a_checkpoint_of_another_run_is_refused_and_kept() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(std::fs::read(&left).unwrap(), b"nonsense");
 }
+
+/// A model in a folder, its weights in a folder inside, and a text to train on.
+fn world(dir: &Path) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tiny-neox");
+    std::fs::create_dir_all(dir.join("m/parts")).unwrap();
+    for (name, place) in [
+        ("config.json", "config.json"),
+        ("tokenizer.json", "tokenizer.json"),
+        ("tokenizer_config.json", "tokenizer_config.json"),
+        ("model.safetensors", "parts/1.safetensors"),
+    ] {
+        std::fs::copy(from.join(name), dir.join("m").join(place)).unwrap();
+    }
+    let bytes = std::fs::read(from.join("model.safetensors")).unwrap();
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let map: serde_json::Map<_, _> =
+        header.offset_keys().into_iter().map(|name| (name, "parts/1.safetensors".into())).collect();
+    let index = serde_json::json!({ "weight_map": map });
+    std::fs::write(dir.join("m/model.safetensors.index.json"), index.to_string()).unwrap();
+    std::fs::write(dir.join("t.txt"), "All happy families are alike. ".repeat(25_000)).unwrap();
+}
+
+/// A short training of that model, in that folder.
+fn short(dir: &Path, every: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
+    command.args(["sae", "train", "m", "--corpus", "t.txt", "--hook", "blocks.1.hook_resid_post"]);
+    command.args([
+        "--features",
+        "64",
+        "--topk",
+        "4",
+        "--tokens",
+        "24576",
+        "--batch",
+        "256",
+        "--engine",
+        "cpu",
+    ]);
+    command.args(["--checkpoint-every", every, "--save", "saes"]).current_dir(dir);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Leaves a checkpoint of a training that was killed.
+fn leave(dir: &Path) -> std::path::PathBuf {
+    let left = dir.join("saes").join(CHECKPOINT);
+    let mut run = short(dir, "0").spawn().unwrap();
+    wait_for_checkpoint(&mut run, &left, None);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    left
+}
+
+/// The one line that a command is refused with.
+fn refusal(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let line = told.lines().last().unwrap_or_default();
+    assert!(line.starts_with("error: "), "{told}");
+    line.to_owned()
+}
+
+#[test]
+fn nothing_goes_on_with_other_contents_at_the_same_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    world(dir);
+    let left = leave(dir);
+    let before = std::fs::read(&left).unwrap();
+    // A bit of each file that is read, in a place where it is as good as before.
+    type Change = fn(&mut Vec<u8>);
+    let space: Change = |bytes| bytes.push(b' ');
+    let files: [(&str, Change); 5] = [
+        ("m/config.json", space),
+        ("m/tokenizer.json", space),
+        ("m/model.safetensors.index.json", space),
+        ("m/parts/1.safetensors", |bytes| *bytes.last_mut().unwrap() ^= 1),
+        ("t.txt", |bytes| bytes[0] = b'B'),
+    ];
+    for (name, change) in files {
+        let sound = std::fs::read(dir.join(name)).unwrap();
+        let mut changed = sound.clone();
+        change(&mut changed);
+        std::fs::write(dir.join(name), changed).unwrap();
+        let line = refusal(short(dir, "300"));
+        assert!(line.contains(CHECKPOINT) && line.contains(&format!("({name} was another)")), "{line}");
+        std::fs::write(dir.join(name), sound).unwrap();
+    }
+    assert!(std::fs::read(&left).unwrap() == before, "the checkpoint was touched");
+    let told = succeeds(short(dir, "300"));
+    assert!(told.contains("going on with"), "{told}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    world(dir);
+    let left = leave(dir);
+    let sound = std::fs::read(&left).unwrap();
+    for at in [0, 9, 45, 300, sound.len() / 2, sound.len() - 1] {
+        let mut damaged = sound.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&left, &damaged).unwrap();
+        let line = refusal(short(dir, "300"));
+        assert!(line.contains(CHECKPOINT), "byte {at}: {line}");
+        assert!(std::fs::read(&left).unwrap() == damaged, "the checkpoint was touched");
+    }
+    std::fs::write(&left, sound).unwrap();
+    succeeds(short(dir, "300"));
+}
+
+#[test]
+fn a_second_training_keeps_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    world(dir);
+    let mut first = short(dir, "0").spawn().unwrap();
+    wait_for_checkpoint(&mut first, &dir.join("saes").join(CHECKPOINT), None);
+    let line = refusal(short(dir, "0"));
+    assert!(line.contains("another training is at work in saes"), "{line}");
+    assert!(first.try_wait().unwrap().is_none_or(|status| status.success()));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    // What the killed one held is free, and nothing of a lock stays behind.
+    succeeds(short(dir, "0"));
+    let names = files(&dir.join("saes"));
+    assert_eq!(names.keys().collect::<Vec<_>>(), ["cfg.json", "sae_weights.safetensors", "training.csv"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn who_is_stopped_leaves_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    world(dir);
+    succeeds(short(dir, "300"));
+    let want = files(&dir.join("saes"));
+    std::fs::remove_dir_all(dir.join("saes")).unwrap();
+    let left = dir.join("saes").join(CHECKPOINT);
+    let mut kept = None;
+    for (signal, code, name) in [("INT", 130, "Ctrl-C"), ("TERM", 143, "SIGTERM")] {
+        // It may be stopped before it has made a step; nothing is there to be kept then.
+        for pause in (0..).map(|again| Duration::from_millis(100 << again)) {
+            let mut run = short(dir, "300").spawn().unwrap();
+            std::thread::sleep(pause);
+            assert!(run.try_wait().unwrap().is_none(), "it was over before it could be stopped");
+            Command::new("kill").args(["-s", signal, &run.id().to_string()]).status().unwrap();
+            let output = run.wait_with_output().unwrap();
+            let told = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{told}");
+            let line = format!("stopped by {name}: the same command goes on from the checkpoint in saes");
+            assert!(told.lines().last().unwrap().starts_with(&line), "{told}");
+            let now = std::fs::read(&left).ok();
+            if kept != now {
+                kept = now;
+                break;
+            }
+        }
+    }
+    succeeds(short(dir, "300"));
+    assert!(files(&dir.join("saes")) == want, "the bits differ");
+}

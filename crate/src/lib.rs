@@ -13,6 +13,8 @@ pub mod gpu;
 pub mod kernels;
 pub mod lab;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod lock;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]

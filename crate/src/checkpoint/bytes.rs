@@ -36,13 +36,13 @@ impl<T: Into<Cow<'static, [u8]>>> From<T> for Bytes {
 }
 
 impl Bytes {
-    /// Maps a file.
+    /// Maps a regular file.
     ///
     /// # Errors
-    /// When it cannot be opened or mapped.
+    /// When it is something else, or cannot be opened or mapped.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn map(path: &std::path::Path) -> io::Result<Self> {
-        let file = std::fs::File::open(path)?;
+        let file = crate::regular::open(path)?;
         // A mapping of nothing is an error on some systems.
         if file.metadata()?.len() == 0 {
             return Ok(Self::Memory(Cow::Borrowed(&[])));

@@ -36,6 +36,19 @@ pub enum CheckpointError {
         /// The file.
         name: String,
     },
+    /// A file that names another one elsewhere.
+    #[error(
+        "{file} names the file {name:?}, which does not lie in {place}; nothing outside is opened: bring the file there, \
+         and name it by its path in the folder"
+    )]
+    Outside {
+        /// The file.
+        file: String,
+        /// What it names.
+        name: String,
+        /// Directory or file set.
+        place: String,
+    },
     /// The file cannot be read.
     #[error("{file} cannot be read: {source}")]
     Io {

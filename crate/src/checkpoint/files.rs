@@ -1,15 +1,29 @@
 //! A set of named files: a directory, or files that have no place in one (the page's, the embedded pair's).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::{Bytes, CheckpointError, without_bom};
 
-/// A set of files by relative name (`config.json`, `saes/…/cfg.json`).
+/// How the name of a file one folder up begins.
+const ABOVE: &str = "../";
+
+/// A set of files by relative name (`config.json`, `saes/…/cfg.json`). It notes which of them were opened, so that what
+/// a result depends on need not be guessed.
 #[derive(Clone)]
-pub enum Files {
+pub struct Files {
+    place: Place,
+    /// Shared by clones and by the sets [above](Files::above).
+    opened: Rc<RefCell<BTreeSet<String>>>,
+    /// What stands in front of the names that are noted: `../` for each folder that this one is above the first.
+    up: String,
+}
+
+#[derive(Clone)]
+enum Place {
     /// A directory.
     Dir(PathBuf),
     /// Files by themselves, under a name for messages.
@@ -23,60 +37,123 @@ pub enum Files {
     },
 }
 
+impl From<Place> for Files {
+    fn from(place: Place) -> Self {
+        Self { place, opened: Rc::default(), up: String::new() }
+    }
+}
+
 impl Files {
     /// A directory.
     pub fn dir(path: impl Into<PathBuf>) -> Self {
-        Self::Dir(path.into())
+        Place::Dir(path.into()).into()
     }
 
     /// Files in memory or elsewhere; `name` is what messages call the set.
     pub fn loose(name: impl Into<String>, files: impl IntoIterator<Item = (String, Bytes)>) -> Self {
-        Self::Loose { name: name.into(), folder: String::new(), files: Rc::new(files.into_iter().collect()) }
+        let files = Rc::new(files.into_iter().collect());
+        Place::Loose { name: name.into(), folder: String::new(), files }.into()
+    }
+
+    /// The same files, none of them opened yet.
+    pub fn afresh(&self) -> Self {
+        self.place.clone().into()
+    }
+
+    /// Names of the files that were opened through this set and its clones, sorted; those of the folders above it begin
+    /// with `../`. A [folder](Files::folder) is a set of its own.
+    pub fn opened(&self) -> Vec<String> {
+        self.opened.borrow().iter().cloned().collect()
     }
 
     /// What messages call the set.
     pub fn place(&self) -> String {
-        match self {
-            Self::Dir(path) => path.display().to_string(),
-            Self::Loose { name, folder, .. } => format!("{name}/{folder}").trim_end_matches('/').to_owned(),
+        match &self.place {
+            Place::Dir(path) => path.display().to_string(),
+            Place::Loose { name, folder, .. } => format!("{name}/{folder}").trim_end_matches('/').to_owned(),
         }
     }
 
     /// What messages call one of its files.
     pub fn label(&self, name: &str) -> String {
-        match self {
-            Self::Dir(path) => path.join(name).display().to_string(),
-            Self::Loose { name: place, folder, .. } => format!("{place}/{folder}{name}"),
+        match &self.place {
+            Place::Dir(path) => path.join(name).display().to_string(),
+            Place::Loose { name: place, folder, .. } => format!("{place}/{folder}{name}"),
         }
     }
 
     /// Whether a file is there.
     pub fn has(&self, name: &str) -> bool {
-        match self {
-            Self::Dir(path) => path.join(name).is_file(),
-            Self::Loose { folder, files, .. } => files.contains_key(&format!("{folder}{name}")),
+        match &self.place {
+            Place::Dir(path) => path.join(name).is_file(),
+            Place::Loose { folder, files, .. } => files.contains_key(&format!("{folder}{name}")),
         }
     }
 
-    /// The bytes of a file, which are not read before they are looked at.
+    /// The bytes of a file, which are not read before they are looked at. A name that was [noted](Files::opened) of a
+    /// folder above is found there.
     ///
     /// # Errors
     /// [`CheckpointError::Missing`] and [`CheckpointError::Io`].
     pub fn open(&self, name: &str) -> Result<Bytes, CheckpointError> {
+        if let Some(rest) = name.strip_prefix(ABOVE)
+            && let Some(above) = self.above()
+        {
+            return above.open(rest);
+        }
         let missing = || CheckpointError::Missing { place: self.place(), name: name.to_owned() };
-        match self {
+        let bytes = match &self.place {
             #[cfg(not(target_arch = "wasm32"))]
-            Self::Dir(path) => match Bytes::map(&path.join(name)) {
+            Place::Dir(path) => match Bytes::map(&path.join(name)) {
                 Ok(bytes) => Ok(bytes),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(missing()),
                 Err(source) => Err(CheckpointError::Io { file: self.label(name), source }),
             },
             #[cfg(target_arch = "wasm32")]
-            Self::Dir(_) => Err(missing()),
-            Self::Loose { folder, files, .. } => {
+            Place::Dir(_) => Err(missing()),
+            Place::Loose { folder, files, .. } => {
                 files.get(&format!("{folder}{name}")).cloned().ok_or_else(missing)
             }
+        }?;
+        self.opened.borrow_mut().insert(format!("{}{name}", self.up));
+        Ok(bytes)
+    }
+
+    /// As [`Files::open`], for a file whose name stands in another file: it must lie inside the set, and not only seem to.
+    /// Links may lead to the blobs of the hub's cache, of which a snapshot is made.
+    ///
+    /// # Errors
+    /// As [`Files::open`]; [`CheckpointError::Outside`], `said_by` being the file with the name.
+    pub fn open_named(&self, name: &str, said_by: &str) -> Result<Bytes, CheckpointError> {
+        let inside = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+        let sound =
+            !name.is_empty() && !name.contains('\\') && std::path::Path::new(name).components().all(inside);
+        if sound && self.leads_inside(name) {
+            return self.open(name);
         }
+        Err(CheckpointError::Outside {
+            file: self.label(said_by),
+            name: name.to_owned(),
+            place: self.place(),
+        })
+    }
+
+    /// Whether all links of a file, if it is there, end inside the set.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn leads_inside(&self, name: &str) -> bool {
+        let Place::Dir(folder) = &self.place else { return true };
+        let (Ok(folder), Ok(file)) = (folder.canonicalize(), folder.join(name).canonicalize()) else {
+            return true;
+        };
+        // REPOSITORY/snapshots/COMMIT and REPOSITORY/blobs
+        let snapshots = folder.parent().filter(|parent| parent.ends_with("snapshots"));
+        let blobs = snapshots.and_then(|snapshots| Some(snapshots.parent()?.join("blobs")));
+        file.starts_with(&folder) || blobs.is_some_and(|blobs| file.starts_with(blobs))
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn leads_inside(&self, _: &str) -> bool {
+        true
     }
 
     /// The whole content of a file.
@@ -105,38 +182,19 @@ impl Files {
         })
     }
 
-    /// Names of the files directly inside, sorted; none where there is no such place.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = match self {
-            Self::Dir(path) => std::fs::read_dir(path)
-                .into_iter()
-                .flatten()
-                .flatten()
-                // Through links, of which the hub's cache is made.
-                .filter(|entry| entry.path().is_file())
-                .filter_map(|entry| entry.file_name().into_string().ok())
-                .collect(),
-            Self::Loose { .. } => {
-                self.inside().filter(|name| !name.contains('/')).map(str::to_owned).collect()
-            }
-        };
-        names.sort();
-        names
-    }
-
     /// Names of the folders directly inside, sorted; none where there is no such place.
     pub fn folders(&self) -> Vec<String> {
-        let mut names: Vec<String> = match self {
-            Self::Dir(path) => std::fs::read_dir(path)
+        let mut names: Vec<String> = match &self.place {
+            Place::Dir(path) => std::fs::read_dir(path)
                 .into_iter()
                 .flatten()
                 .flatten()
                 .filter(|entry| entry.path().is_dir())
                 .filter_map(|entry| entry.file_name().into_string().ok())
                 .collect(),
-            Self::Loose { .. } => {
-                self.inside().filter_map(|name| Some(name.split_once('/')?.0.to_owned())).collect()
+            Place::Loose { folder, files, .. } => {
+                let inside = files.keys().filter_map(|name| name.strip_prefix(folder.as_str()));
+                inside.filter_map(|name| Some(name.split_once('/')?.0.to_owned())).collect()
             }
         };
         names.sort();
@@ -146,39 +204,70 @@ impl Files {
 
     /// The files below a folder, as a set of its own.
     pub fn folder(&self, folder: &str) -> Self {
-        match self {
-            Self::Dir(path) => Self::Dir(path.join(folder)),
-            Self::Loose { name, folder: above, files } => {
-                Self::Loose { name: name.clone(), folder: format!("{above}{folder}/"), files: files.clone() }
+        match &self.place {
+            Place::Dir(path) => Place::Dir(path.join(folder)).into(),
+            Place::Loose { name, folder: above, files } => {
+                let folder = format!("{above}{folder}/");
+                Place::Loose { name: name.clone(), folder, files: files.clone() }.into()
             }
         }
     }
 
-    /// The folder that this one is in; `None` where nothing is known above it.
+    /// The folder that this one is in, which notes here what is opened; `None` where nothing is known above it.
     pub fn above(&self) -> Option<Self> {
-        match self {
+        let place = match &self.place {
             // `.` and `a/..` have no last part to take off.
-            Self::Dir(path) => match path.file_name() {
+            Place::Dir(path) => Place::Dir(match path.file_name() {
                 Some(_) => path.parent().map(|above| match above.as_os_str().is_empty() {
-                    true => Self::dir("."),
-                    false => Self::dir(above),
-                }),
-                None => path.canonicalize().ok()?.parent().map(Self::dir),
-            },
-            Self::Loose { name, folder, files } => {
+                    true => PathBuf::from("."),
+                    false => above.to_owned(),
+                })?,
+                None => path.canonicalize().ok()?.parent()?.to_owned(),
+            }),
+            Place::Loose { name, folder, files } => {
                 let inside = folder.strip_suffix('/')?;
                 let above = inside.rfind('/').map_or("", |at| &inside[..=at]);
-                Some(Self::Loose { name: name.clone(), folder: above.to_owned(), files: files.clone() })
+                Place::Loose { name: name.clone(), folder: above.to_owned(), files: files.clone() }
             }
-        }
+        };
+        Some(Self { place, opened: self.opened.clone(), up: format!("{}{ABOVE}", self.up) })
     }
 
-    /// Names below this folder of a loose set.
-    fn inside(&self) -> impl Iterator<Item = &str> {
-        let (folder, files) = match self {
-            Self::Dir(_) => ("", None),
-            Self::Loose { folder, files, .. } => (&folder[..], Some(files)),
-        };
-        files.into_iter().flat_map(|files| files.keys()).filter_map(move |name| name.strip_prefix(folder))
+    /// The content of a set that is no directory, by name in the whole set.
+    #[cfg(test)]
+    pub(crate) fn content(&self) -> BTreeMap<String, Bytes> {
+        match &self.place {
+            Place::Dir(_) => BTreeMap::new(),
+            Place::Loose { files, .. } => (**files).clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_opened_is_noted() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("sub")).expect("made");
+        for name in ["a.json", "b.json", "sub/c.json"] {
+            std::fs::write(dir.path().join(name), "{}").expect("written");
+        }
+        let loose = ["a.json", "b.json", "sub/c.json"].map(|name| (name.to_owned(), Bytes::from(&b"{}"[..])));
+        for files in [Files::dir(dir.path()), Files::loose("l", loose)] {
+            assert!(files.has("a.json") && files.opened().is_empty());
+            files.json("b.json").expect("JSON");
+            files.clone().open("sub/c.json").expect("there");
+            assert!(files.open("d.json").is_err());
+            assert_eq!(files.opened(), ["b.json", "sub/c.json"]);
+            assert!(files.afresh().opened().is_empty());
+            let folder = files.folder("sub");
+            folder.read("c.json").expect("there");
+            assert_eq!((folder.opened().len(), files.opened().len()), (1, 2));
+            folder.above().expect("it is inside").json("a.json").expect("there");
+            assert_eq!(folder.opened(), ["../a.json", "c.json"]);
+            assert_eq!(folder.afresh().open("../a.json").expect("there").size(), 2);
+        }
     }
 }

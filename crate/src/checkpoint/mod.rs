@@ -7,6 +7,7 @@
 //! Not supported: pickled checkpoints (`pytorch_model.bin`), which can run code when they are opened.
 
 mod bytes;
+pub(crate) mod checksum;
 mod error;
 mod files;
 #[cfg(not(target_arch = "wasm32"))]

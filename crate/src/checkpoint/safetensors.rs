@@ -120,6 +120,14 @@ impl SafeFile {
         &self.label
     }
 
+    /// Whether the file is as it was written, by the [checksum](super::checksum) in it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a few words.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        super::checksum::check(&self.bytes)
+    }
+
     /// Names of the tensors, in the order of the file.
     pub fn names(&self) -> Vec<String> {
         self.metadata.offset_keys()

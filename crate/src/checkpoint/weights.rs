@@ -6,6 +6,9 @@ use std::rc::Rc;
 
 use super::{CheckpointError, Files, SafeFile, Stored};
 
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
 /// All tensors of a checkpoint by name. Of a file no more than the header is read before a tensor of it is asked for.
 ///
 /// Of two tensors that share their values a file keeps one, and notes in its `__metadata__` which other name stood for
@@ -28,8 +31,6 @@ impl Weights {
     /// [`CheckpointError::Missing`], [`CheckpointError::Pickle`] when there is only `pytorch_model.bin`,
     /// [`CheckpointError::Damaged`] and [`CheckpointError::Config`] for an unusable file or index.
     pub fn open(files: &Files) -> Result<Self, CheckpointError> {
-        const SINGLE: &str = "model.safetensors";
-        const INDEX: &str = "model.safetensors.index.json";
         let mut weights = Self {
             files: files.clone(),
             place: BTreeMap::new(),
@@ -81,7 +82,11 @@ impl Weights {
         if let Some(file) = self.open.borrow().get(name) {
             return Ok(file.clone());
         }
-        let file = Rc::new(SafeFile::parse(self.files.label(name), self.files.open(name)?)?);
+        let bytes = match name {
+            SINGLE => self.files.open(name)?,
+            shard => self.files.open_named(shard, INDEX)?,
+        };
+        let file = Rc::new(SafeFile::parse(self.files.label(name), bytes)?);
         self.open.borrow_mut().insert(name.to_owned(), file.clone());
         Ok(file)
     }

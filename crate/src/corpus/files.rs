@@ -162,6 +162,17 @@ impl Corpus {
         })
     }
 
+    /// How files are read: what beside their bytes decides the documents.
+    pub fn reading(&self) -> String {
+        let extension = self.name.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
+        match &self.source {
+            Source::Builtin(_) => String::new(),
+            Source::Texts(_) => extension,
+            #[cfg(not(target_arch = "wasm32"))]
+            Source::Shards(_, column) => format!("parquet, column {column:?}"),
+        }
+    }
+
     /// What the corpus is called, with everything that decides its documents.
     pub fn name(&self) -> &str {
         &self.name

@@ -21,6 +21,11 @@ pub trait Shards: Debug + Send + Sync {
 pub(super) struct Local(Vec<PathBuf>);
 
 impl Local {
+    /// The files, in their order.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.0
+    }
+
     pub(super) fn file(path: &Path) -> Self {
         Self(vec![path.to_owned()])
     }
@@ -39,13 +44,6 @@ impl Local {
         }
         files.sort();
         if files.is_empty() { Err(CorpusError::NoShards { name }) } else { Ok(Self(files)) }
-    }
-}
-
-impl Local {
-    /// The files, in their order.
-    pub(super) fn files(&self) -> &[PathBuf] {
-        &self.0
     }
 }
 

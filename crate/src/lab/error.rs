@@ -24,7 +24,7 @@ pub enum LabError {
     Sae(#[from] SaeError),
     /// The corpus.
     #[error(transparent)]
-    Corpus(#[from] CorpusError),
+    Corpus(CorpusError),
     /// The correlation.
     #[error(transparent)]
     Correlation(#[from] CorrelationError),
@@ -56,5 +56,17 @@ impl From<CircuitError> for LabError {
             CircuitError::Cancelled => Self::Cancelled,
             other => Self::Circuit(other),
         }
+    }
+}
+
+impl From<CorpusError> for LabError {
+    fn from(error: CorpusError) -> Self {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let CorpusError::Shard(inner) = &error
+            && let Some(crate::checkpoint::hub::HubError::Cancelled) = inner.downcast_ref()
+        {
+            return Self::Cancelled;
+        }
+        Self::Corpus(error)
     }
 }

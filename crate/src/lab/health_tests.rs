@@ -34,6 +34,7 @@ fn measure(engine: &Engine, case: &str, model: &str, entries: usize) -> (Vec<Hea
         tokenizer: tokenizer(entries),
         saes: Vec::new(),
         notes: Vec::new(),
+        read: Vec::new(),
     };
     let saes = subject.find_saes(&Files::dir(golden(case))).expect("SAEs");
     assert_eq!(saes.len(), 2);

@@ -25,6 +25,8 @@ pub struct HookedSae {
     pub conventions: Vec<String>,
     /// What to know before its features are believed, a sentence each.
     pub notes: Vec<String>,
+    /// Names of the files that were read, in its folder and above.
+    pub read: Vec<String>,
 }
 
 impl HookedSae {
@@ -132,7 +134,8 @@ pub(super) fn find_saes(
         let layer = layer_of(&hook, model.layers());
         if layers.is_none_or(|layers| layers.contains(&layer)) {
             let sae = Sae::new(model.engine(), config, weights);
-            let sae = HookedSae { hook, head, layer, folder: path, sae, format, conventions, notes };
+            let read = files.opened();
+            let sae = HookedSae { hook, head, layer, folder: path, sae, format, conventions, notes, read };
             found.push((at, sae));
         }
     }

@@ -40,7 +40,9 @@ pub use compare::{
     Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use compare::{FolderStore, Merged, corpus_inputs, example as example_plan, schema as plan_schema};
+pub use compare::{
+    FolderStore, Merged, corpus_inputs, example as example_plan, model_inputs, schema as plan_schema,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use corpora::open_corpus;
 #[cfg(not(target_arch = "wasm32"))]

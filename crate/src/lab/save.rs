@@ -13,7 +13,7 @@ use crate::atomic;
 /// [`LabError::Io`].
 pub fn save(compared: &Compared, dir: &Path) -> Result<(), LabError> {
     let io = |path: &Path, source| LabError::Io { path: path.display().to_string(), source };
-    std::fs::create_dir_all(dir).map_err(|e| io(dir, e))?;
+    atomic::folder(dir).map_err(|e| io(dir, e))?;
     let write = |name: &str, content: &[u8]| {
         let path = dir.join(name);
         atomic::write(&path, |file| file.write_all(content)).map_err(|e| io(&path, e))

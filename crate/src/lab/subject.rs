@@ -20,6 +20,8 @@ pub struct LabModel {
     /// What should be known of the model's files, a sentence each: tensors that are not part of it, special tokens that are not
     /// named or disagree.
     pub notes: Vec<String>,
+    /// Names of the files that were read, of the model and its tokenizer.
+    pub read: Vec<String>,
 }
 
 impl LabModel {
@@ -43,8 +45,9 @@ impl LabModel {
         saes: Option<&Files>,
         layers: Option<&[usize]>,
     ) -> Result<Self, LabError> {
-        let model = Model::load(engine, name, files)?;
-        let tokenizer = Tokenizer::read(files)?;
+        let noting = files.afresh();
+        let model = Model::load(engine, name, &noting)?;
+        let tokenizer = Tokenizer::read(&noting)?;
         let mut notes = model.notes().to_vec();
         notes.extend(tokenizer.special().notes().iter().cloned());
         notes.extend(tokenizer.check(model.vocab())?);
@@ -69,7 +72,7 @@ impl LabModel {
                 place.place()
             )));
         }
-        Ok(Self { model, tokenizer, saes: found, notes })
+        Ok(Self { model, tokenizer, saes: found, notes, read: noting.opened() })
     }
 
     /// Name of the model.

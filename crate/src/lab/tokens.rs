@@ -42,7 +42,7 @@ pub(super) fn notes(corpus: &Corpus, found: usize, wanted: usize) -> impl Iterat
 
 fn failed<E: std::error::Error>(error: BatchError<E>) -> LabError {
     match error {
-        BatchError::Corpus(e) => LabError::Corpus(e),
+        BatchError::Corpus(e) => e.into(),
         other => LabError::Mismatch(other.to_string()),
     }
 }

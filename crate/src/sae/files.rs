@@ -71,6 +71,8 @@ mod native {
                 let file = directory.join(name).display().to_string();
                 move |source| SaeError::Io { file, source }
             };
+            let failed = |source| SaeError::Io { file: directory.display().to_string(), source };
+            atomic::folder(directory).map_err(failed)?;
             let stage = |name: &str, bytes: &[u8]| {
                 atomic::stage(&directory.join(name), |out| out.write_all(bytes)).map_err(in_file(name))
             };

@@ -99,7 +99,7 @@ impl Lab {
         let watch = Watching { observer, point: watch.point.unchecked_into() };
         let every = keeper.every();
         let mut write = |checkpoint: &Checkpoint| keep(&keeper, checkpoint);
-        let checkpoints = Checkpoints { from, every, write: &mut write };
+        let checkpoints = Checkpoints { from, inputs: Vec::new(), every, write: &mut write };
         let mut saes = Vec::new();
         for one in lab::train(&model, &corpus, &plan, &watch, Some(checkpoints)).await? {
             let (config, weights) = one.sae.to_files(Storage::F32).await.map_err(LabError::from)?;

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
 use crate::commands::{Outcome, Session, text, writable, writable_dir};
-use crate::models;
 use crate::output::csv;
+use crate::{interrupt, models};
 
 /// Runs a subcommand.
 pub(crate) async fn run(session: &Session, command: &CircuitCommand) -> Outcome {
@@ -44,6 +44,7 @@ fn saved_to(save: Option<&Path>) -> Outcome {
 
 fn load(session: &Session, name: &str) -> Outcome<LabModel> {
     let files = models::files(name, session.out.json)?;
+    interrupt::careful();
     LabModel::load_layers(&session.engine, name, &files, None, Some(&[])).map_err(text)
 }
 

@@ -15,7 +15,7 @@ use crate::compare;
 use crate::corpora;
 use crate::correlate;
 use crate::models;
-use crate::output::Output;
+use crate::output::{Output, saved_to};
 use crate::progress::Bars;
 use crate::sae_info;
 
@@ -104,8 +104,16 @@ pub(crate) fn text<E: std::fmt::Display>(e: E) -> String {
     e.to_string()
 }
 
-/// Refuses before hours of work what could not be saved after them.
+/// Refuses before hours of work a file that could not be saved after them.
 pub(crate) fn writable(path: &Path) -> Outcome {
+    if path.is_dir() {
+        return Err(format!("{} is a directory; name a file", path.display()));
+    }
+    saved_to(path);
+    in_a_folder(path)
+}
+
+fn in_a_folder(path: &Path) -> Outcome {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match parent.is_dir() {
         true => Ok(()),
@@ -120,9 +128,9 @@ pub(crate) fn writable(path: &Path) -> Outcome {
 /// The same of a directory.
 pub(crate) fn writable_dir(path: &Path) -> Outcome {
     if path.exists() && !path.is_dir() {
-        return Err(format!("{} is a file; name a directory for the report", path.display()));
+        return Err(format!("{} is a file; name a directory", path.display()));
     }
-    writable(path)
+    in_a_folder(path)
 }
 
 impl Session {

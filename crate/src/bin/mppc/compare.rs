@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use mppc::checkpoint::Files;
 use mppc::lab::{
     self, Baseline, BaselineKind, Bill, ComparePlan, Compared, Comparison, FolderStore, Inputs, LabModel,
-    MemoryStore, Report, SideInputs, SidePlan,
+    MemoryStore, Report, SideInputs, SidePlan, Store as _,
 };
 use mppc::universality::Summary;
 use mppc::words::echo;
@@ -16,7 +16,8 @@ use serde_json::json;
 use crate::args::{CompareArgs, MergeArgs, ReproduceArgs};
 use crate::commands::{Outcome, Session, text, writable_dir};
 use crate::output::{Output, number};
-use crate::{corpora, models, sae_info};
+use crate::progress::say;
+use crate::{corpora, interrupt, models, sae_info};
 
 /// `mppc compare`.
 pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
@@ -25,10 +26,11 @@ pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
     let plan = read(file).map_err(|e| format!("{} cannot be read: {e}", echo(&name)))?;
     let plan = ComparePlan::from_toml(&name, &plan).map_err(text)?;
     writable_dir(&args.save)?;
-    let place = args.store.clone().unwrap_or_else(|| file.with_extension("store"));
+    let place = store_of(args);
     let mut store = FolderStore::open(&place).map_err(text)?;
     let parts = Parts::load(session, plan)?;
     let what = parts.comparison(session);
+    interrupt::careful();
     if args.dry_run {
         let bill = what.bill(&mut store, &session.bars).await.map_err(text)?;
         return session.out.say(&table(&bill), &bill_json(&bill));
@@ -65,6 +67,15 @@ fn read(path: &Path) -> std::io::Result<String> {
     }
 }
 
+/// Where a comparison keeps what it has worked out.
+pub(crate) fn store_of(args: &CompareArgs) -> PathBuf {
+    match (&args.store, &args.plan) {
+        (Some(store), _) => store.clone(),
+        (None, Some(plan)) => plan.with_extension("store"),
+        (None, None) => PathBuf::new(),
+    }
+}
+
 /// `mppc reproduce`.
 pub(crate) async fn reproduce(session: &Session, args: &ReproduceArgs) -> Outcome {
     writable_dir(&args.save)?;
@@ -77,6 +88,7 @@ pub(crate) async fn reproduce(session: &Session, args: &ReproduceArgs) -> Outcom
     plan.controls.seed = args.seed;
     plan.controls.neuron_tokens = args.neuron_tokens.unwrap_or(args.tokens);
     let parts = Parts::load(session, plan)?;
+    interrupt::careful();
     let compared = parts.comparison(session).run(&mut MemoryStore::default(), &session.bars).await;
     tell(session, &compared.map_err(text)?, &args.save)
 }
@@ -84,7 +96,7 @@ pub(crate) async fn reproduce(session: &Session, args: &ReproduceArgs) -> Outcom
 /// `mppc merge`.
 pub(crate) fn merge(args: &MergeArgs, out: Output) -> Outcome {
     let mut into = FolderStore::open(&args.into).map_err(text)?;
-    let (mut copied, mut same) = (0, 0);
+    let (mut copied, mut same, mut damaged) = (0, 0, Vec::new());
     for place in &args.stores {
         if !place.is_dir() {
             return Err(format!("{} is no folder; give stores of `mppc compare`", place.display()));
@@ -92,10 +104,14 @@ pub(crate) fn merge(args: &MergeArgs, out: Output) -> Outcome {
         let merged = into.merge(&FolderStore::open(place).map_err(text)?).map_err(text)?;
         copied += merged.copied;
         same += merged.same;
+        damaged.extend(merged.damaged);
     }
+    into.damaged().iter().for_each(|line| say(&format!("warning: {line}")));
+    damaged.iter().for_each(|file| say(&format!("warning: {} is damaged; it was left out", file.display())));
+    let left_out = if damaged.is_empty() { String::new() } else { format!(", {} left out", damaged.len()) };
     out.say(
-        &format!("{copied} files copied to {}, {same} were there", args.into.display()),
-        &json!({ "into": args.into, "copied": copied, "same": same }),
+        &format!("{copied} files copied to {}, {same} were there{left_out}", args.into.display()),
+        &json!({ "into": args.into, "copied": copied, "same": same, "damaged": damaged }),
     )
 }
 

@@ -10,13 +10,15 @@ use serde_json::json;
 use crate::args::CorpusArgs;
 use crate::commands::{Outcome, text};
 use crate::download::Watcher;
+use crate::interrupt;
 use crate::progress::say;
 
 /// What `--corpus` names.
 pub(crate) fn open(spec: &str, seed: u64, quiet: bool) -> Outcome<Corpus> {
     let watcher = Watcher::new(spec.to_owned(), quiet);
     let watch = Box::new(move |event: mppc::checkpoint::hub::Event<'_>| watcher.see(&event));
-    lab::open_corpus(spec, seed, Hub::new(Settings::from_env()), watch).map_err(text)
+    let hub = Hub::new(Settings::from_env()).stopping(interrupt::asked);
+    lab::open_corpus(spec, seed, hub, watch).map_err(text)
 }
 
 /// `mppc corpus`.

@@ -10,10 +10,8 @@ use serde_json::json;
 
 use crate::args::HealthArgs;
 use crate::commands::{Outcome, Session, text, writable};
-use crate::corpora;
-use crate::models;
 use crate::output::number;
-use crate::sae_info;
+use crate::{corpora, interrupt, models, sae_info};
 
 impl Session {
     pub(crate) async fn health(&self, args: &HealthArgs) -> Outcome {
@@ -32,6 +30,7 @@ impl Session {
             context: args.context,
             ..HealthSettings::default()
         };
+        interrupt::careful();
         let report =
             lab::health(&subject, &subject.saes, &corpus, settings, &self.bars).await.map_err(text)?;
         let mut told = tables(&report);

@@ -11,6 +11,7 @@ mod corpora;
 mod correlate;
 mod download;
 mod health;
+mod interrupt;
 mod models;
 mod output;
 mod progress;
@@ -34,9 +35,14 @@ fn main() -> ExitCode {
     }
     mppc::memory::keep_freed();
     let args = args::Args::try_parse().unwrap_or_else(|error| refuse(&error));
-    match pollster::block_on(commands::run(args)) {
+    let how = interrupt::how_to_go_on(&args.command);
+    let listening = how.clone().map_or(Ok(()), interrupt::listen);
+    match listening.and_then(|()| pollster::block_on(commands::run(args))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
+            if let Some(code) = interrupt::ended(&e, how.as_deref()) {
+                return code;
+            }
             // One line whatever the cause: an error may quote several.
             eprintln!("error: {}", words::line(&e));
             ExitCode::FAILURE

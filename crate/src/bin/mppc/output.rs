@@ -1,8 +1,30 @@
 //! How results are printed.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mppc::words::{visible, visible_json};
+
+/// Whether standard output is for what is saved, alone.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that something is saved to `path`: if that is standard output, what is told goes elsewhere.
+pub(crate) fn saved_to(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::{fd::AsFd as _, unix::fs::MetadataExt as _};
+        let open = std::io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let open = open.and_then(|file| file.metadata());
+        if let (Ok(there), Ok(open)) = (std::fs::metadata(path), open)
+            && (there.dev(), there.ino()) == (open.dev(), open.ino())
+        {
+            TAKEN.store(true, Ordering::SeqCst);
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
 
 /// Text for people, or one JSON object for machines.
 #[derive(Clone, Copy)]
@@ -15,7 +37,10 @@ impl Output {
     /// terminal would obey; it is shown instead.
     pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), String> {
         crate::progress::settle();
-        let mut out = std::io::stdout().lock();
+        let mut out: Box<dyn Write> = match TAKEN.load(Ordering::SeqCst) {
+            true => Box::new(std::io::stderr().lock()),
+            false => Box::new(std::io::stdout().lock()),
+        };
         let written = match self.json {
             true => writeln!(out, "{}", visible_json(&format!("{json:#}"))),
             false => writeln!(out, "{}", visible(text)),

@@ -8,6 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
 use mppc::words;
 
+use crate::interrupt;
+
 /// All bars that are on the screen: a download may begin in the middle of a training.
 static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -82,6 +84,10 @@ impl Observer for Bars {
                 bar.finish();
             }
         }
+    }
+
+    fn cancelled(&self) -> bool {
+        interrupt::asked()
     }
 }
 

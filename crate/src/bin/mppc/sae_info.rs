@@ -9,7 +9,7 @@ use mppc::sae::{Architecture, Format, Heads, SaeConfig, SaeError, SaeFile, Stora
 use serde_json::{Value, json};
 
 use crate::args::{ConvertArgs, InfoArgs};
-use crate::commands::{Outcome, text, writable};
+use crate::commands::{Outcome, text, writable_dir};
 use crate::output::Output;
 use crate::progress::say;
 
@@ -38,7 +38,7 @@ pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
 
 /// Writes an SAE in SAELens's form. Nothing is computed but the folding, so the processor does.
 pub(crate) async fn convert(args: &ConvertArgs, out: Output) -> Outcome {
-    writable(&args.save)?;
+    writable_dir(&args.save)?;
     let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
     warn(&read.notes, &args.sae_dir);
     let (format, conventions) = (read.format, read.conventions.clone());

@@ -7,30 +7,41 @@ use std::path::{Path, PathBuf};
 use mppc::atomic;
 use mppc::checkpoint::SafeFile;
 use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
+use mppc::lock::Lock;
 use mppc::sae::{SaeKind, Storage};
 use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::TrainArgs;
-use crate::commands::{Outcome, Session, text, writable};
-use crate::corpora;
-use crate::models;
+use crate::commands::{Outcome, Session, text, writable_dir};
 use crate::output::csv;
+use crate::{corpora, interrupt, models};
 
 /// What a run that was stopped leaves in its directory.
 const CHECKPOINT: &str = "training.checkpoint.safetensors";
+/// What keeps a second run out of it.
+const LOCK: &str = "training.lock";
 /// The training curves.
 const CURVE: &str = "training.csv";
 
 impl Session {
     pub(crate) async fn train(&self, args: &TrainArgs) -> Outcome {
-        writable(&args.save)?;
+        writable_dir(&args.save)?;
         let files = models::files(&args.model, self.out.json)?;
         let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
         let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
         let plan = plan(args);
-        let folder = std::fs::create_dir_all(&args.save).and_then(|()| atomic::sweep(&args.save));
-        folder.map_err(|e| format!("{}: {e}", args.save.display()))?;
+        let failed = |e| format!("{}: {e}", args.save.display());
+        std::fs::create_dir_all(&args.save).map_err(failed)?;
+        let lock = args.save.join(LOCK);
+        let lock = Lock::take_for_now(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
+        let _lock = lock.ok_or_else(|| {
+            format!(
+                "another training is at work in {}; wait for it, or save to another directory",
+                args.save.display()
+            )
+        })?;
+        atomic::folder(&args.save).map_err(failed)?;
         let left = args.save.join(CHECKPOINT);
         let from = left.is_file().then(|| SafeFile::open(&left)).transpose().map_err(text)?;
         if from.is_some() && !self.out.json {
@@ -38,7 +49,10 @@ impl Session {
         }
         let mut write = |checkpoint: &Checkpoint| keep(&left, checkpoint);
         let every = args.checkpoint_every as f64;
-        let checkpoints = Checkpoints { from, every, write: &mut write };
+        let mut inputs = lab::model_inputs(&subject, &files).map_err(text)?;
+        inputs.extend(lab::corpus_inputs(&corpus).map_err(text)?);
+        let checkpoints = Checkpoints { from, inputs, every, write: &mut write };
+        interrupt::careful();
         let trained =
             lab::train(&subject, &corpus, &plan, &self.bars, Some(checkpoints)).await.map_err(text)?;
 

@@ -1,7 +1,7 @@
 //! The standard cache: `{models,datasets}--owner--name/{blobs,snapshots,refs}`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -82,15 +82,15 @@ impl Place {
         }
         let file = self.root.join(&self.folder).join("refs").join(&self.revision);
         fs::create_dir_all(file.parent().unwrap_or(&self.root))?;
-        crate::atomic::write(&file, |out| io::Write::write_all(out, commit.as_bytes()))
+        crate::atomic::replace(&file, |out| io::Write::write_all(out, commit.as_bytes()))
     }
 
     /// Notes that the commit lacks a file, so that nobody asks again.
     pub(super) fn note_absent(&self, commit: &str, file: &str) -> io::Result<()> {
         let marker = self.absent(commit, file);
         fs::create_dir_all(marker.parent().unwrap_or(&self.root))?;
-        // Whatever stands there already says the same.
-        match File::create_new(marker) {
+        // Whatever is there already says the same, and is not written into.
+        match fs::OpenOptions::new().write(true).create_new(true).open(marker) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
             _ => Ok(()),
         }

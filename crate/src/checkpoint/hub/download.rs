@@ -1,6 +1,6 @@
 //! One file from the hub into the cache: resumed, verified, whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use super::client::{Client, Failure, header};
 use super::digest::Hasher;
 use super::listing::Remote;
 use super::{Event, RepoName};
+use crate::lock::Lock;
 use crate::regular;
 
 /// Attempts in a row that bring nothing new before it is given up.
@@ -22,6 +23,8 @@ pub(super) struct Download<'a> {
     pub(super) place: &'a Place,
     pub(super) commit: &'a str,
     pub(super) remote: &'a Remote,
+    /// Whether somebody wants it to stop.
+    pub(super) stop: fn() -> bool,
 }
 
 /// A file that grows until it is whole, and the hash of what it has.
@@ -48,13 +51,11 @@ impl Download<'_> {
         for folder in [blob.parent(), lock.parent()].into_iter().flatten() {
             fs::create_dir_all(folder).map_err(|e| self.failed(folder, e))?;
         }
-        // Held until the file is there; let go of when the process ends, however it ends.
-        let guard = regular::own(&lock).map_err(|e| self.failed(&lock, e))?;
-        // A file system without locks is one on which nobody else can hold this one.
-        if let Err(TryLockError::WouldBlock) = guard.try_lock() {
+        // Held until the file is there.
+        let waiting = || {
             watch(Event::Note(&format!("waiting for another process that downloads {}", self.remote.path)));
-            guard.lock().map_err(|source| HubError::Io { file: lock.clone(), source })?;
-        }
+        };
+        let _guard = Lock::wait(&lock, waiting).map_err(|e| self.failed(&lock, e))?;
         let received = match is_whole(&blob, self.remote.size) {
             true => 0,
             false => self.transfer(&blob, watch)?,
@@ -120,6 +121,9 @@ impl Download<'_> {
             if partial.done == self.remote.size {
                 return Ok(());
             }
+            if (self.stop)() {
+                return Err(HubError::Cancelled);
+            }
             self.client.wait(attempt);
             let Ended::Broken(reason) = self.receive(partial, watch)? else { continue };
             attempt = if partial.done > best { 2 } else { attempt + 1 };
@@ -138,9 +142,11 @@ impl Download<'_> {
 
     /// Opens what an earlier run, or Python, has left, and hashes it.
     fn open(&self, path: &Path) -> Result<Partial, HubError> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path);
-        let mut file = file.map_err(|e| self.failed(path, e))?;
+        if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            // Nobody's download: a link would lead the bytes elsewhere.
+            fs::remove_file(path).map_err(|e| self.failed(path, e))?;
+        }
+        let mut file = regular::own(path).map_err(|e| self.failed(path, e))?;
         let mut hasher = Hasher::new(&self.remote.hash, self.remote.size);
         let io = |source| HubError::Io { file: path.to_owned(), source };
         let mut done = file.metadata().map_err(io)?.len();
@@ -200,6 +206,9 @@ impl Download<'_> {
             // Another connection would get as little: what is slow is not broken.
             let left = partial.done < self.remote.size;
             pace.check(n).or_else(|reason| if left { Err(self.stalled(partial, reason)) } else { Ok(()) })?;
+            if (self.stop)() {
+                return Err(HubError::Cancelled);
+            }
         }
     }
 

@@ -276,6 +276,9 @@ pub enum HubError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// Somebody asked it to stop. What has arrived is kept.
+    #[error("cancelled")]
+    Cancelled,
     /// The cache cannot be read or written.
     #[error("{}: {source}", file.display())]
     Io {

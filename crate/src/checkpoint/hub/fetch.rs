@@ -53,12 +53,20 @@ pub struct Hub {
     pub(super) free: fn(&Path) -> std::io::Result<u64>,
     /// How long too little may come before it is called a stall; tests wait less.
     pub(super) patience: Duration,
+    /// Whether somebody wants downloads to stop.
+    stop: fn() -> bool,
 }
 
 impl Hub {
     /// With these settings; [`Settings::from_env`] has the user's.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, free: |path| fs4::available_space(path), patience: Duration::from_secs(60) }
+        let free = |path: &Path| fs4::available_space(path);
+        Self { settings, free, patience: Duration::from_secs(60), stop: || false }
+    }
+
+    /// The same, asking now and then in a download whether it should end with [`HubError::Cancelled`].
+    pub fn stopping(self, stop: fn() -> bool) -> Self {
+        Self { stop, ..self }
     }
 
     /// A connection.
@@ -220,7 +228,8 @@ impl Job<'_> {
         let mut received = 0;
         for remote in files {
             let (client, name, place) = (self.client, self.name, self.place);
-            received += Download { client, name, place, commit: &self.listing.commit, remote }.run(watch)?;
+            let (commit, stop) = (&self.listing.commit, self.hub.stop);
+            received += Download { client, name, place, commit, remote, stop }.run(watch)?;
         }
         Ok(received)
     }

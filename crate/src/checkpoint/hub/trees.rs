@@ -76,6 +76,6 @@ impl Place {
             fs::create_dir_all(folder)?;
         }
         let tree = Tree { format_version: VERSION, files };
-        crate::atomic::write(&path, |out| Ok(serde_json::to_writer_pretty(out, &tree)?))
+        crate::atomic::replace(&path, |out| Ok(serde_json::to_writer_pretty(out, &tree)?))
     }
 }

@@ -90,7 +90,9 @@ pub(super) async fn neurons(run: &mut Run<'_>, found: &mut Found) -> Result<(), 
     let mut joined = Correlation::default();
     for (nth, block) in blocks.iter().enumerate() {
         let key = neurons_key(run, block, wanted);
-        let both = match run.store.pair(&key)? {
+        let kept = run.store.pair(&key, neuron_sizes(run, block))?;
+        run.tell_damage();
+        let both = match kept {
             Some(both) => both,
             None => {
                 let both = correlate_neurons(run, block, (wanted, nth * wanted)).await?;
@@ -140,8 +142,13 @@ fn join(joined: &mut Correlation, block: Correlation) {
 /// A name for everything that decides a block of the neuron baseline.
 pub(super) fn neurons_key(run: &Run<'_>, block: &[String], tokens: usize) -> String {
     let identity = |which| run.what.basis(which, &run.corpus).model_identity();
-    let key = digest(&["neurons 2", &identity(Which::A), &identity(Which::B), &run.corpus, &block.join(",")]);
+    let key = digest(&["neurons 3", &identity(Which::A), &identity(Which::B), &run.corpus, &block.join(",")]);
     format!("neurons-{key}.0-{tokens}")
+}
+
+/// How many neurons a block of A's is held against: its own number, and that of B's.
+pub(super) fn neuron_sizes(run: &Run<'_>, block: &[String]) -> (usize, usize) {
+    (run.what.a.neuron_count(block), run.what.b.neuron_count(&run.what.b.model.neuron_hooks()))
 }
 
 /// `before` tokens of the stage are behind us.

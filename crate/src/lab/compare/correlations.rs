@@ -65,7 +65,9 @@ pub(super) async fn correlate_layers<'s>(
         let mut row = Vec::new();
         for (j, source) in b.iter().enumerate() {
             let key = cut.key(a, source);
-            let pair = match store.pair(&key)? {
+            let kept = store.pair(&key, (a.features, source.features))?;
+            store.damaged().into_iter().for_each(|line| stages.warn(line));
+            let pair = match kept {
                 Some(pair) => pair,
                 None => {
                     let ready = match prepared.take() {
@@ -79,12 +81,6 @@ pub(super) async fn correlate_layers<'s>(
                     pair
                 }
             };
-            let fits = pair.a_to_b.mppc.len() == a.features && pair.b_to_a.mppc.len() == source.features;
-            if !fits {
-                return Err(LabError::Mismatch(format!(
-                    "the kept correlation {key} has other sizes; delete it"
-                )));
-            }
             row.push(pair);
             stages.step(done + i * b.len() + j + 1).await?;
         }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use web_time::Instant;
 
+use super::controls::{neuron_blocks, neuron_sizes, neurons_key};
 use super::correlations::{Cut, Null};
 use super::encode::{Encoder, Source, Variant};
 use super::store::Store;
@@ -98,9 +99,11 @@ impl Comparison<'_> {
         let line = pair_line(&run, &a.middle, &b.middle).await?;
         run.stages.step(2).await?;
         let mut charges = Vec::new();
-        encoding(&run, (&a, &b), &mut charges);
-        correlating(&run, (&a, &b), line, &mut charges);
+        encoding(&run, (&a, &b), &mut charges)?;
+        correlating(&run, (&a, &b), line, &mut charges)?;
         streaming(&run, &mut charges).await?;
+        run.tell_damage();
+        run.stages.step(3).await?;
         run.stages.finish();
         let mean = |l0: &[f64]| l0.iter().sum::<f64>() / l0.len() as f64;
         Ok(Bill {
@@ -201,7 +204,7 @@ fn turned(codes: &Codes, by: u32) -> Codes {
     turned
 }
 
-fn encoding(run: &Run<'_>, (a, b): (&Tried, &Tried), charges: &mut Vec<Charge>) {
+fn encoding(run: &Run<'_>, (a, b): (&Tried, &Tried), charges: &mut Vec<Charge>) -> Result<(), LabError> {
     for (which, tried) in [(Which::A, a), (Which::B, b)] {
         let sources: Vec<&Source> = match which {
             Which::A => run.a.iter().collect(),
@@ -216,8 +219,12 @@ fn encoding(run: &Run<'_>, (a, b): (&Tried, &Tried), charges: &mut Vec<Charge>) 
             memory: 0.0,
         };
         for &shard in &run.shards {
-            let missing = sources.iter().filter(|source| !run.store.has_codes(&source.key, shard));
-            let l0s: Vec<f64> = missing.map(|source| tried.l0[source.sae]).collect();
+            let mut l0s = Vec::new();
+            for source in &sources {
+                if !run.store.has_codes(&source.key, shard)? {
+                    l0s.push(tried.l0[source.sae]);
+                }
+            }
             let tokens = shard.tokens as f64;
             let entries: f64 = l0s.iter().sum();
             charge.units += if l0s.is_empty() { 0 } else { shard.tokens };
@@ -228,9 +235,15 @@ fn encoding(run: &Run<'_>, (a, b): (&Tried, &Tried), charges: &mut Vec<Charge>) 
         }
         charges.push(charge);
     }
+    Ok(())
 }
 
-fn correlating(run: &Run<'_>, (a, b): (&Tried, &Tried), line: Line, charges: &mut Vec<Charge>) {
+fn correlating(
+    run: &Run<'_>,
+    (a, b): (&Tried, &Tried),
+    line: Line,
+    charges: &mut Vec<Charge>,
+) -> Result<(), LabError> {
     let controls = &run.what.plan.controls;
     let n = run.tokens;
     let cut = |tokens, null| Cut { tokens, null };
@@ -268,7 +281,7 @@ fn correlating(run: &Run<'_>, (a, b): (&Tried, &Tried), line: Line, charges: &mu
             let b_sources = run.sources(variant);
             for (i, x) in run.a.iter().enumerate() {
                 for (j, y) in b_sources.iter().enumerate() {
-                    if run.store.has_pair(&cut.key(x, y)) {
+                    if run.store.pair(&cut.key(x, y), (x.features, y.features))?.is_some() {
                         continue;
                     }
                     // Products are as many as pairs of features that fire together.
@@ -281,6 +294,7 @@ fn correlating(run: &Run<'_>, (a, b): (&Tried, &Tried), line: Line, charges: &mu
         }
         charges.push(charge);
     }
+    Ok(())
 }
 
 /// The stages that run both models again: neurons, and the activations themselves.
@@ -290,13 +304,14 @@ async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabEr
     let batch = &sample(run, 1);
     let kept = batch.kept() as f64;
     let neurons = controls.neuron_tokens.min(run.tokens);
-    let blocks = super::controls::neuron_blocks(run);
-    let todo: Vec<&Vec<String>> = blocks
-        .iter()
-        .filter(|block| {
-            neurons > 0 && !run.store.has_pair(&super::controls::neurons_key(run, block, neurons))
-        })
-        .collect();
+    let blocks = neuron_blocks(run);
+    let mut todo: Vec<&Vec<String>> = Vec::new();
+    for block in blocks.iter().filter(|_| neurons > 0) {
+        let (key, sizes) = (neurons_key(run, block, neurons), neuron_sizes(run, block));
+        if run.store.pair(&key, sizes)?.is_none() {
+            todo.push(block);
+        }
+    }
     if let Some(block) = todo.first() {
         let of_b = b.model.neuron_hooks();
         let (of_a, others) = (a.neuron_count(block), b.neuron_count(&of_b));

@@ -2,7 +2,7 @@
 
 use super::inputs::{SideInputs, digest};
 use super::plan::{CorpusPlan, SidePlan};
-use crate::corpus::TokenBatch;
+use crate::corpus::{Corpus, TokenBatch};
 use crate::lab::{LabError, LabModel};
 use crate::model::SpecialIds;
 use crate::sae::{Codes, Rotation, Sae};
@@ -53,12 +53,15 @@ pub(super) struct Basis<'a> {
 
 /// Everything that decides the batches but their number.
 pub(super) fn corpus_identity(
-    name: &str,
+    corpus: &Corpus,
     hashes: &[&str],
     plan: &CorpusPlan,
     special: &SpecialIds,
 ) -> String {
-    let name = if hashes.is_empty() { name.to_owned() } else { hashes.join(",") };
+    let name = match hashes {
+        [] => corpus.name().to_owned(),
+        _ => format!("{}: {}", corpus.reading(), hashes.join(",")),
+    };
     let CorpusPlan { context, batch, bos, .. } = plan;
     let (first, ends) = (special.bos, special.ends());
     format!("{name}; context {context}, batch {batch}, bos {bos:?} {first:?}, not text {ends:?}")
@@ -79,7 +82,7 @@ impl Basis<'_> {
             let control = if variant == Variant::Trained { String::new() } else { format!("seed {seed}") };
             let center = if self.side.center_resid { "centred" } else { "" };
             let digest = digest(&[
-                "codes 1",
+                "codes 2",
                 &self.model_identity(),
                 &files.join(","),
                 &hooked.name(),

@@ -7,11 +7,13 @@
 //! lock                                one run at a time
 //! ```
 //!
-//! Every file is written whole or not at all, and never changed. Keys end in a hash of what decides the content (the
+//! Every file is written whole or not at all, and never changed. Each has a [checksum] in it: what is not
+//! as it was written is named, and computed again. Keys end in a hash of what decides the content (the
 //! model's files, the SAE's, the texts, …): a plan that asks for something else finds nothing, and several plans can
 //! share a folder.
 
-use std::fs::File;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -20,11 +22,12 @@ use safetensors::tensor::{Dtype, TensorView};
 use walkdir::WalkDir;
 
 use super::store::{Shard, Store};
-use crate::atomic;
-use crate::checkpoint::SafeFile;
+use crate::checkpoint::{SafeFile, checksum};
 use crate::lab::LabError;
+use crate::lock::Lock;
 use crate::sae::Codes;
 use crate::universality::{Best, Correlation};
+use crate::{atomic, regular};
 
 const CODES: &str = "codes";
 const PAIRS: &str = "pairs";
@@ -35,8 +38,17 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct FolderStore {
     root: PathBuf,
-    /// Unlocked when it is closed, also by a kill.
-    _lock: File,
+    damaged: RefCell<Damaged>,
+    _lock: Lock,
+}
+
+/// Records that were found damaged.
+#[derive(Debug, Default)]
+struct Damaged {
+    /// Each is named once.
+    files: BTreeSet<PathBuf>,
+    /// Those that nobody has asked for yet.
+    lines: Vec<String>,
 }
 
 impl FolderStore {
@@ -47,18 +59,26 @@ impl FolderStore {
     pub fn open(root: &Path) -> Result<Self, LabError> {
         refuse_strangers(root)?;
         std::fs::create_dir_all(root).map_err(|e| io(root, e))?;
-        let lock = File::create(root.join(LOCK)).map_err(|e| io(root, e))?;
-        if let Err(e) = lock.try_lock() {
-            return Err(LabError::Mismatch(format!(
-                "{} is in use by another run ({e}); wait for it, or give this one a store of its own and merge them",
+        let place = root.join(LOCK);
+        let lock = Lock::take(&place).map_err(|e| io(&place, e))?.ok_or_else(|| {
+            LabError::Mismatch(format!(
+                "{} is in use by another run; wait for it, or give this one a store of its own and merge them",
                 root.display()
-            )));
+            ))
+        })?;
+        for entry in WalkDir::new(root) {
+            let entry = entry.map_err(|e| io(root, e.into()))?;
+            if entry.depth() > 0 && entry.path_is_symlink() {
+                return Err(LabError::Mismatch(format!(
+                    "{} is a link, of which a store has none; put there what it leads to, or remove it",
+                    entry.path().display()
+                )));
+            }
+            if entry.depth() == 0 || entry.file_type().is_dir() {
+                atomic::sweep(entry.path()).map_err(|e| io(entry.path(), e))?;
+            }
         }
-        for entry in WalkDir::new(root).into_iter().filter_map(Result::ok).filter(|e| e.file_type().is_dir())
-        {
-            atomic::sweep(entry.path()).map_err(|e| io(entry.path(), e))?;
-        }
-        Ok(Self { root: root.to_owned(), _lock: lock })
+        Ok(Self { root: root.to_owned(), damaged: RefCell::default(), _lock: lock })
     }
 
     /// Its files, by their path in it, sorted.
@@ -76,17 +96,22 @@ impl FolderStore {
         Ok(files)
     }
 
-    /// Takes in what another store has. A file that both have must be the same in both.
+    /// Takes in what another store has. A record that both have must be the same in both. Damaged ones are left out, or
+    /// replaced where the other store has them whole.
     ///
     /// # Errors
-    /// A file that differs, or cannot be copied; what was copied before it stays.
+    /// A record that differs, or cannot be copied; what was copied before it stays.
     pub fn merge(&mut self, other: &FolderStore) -> Result<Merged, LabError> {
         let mut merged = Merged::default();
         for file in other.files()? {
             let (from, to) = (other.root.join(&file), self.root.join(&file));
-            let content = std::fs::read(&from).map_err(|e| io(&from, e))?;
-            if to.is_file() {
-                if std::fs::read(&to).map_err(|e| io(&to, e))? != content {
+            let Some(content) = other.record(&from)? else {
+                merged.damaged.push(from);
+                continue;
+            };
+            match self.record(&to)? {
+                Some(there) if there == content => merged.same += 1,
+                Some(_) => {
                     return Err(LabError::Mismatch(format!(
                         "{} and {} differ, though they are about the same; they were made by different engines or \
                          processors: keep one of them",
@@ -94,13 +119,35 @@ impl FolderStore {
                         from.display()
                     )));
                 }
-                merged.same += 1;
-            } else {
-                self.write(&to, &content)?;
-                merged.copied += 1;
+                None => {
+                    self.write(&to, &content)?;
+                    merged.copied += 1;
+                }
             }
         }
         Ok(merged)
+    }
+
+    /// A record as it was written, if it is there and undamaged.
+    fn record(&self, path: &Path) -> Result<Option<Vec<u8>>, LabError> {
+        match regular::read(path) {
+            Ok(bytes) => match checksum::check_bytes(&bytes) {
+                Ok(()) => Ok(Some(bytes)),
+                Err(reason) => self.damage(path, &reason),
+            },
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) if regular::is_refusal(&e) => self.damage(path, &e.to_string()),
+            Err(e) => Err(io(path, e)),
+        }
+    }
+
+    /// Notes that a record is damaged: it is not there.
+    fn damage<T>(&self, path: &Path, reason: &str) -> Result<Option<T>, LabError> {
+        let mut damaged = self.damaged.borrow_mut();
+        if damaged.files.insert(path.to_owned()) {
+            damaged.lines.push(format!("{} is damaged ({reason}); it counts as missing", path.display()));
+        }
+        Ok(None)
     }
 
     fn shard(&self, key: &str, shard: Shard) -> PathBuf {
@@ -116,17 +163,19 @@ impl FolderStore {
     }
 
     fn write(&self, path: &Path, content: &[u8]) -> Result<(), LabError> {
-        atomic::write(path, |out| out.write_all(content)).map_err(|e| io(path, e))
+        atomic::replace(path, |out| out.write_all(content)).map_err(|e| io(path, e))
     }
 }
 
 /// What [`FolderStore::merge`] did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Files that were copied.
     pub copied: usize,
     /// Files that were there already.
     pub same: usize,
+    /// Damaged files of the other store, which were left out.
+    pub damaged: Vec<PathBuf>,
 }
 
 /// A folder of something else is not written into.
@@ -150,27 +199,27 @@ fn io(path: &Path, source: std::io::Error) -> LabError {
 }
 
 impl Store for FolderStore {
-    fn has_codes(&self, key: &str, shard: Shard) -> bool {
-        self.shard(key, shard).is_file()
+    fn has_codes(&self, key: &str, shard: Shard) -> Result<bool, LabError> {
+        Ok(self.record(&self.shard(key, shard))?.is_some())
     }
 
     fn put_codes(&mut self, key: &str, shard: Shard, codes: Codes) -> Result<(), LabError> {
-        self.write(&self.shard(key, shard), &codes.to_safetensors()?)
+        self.write(&self.shard(key, shard), &checksum::sealed(&codes.to_safetensors()?))
     }
 
     fn codes(&self, key: &str, shards: &[Shard]) -> Result<Rc<Codes>, LabError> {
         let mut all: Option<Codes> = None;
         for &shard in shards {
             let path = self.shard(key, shard);
-            let bytes = std::fs::read(&path).map_err(|e| io(&path, e))?;
+            let wrong = |reason: &str| LabError::Mismatch(format!("{} {reason}", path.display()));
+            let bytes = self.record(&path)?;
+            let bytes = bytes.ok_or_else(|| {
+                wrong("is gone or was damaged; repeat the command, which computes it again")
+            })?;
             let codes = Codes::from_safetensors(&path.display().to_string(), &bytes)?;
-            if codes.tokens() != shard.tokens {
-                return Err(LabError::Mismatch(format!(
-                    "{} holds {} tokens instead of {}; delete it",
-                    path.display(),
-                    codes.tokens(),
-                    shard.tokens
-                )));
+            let features = all.as_ref().map_or(codes.n_features, |all| all.n_features);
+            if (codes.tokens(), codes.n_features) != (shard.tokens, features) {
+                return Err(wrong("holds the codes of something else; delete it"));
             }
             match &mut all {
                 None => all = Some(codes),
@@ -188,27 +237,13 @@ impl Store for FolderStore {
         Ok(Rc::new(all.unwrap_or_default()))
     }
 
-    fn has_pair(&self, key: &str) -> bool {
-        self.pair_file(key).is_file()
-    }
-
-    fn pair(&self, key: &str) -> Result<Option<Correlation>, LabError> {
+    fn pair(&self, key: &str, sizes: (usize, usize)) -> Result<Option<Correlation>, LabError> {
         let path = self.pair_file(key);
-        if !path.is_file() {
-            return Ok(None);
+        let Some(bytes) = self.record(&path)? else { return Ok(None) };
+        match read_pair(&path, bytes, sizes) {
+            Ok(pair) => Ok(Some(pair)),
+            Err(reason) => self.damage(&path, &reason),
         }
-        let file = SafeFile::open(&path)?;
-        let best = |name: &str| -> Result<Best, LabError> {
-            // NaN stands for no partner here, so these are not weights.
-            let mppc = file.raw_f32s(&format!("{name}.mppc"))?;
-            let argmax = file.integers(&format!("{name}.argmax"))?;
-            let argmax = argmax.into_iter().map(|j| i32::try_from(j).unwrap_or(i32::MAX)).collect();
-            Ok(Best { mppc, argmax })
-        };
-        let pair = Correlation { a_to_b: best("a_to_b")?, b_to_a: best("b_to_a")? };
-        let damaged = |what| LabError::Mismatch(format!("{} is damaged: {what}; delete it", path.display()));
-        pair.check().map_err(damaged)?;
-        Ok(Some(pair))
     }
 
     fn put_pair(&mut self, key: &str, pair: &Correlation) -> Result<(), LabError> {
@@ -223,98 +258,45 @@ impl Store for FolderStore {
             (name, TensorView::new(*dtype, vec![bytes.len() / 4], bytes).expect("four bytes a number"))
         });
         let bytes = safetensors::serialize(views, None).expect("four tensors");
-        self.write(&self.pair_file(key), &bytes)
+        self.write(&self.pair_file(key), &checksum::sealed(&bytes))
     }
 
     fn note(&self, key: &str) -> Result<Option<String>, LabError> {
         let path = self.note_file(key);
-        match std::fs::read_to_string(&path) {
-            Ok(note) => Ok(Some(note)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(io(&path, e)),
+        let Some(bytes) = self.record(&path)? else { return Ok(None) };
+        match checksum::note(&bytes) {
+            Some(note) => Ok(Some(note.to_owned())),
+            None => self.damage(&path, "it is no note"),
         }
     }
 
     fn put_note(&mut self, key: &str, note: &str) -> Result<(), LabError> {
-        self.write(&self.note_file(key), note.as_bytes())
+        self.write(&self.note_file(key), &checksum::sealed_note(note))
     }
+
+    fn damaged(&self) -> Vec<String> {
+        std::mem::take(&mut self.damaged.borrow_mut().lines)
+    }
+}
+
+/// The correlation in a file, between as many features as there are.
+fn read_pair(path: &Path, bytes: Vec<u8>, (a, b): (usize, usize)) -> Result<Correlation, String> {
+    let file = SafeFile::parse(path.display().to_string(), bytes.into()).map_err(|e| e.to_string())?;
+    let best = |name: &str, own: usize| -> Result<Best, String> {
+        // NaN stands for no partner here, so these are not weights.
+        let mppc = file.raw_f32s(&format!("{name}.mppc")).map_err(|e| e.to_string())?;
+        if mppc.len() != own {
+            return Err(format!("it has {} features instead of {own}", mppc.len()));
+        }
+        let argmax = file.integers(&format!("{name}.argmax")).map_err(|e| e.to_string())?;
+        let argmax = argmax.into_iter().map(|j| i32::try_from(j).unwrap_or(i32::MAX)).collect();
+        Ok(Best { mppc, argmax })
+    };
+    let pair = Correlation { a_to_b: best("a_to_b", a)?, b_to_a: best("b_to_a", b)? };
+    pair.check()?;
+    Ok(pair)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn codes(values: &[f32]) -> Codes {
-        crate::universality::from_dense(2, values)
-    }
-
-    const FIRST: Shard = Shard { number: 0, tokens: 2 };
-    const SECOND: Shard = Shard { number: 1, tokens: 1 };
-
-    #[test]
-    fn keeps_codes_pairs_and_notes() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut store = FolderStore::open(&dir.path().join("deep/store")).expect("a store");
-        assert!(!store.has_codes("k", FIRST));
-        store.put_codes("k", FIRST, codes(&[0.5, 0.0, 1.0, 2.0])).expect("written");
-        store.put_codes("k", SECOND, codes(&[0.0, 3.0])).expect("written");
-        assert!(store.has_codes("k", FIRST) && !store.has_codes("k", Shard { tokens: 9, ..FIRST }));
-        let all = store.codes("k", &[FIRST, SECOND]).expect("there");
-        assert_eq!(*all, codes(&[0.5, 0.0, 1.0, 2.0, 0.0, 3.0]));
-        store.put_codes("wide", FIRST, codes(&[0.5, 0.0, 1.0, 2.0])).expect("written");
-        store.put_codes("wide", SECOND, crate::universality::from_dense(3, &[1.0; 3])).expect("written");
-        let error = store.codes("wide", &[FIRST, SECOND]).expect_err("another width").to_string();
-        assert!(error.ends_with("has 3 features, but the shards before it have 2; delete it"), "{error}");
-        let error = store.codes("other", &[FIRST]).expect_err("never written").to_string();
-        assert!(error.contains("other/00000-2.safetensors"), "{error}");
-
-        let best = |mppc: &[f32], argmax: &[i32]| Best { mppc: mppc.to_vec(), argmax: argmax.to_vec() };
-        let pair = Correlation { a_to_b: best(&[0.5, f32::NAN], &[0, -1]), b_to_a: best(&[0.5], &[0]) };
-        assert_eq!(store.pair("p").expect("no error"), None);
-        store.put_pair("p", &pair).expect("written");
-        let read = store.pair("p").expect("no error").expect("there");
-        assert_eq!(format!("{read:?}"), format!("{pair:?}"));
-
-        for partner in [1, i32::MAX, -2, i32::MIN] {
-            let lost = Correlation { a_to_b: best(&[0.5, f32::NAN], &[partner, -1]), ..pair.clone() };
-            store.put_pair("lost", &lost).expect("written");
-            let error = store.pair("lost").expect_err("no such feature").to_string();
-            let told = format!("is damaged: a_to_b says 0.5 with partner {partner} of feature 0; delete it");
-            assert!(error.ends_with(&told), "{error}");
-        }
-
-        assert_eq!(store.note("n").expect("no error"), None);
-        store.put_note("n", "{}").expect("written");
-        assert_eq!(store.note("n").expect("no error").as_deref(), Some("{}"));
-    }
-
-    #[test]
-    fn unites_stores_and_refuses_contradictions() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let open = |name: &str| FolderStore::open(&dir.path().join(name)).expect("a store");
-        let (mut a, mut b, mut c) = (open("a"), open("b"), open("c"));
-        a.put_codes("k", FIRST, codes(&[0.5, 0.0, 1.0, 2.0])).expect("written");
-        b.put_codes("k", FIRST, codes(&[0.5, 0.0, 1.0, 2.0])).expect("written");
-        b.put_codes("k", SECOND, codes(&[0.0, 3.0])).expect("written");
-        assert_eq!(a.merge(&b).expect("no contradiction"), Merged { copied: 1, same: 1 });
-        assert_eq!(a.files().expect("listed"), b.files().expect("listed"));
-        c.put_codes("k", SECOND, codes(&[0.0, 4.0])).expect("written");
-        let error = a.merge(&c).expect_err("a contradiction").to_string();
-        assert!(error.contains("00001-1.safetensors") && error.contains("differ"), "{error}");
-    }
-
-    #[test]
-    fn does_not_write_among_other_things() {
-        let dir = tempfile::tempdir().expect("a folder");
-        std::fs::write(dir.path().join("thesis.tex"), "\\begin").expect("written");
-        let error = FolderStore::open(dir.path()).expect_err("not a store").to_string();
-        assert!(error.contains("holds thesis.tex"), "{error}");
-        let half = dir.path().join("s/codes/k");
-        std::fs::create_dir_all(&half).expect("made");
-        std::fs::write(half.join(".mppc-x.part"), "half").expect("written");
-        let store = FolderStore::open(&dir.path().join("s")).expect("a store");
-        let error = FolderStore::open(&dir.path().join("s")).expect_err("in use").to_string();
-        assert!(error.contains("in use by another run"), "{error}");
-        assert_eq!(store.files().expect("listed"), Vec::<PathBuf>::new());
-    }
-}
+#[path = "folder_tests.rs"]
+mod tests;

@@ -5,9 +5,14 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 #[cfg(not(target_arch = "wasm32"))]
-use crate::checkpoint::{CheckpointError, Files};
+use std::path::PathBuf;
+
 #[cfg(not(target_arch = "wasm32"))]
-use crate::lab::{LabError, LabModel};
+use crate::checkpoint::{Bytes, CheckpointError, Files};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::corpus::Corpus;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::lab::{HookedSae, LabError, LabModel};
 
 /// A file that went in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +29,7 @@ pub struct Input {
 /// The files of one side. Empty in the page, whose files were checked when they were fetched.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SideInputs {
-    /// Configuration, weights and tokenizer of the model.
+    /// What was read of the model: configurations, weights, tokenizer.
     pub model: Vec<Input>,
     /// The files of each SAE, in the order of the model's.
     pub saes: Vec<Vec<Input>>,
@@ -82,46 +87,49 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl SideInputs {
-    /// Reads and hashes the files of a model and of its SAEs, which lie in `saes` or beside the weights.
+    /// Hashes the files that were read of a model and of its SAEs, which lie in `saes` or beside the weights.
     ///
     /// # Errors
     /// A file that cannot be read.
     pub fn of(model: &LabModel, files: &Files, saes: Option<&Files>) -> Result<Self, LabError> {
         let place = saes.cloned().unwrap_or_else(|| files.folder("saes"));
-        let of_sae =
-            |folder: &String| hash_all(&if folder.is_empty() { place.clone() } else { place.folder(folder) });
+        let of_sae = |sae: &HookedSae| {
+            let folder = if sae.folder.is_empty() { place.clone() } else { place.folder(&sae.folder) };
+            hash_all(&folder, &sae.read)
+        };
         Ok(Self {
-            model: hash_all(files)?,
-            saes: model.saes.iter().map(|sae| of_sae(&sae.folder)).collect::<Result<_, _>>()?,
+            model: model_inputs(model, files)?,
+            saes: model.saes.iter().map(of_sae).collect::<Result<_, _>>()?,
         })
     }
 }
 
-/// Configurations, weights and tokenizers of a place, and of its folder `checkpoints`, where some SAEs lie.
+/// Hashes the files that were read of a model.
+///
+/// # Errors
+/// A file that cannot be read.
 #[cfg(not(target_arch = "wasm32"))]
-fn hash_all(files: &Files) -> Result<Vec<Input>, LabError> {
-    let mut names = files.names();
-    names.extend(files.folder("checkpoints").names().iter().map(|name| format!("checkpoints/{name}")));
-    names.retain(|name| name.ends_with(".json") || name.ends_with(".safetensors"));
-    names.iter().map(|name| Ok(hash(files, name)?)).collect()
+pub fn model_inputs(model: &LabModel, files: &Files) -> Result<Vec<Input>, LabError> {
+    hash_all(files, &model.read)
+}
+
+/// Hashes files of a set.
+#[cfg(not(target_arch = "wasm32"))]
+fn hash_all(files: &Files, names: &[String]) -> Result<Vec<Input>, LabError> {
+    names.iter().map(|name| Ok(hash(files.label(name), files.open(name))?)).collect()
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn hash(files: &Files, name: &str) -> Result<Input, CheckpointError> {
-    let bytes = files.open(name)?;
-    let label = files.label(name);
-    hash_bytes(&label, &bytes).map_err(|source| CheckpointError::Io { file: label, source })
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn hash_bytes(label: &str, bytes: &crate::checkpoint::Bytes) -> std::io::Result<Input> {
+fn hash(label: String, bytes: Result<Bytes, CheckpointError>) -> Result<Input, CheckpointError> {
     use sha2::{Digest as _, Sha256};
     const PIECE: u64 = 1 << 24;
+    let bytes = bytes?;
     let (mut hash, size) = (Sha256::new(), bytes.size());
     for start in (0..size).step_by(PIECE as usize) {
-        hash.update(bytes.slice(start..(start + PIECE).min(size))?);
+        let piece = bytes.slice(start..(start + PIECE).min(size));
+        hash.update(piece.map_err(|source| CheckpointError::Io { file: label.clone(), source })?);
     }
-    Ok(Input { name: label.to_owned(), bytes: size, sha256: hex(&hash.finalize()) })
+    Ok(Input { name: label, bytes: size, sha256: hex(&hash.finalize()) })
 }
 
 /// Hashes the files that a corpus is read from.
@@ -129,12 +137,11 @@ fn hash_bytes(label: &str, bytes: &crate::checkpoint::Bytes) -> std::io::Result<
 /// # Errors
 /// A file that cannot be read.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn corpus_inputs(corpus: &crate::corpus::Corpus) -> Result<Vec<Input>, LabError> {
-    let input = |path: &std::path::PathBuf| {
+pub fn corpus_inputs(corpus: &Corpus) -> Result<Vec<Input>, LabError> {
+    let input = |path: &PathBuf| {
         let file = path.display().to_string();
-        let failed = |source| CheckpointError::Io { file: file.clone(), source };
-        let bytes = crate::checkpoint::Bytes::map(path).map_err(failed)?;
-        Ok(hash_bytes(&file, &bytes).map_err(failed)?)
+        let bytes = Bytes::map(path).map_err(|source| CheckpointError::Io { file: file.clone(), source });
+        Ok(hash(file, bytes)?)
     };
     corpus.files().iter().map(input).collect()
 }

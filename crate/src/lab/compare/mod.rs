@@ -35,9 +35,9 @@ use encode::{Basis, Encoder, Source, Variant, corpus_identity};
 pub use example::{example, schema};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::{FolderStore, Merged};
-#[cfg(not(target_arch = "wasm32"))]
-pub use inputs::corpus_inputs;
 pub use inputs::{Input, Inputs, SideInputs};
+#[cfg(not(target_arch = "wasm32"))]
+pub use inputs::{corpus_inputs, model_inputs};
 pub use plan::{Bos, ComparePlan, Controls, CorpusPlan, SidePlan};
 pub use results::FeatureRow;
 use results::Found;
@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
             model.sae_notes(&model.saes).into_iter().for_each(|note| stages.warn(note));
         }
         stages.begin("tokens", plan.corpus.tokens, "tokens").await?;
-        let batches = tokenize(what)?;
+        let batches = tokenize(what, &mut stages).await?;
         let shard = |(number, batches): (usize, &[TokenBatch])| Shard {
             number,
             tokens: batches.iter().map(TokenBatch::kept).sum(),
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
         let tokens = shards.iter().map(|shard| shard.tokens).sum();
         notes(what.corpus, tokens, plan.corpus.tokens).for_each(|note| stages.warn(note));
         let hashes: Vec<&str> = what.inputs.corpus.iter().map(|input| input.sha256.as_str()).collect();
-        let corpus = corpus_identity(what.corpus.name(), &hashes, &plan.corpus, what.a.tokenizer.special());
+        let corpus = corpus_identity(what.corpus, &hashes, &plan.corpus, what.a.tokenizer.special());
         let sources = |which, variant| what.basis(which, &corpus).sources(variant, plan.controls.seed);
         let control = |wanted, variant| if wanted { sources(Which::B, variant) } else { Vec::new() };
         Ok(Self {
@@ -227,6 +227,11 @@ impl<'a> Run<'a> {
             shards,
             corpus,
         })
+    }
+
+    /// Names what of the store was found damaged; it is computed again.
+    fn tell_damage(&mut self) {
+        self.store.damaged().into_iter().for_each(|line| self.stages.warn(line));
     }
 
     fn model(&self, which: Which) -> &'a LabModel {
@@ -252,8 +257,13 @@ impl<'a> Run<'a> {
         self.stages.begin(&format!("{} features", model.name()), total, "tokens").await?;
         let (mut done, mut encoder) = (0, None::<(Vec<&str>, Encoder<'_>)>);
         for &shard in &self.shards[shards] {
-            let lacks = |source: &&&Source| !self.store.has_codes(&source.key, shard);
-            let missing: Vec<&Source> = sources.iter().filter(lacks).copied().collect();
+            let mut missing: Vec<&Source> = Vec::new();
+            for source in &sources {
+                if !self.store.has_codes(&source.key, shard)? {
+                    missing.push(source);
+                }
+            }
+            self.store.damaged().into_iter().for_each(|line| self.stages.warn(line));
             if missing.is_empty() {
                 done += shard.tokens;
                 self.stages.step(done).await?;
@@ -332,10 +342,14 @@ impl<'a> Run<'a> {
 }
 
 /// The corpus as batches, after making sure that both models read the same tokens.
-fn tokenize(what: &Comparison<'_>) -> Result<Vec<TokenBatch>, LabError> {
+async fn tokenize(what: &Comparison<'_>, stages: &mut Stages<'_>) -> Result<Vec<TokenBatch>, LabError> {
     let (a, b) = (what.a, what.b);
-    let all: Vec<TokenBatch> =
-        token_batches(what.corpus, &a.tokenizer, &what.plan.corpus)?.collect::<Result<_, _>>()?;
+    let (mut all, mut kept): (Vec<TokenBatch>, usize) = (Vec::new(), 0);
+    for batch in token_batches(what.corpus, &a.tokenizer, &what.plan.corpus)? {
+        all.push(batch?);
+        kept += all.last().map_or(0, TokenBatch::kept);
+        stages.step(kept).await?;
+    }
     let sample = all.first().map(|batch| a.tokenizer.decode(&batch.ids)).unwrap_or_default();
     let ids = |m: &LabModel| {
         m.tokenizer.encode(&sample).map(|e| e.ids).map_err(|e| LabError::Mismatch(e.to_string()))
@@ -347,10 +361,9 @@ fn tokenize(what: &Comparison<'_>) -> Result<Vec<TokenBatch>, LabError> {
             b.name()
         )));
     }
-    let tokens: usize = all.iter().map(TokenBatch::kept).sum();
-    if tokens < 2 {
+    if kept < 2 {
         return Err(LabError::Mismatch(format!(
-            "the corpus gives {tokens} tokens; a correlation needs at least 2, and means something from about 10,000"
+            "the corpus gives {kept} tokens; a correlation needs at least 2, and means something from about 10,000"
         )));
     }
     Ok(all)

@@ -17,10 +17,13 @@ pub struct Shard {
 }
 
 /// A place for codes by shard, for correlations, and for notes. Keys name everything that decides what is kept under
-/// them, so that what is there need not be made again.
+/// them, so that what is there need not be made again. What was damaged counts as not there.
 pub trait Store {
     /// Whether a shard of codes is there.
-    fn has_codes(&self, key: &str, shard: Shard) -> bool;
+    ///
+    /// # Errors
+    /// [`LabError::Io`].
+    fn has_codes(&self, key: &str, shard: Shard) -> Result<bool, LabError>;
 
     /// Keeps a shard of codes.
     ///
@@ -34,14 +37,11 @@ pub trait Store {
     /// A shard that is missing or damaged.
     fn codes(&self, key: &str, shards: &[Shard]) -> Result<Rc<Codes>, LabError>;
 
-    /// Whether a correlation is there.
-    fn has_pair(&self, key: &str) -> bool;
-
-    /// A correlation, if it is there.
+    /// A correlation of so many features of A and of B, if it is there.
     ///
     /// # Errors
-    /// A damaged file.
-    fn pair(&self, key: &str) -> Result<Option<Correlation>, LabError>;
+    /// [`LabError::Io`].
+    fn pair(&self, key: &str, sizes: (usize, usize)) -> Result<Option<Correlation>, LabError>;
 
     /// Keeps a correlation.
     ///
@@ -60,6 +60,11 @@ pub trait Store {
     /// # Errors
     /// [`LabError::Io`].
     fn put_note(&mut self, key: &str, note: &str) -> Result<(), LabError>;
+
+    /// What was found damaged since this was last asked: a line for each.
+    fn damaged(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A store that ends with the run: of a run in memory, and of the page.
@@ -75,8 +80,8 @@ struct Kept {
 }
 
 impl Store for MemoryStore {
-    fn has_codes(&self, key: &str, shard: Shard) -> bool {
-        self.codes.get(key).is_some_and(|kept| shard.number < kept.shards)
+    fn has_codes(&self, key: &str, shard: Shard) -> Result<bool, LabError> {
+        Ok(self.codes.get(key).is_some_and(|kept| shard.number < kept.shards))
     }
 
     fn put_codes(&mut self, key: &str, shard: Shard, codes: Codes) -> Result<(), LabError> {
@@ -95,11 +100,7 @@ impl Store for MemoryStore {
         Ok(kept.codes.clone())
     }
 
-    fn has_pair(&self, _: &str) -> bool {
-        false
-    }
-
-    fn pair(&self, _: &str) -> Result<Option<Correlation>, LabError> {
+    fn pair(&self, _: &str, _: (usize, usize)) -> Result<Option<Correlation>, LabError> {
         Ok(None)
     }
 

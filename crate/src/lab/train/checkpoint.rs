@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::plan::{CurvePoint, TrainPlan};
-use crate::checkpoint::SafeFile;
-use crate::lab::LabError;
+use crate::checkpoint::{SafeFile, checksum};
+use crate::lab::{Input, LabError};
 use crate::sae::{Facts, ShuffleBuffer, Snapshot};
 
 /// Of this form; anything else is not read.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 /// Where the facts are in the file's metadata.
 const KEY: &str = "mppc.sae_training";
 
@@ -21,6 +21,7 @@ pub(super) struct RunFacts {
     form: u32,
     pub(super) model: String,
     pub(super) corpus: String,
+    inputs: Vec<Input>,
     pub(super) plan: TrainPlan,
     /// Steps done.
     pub(super) done: usize,
@@ -43,6 +44,8 @@ pub struct Checkpoint {
 pub(super) struct Course<'a> {
     pub(super) model: &'a str,
     pub(super) corpus: &'a str,
+    /// The files of both.
+    pub(super) inputs: &'a [Input],
     pub(super) plan: &'a TrainPlan,
     pub(super) done: usize,
     pub(super) batches: usize,
@@ -73,6 +76,7 @@ impl Checkpoint {
             form: FORM,
             model: course.model.to_owned(),
             corpus: course.corpus.to_owned(),
+            inputs: course.inputs.to_vec(),
             plan: course.plan.clone(),
             done: course.done,
             batches: course.batches,
@@ -83,13 +87,14 @@ impl Checkpoint {
         Self { facts, arrays }
     }
 
-    /// Writes it as a safetensors file, without making a copy of it first.
+    /// Writes it as a safetensors file with a checksum, without making a copy of it first.
     ///
     /// # Errors
     /// What `out` says.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         let mut header = Map::new();
-        header.insert("__metadata__".into(), json!({ KEY: serde_json::to_string(&self.facts)? }));
+        let facts = serde_json::to_string(&self.facts)?;
+        header.insert("__metadata__".into(), json!({ checksum::KEY: checksum::BLANK, KEY: facts }));
         let mut end = 0;
         for (name, shape, values) in &self.arrays {
             let start = end;
@@ -99,15 +104,17 @@ impl Checkpoint {
         }
         let mut header = serde_json::to_vec(&Value::Object(header))?;
         header.resize(header.len().next_multiple_of(8), b' ');
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(&header)?;
-        for (_, _, values) in &self.arrays {
-            for part in values.chunks(1 << 18) {
-                let bytes: Vec<u8> = part.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
-                out.write_all(&bytes)?;
-            }
-        }
-        Ok(())
+        let mut beginning = (header.len() as u64).to_le_bytes().to_vec();
+        beginning.append(&mut header);
+        checksum::fill(&mut beginning, self.pieces());
+        out.write_all(&beginning)?;
+        self.pieces().try_for_each(|bytes| out.write_all(&bytes))
+    }
+
+    /// The bytes of all arrays, a megabyte at a time.
+    fn pieces(&self) -> impl Iterator<Item = Vec<u8>> {
+        let bytes = |part: &[f32]| part.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
+        self.arrays.iter().flat_map(|(.., values)| values.chunks(1 << 18)).map(bytes)
     }
 }
 
@@ -146,6 +153,22 @@ fn facts(file: &SafeFile) -> Result<RunFacts, LabError> {
     facts.filter(|facts| facts.form == FORM).ok_or_else(|| other(file, "no checkpoint of a training"))
 }
 
+/// The first file that is not as it was, in words; `before` and `now` are what two runs read.
+fn difference(before: &[Input], now: &[Input]) -> Option<String> {
+    let find = |all: &[Input], name: &str| all.iter().position(|input| input.name == name);
+    for input in now {
+        match find(before, &input.name) {
+            None => return Some(format!("{} was not there", input.name)),
+            Some(i) if before[i].sha256 != input.sha256 => {
+                return Some(format!("{} was another", input.name));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = before.iter().find(|input| find(now, &input.name).is_none());
+    gone.map(|input| format!("{} was read, too", input.name))
+}
+
 fn other(file: &SafeFile, what: &str) -> LabError {
     let label = file.label();
     LabError::Mismatch(format!(
@@ -162,6 +185,8 @@ pub(super) struct Left<'a> {
 impl<'a> Left<'a> {
     /// What an earlier run left, if it was a run of this plan on this model and corpus.
     pub(super) fn read(file: &'a SafeFile, course: &Course<'_>) -> Result<Self, LabError> {
+        let damaged = |reason| format!("{} is damaged ({reason}); delete it to begin anew", file.label());
+        file.check().map_err(|reason| LabError::Mismatch(damaged(reason)))?;
         let facts = facts(file)?;
         if facts.model != course.model {
             return Err(other(file, &format!("of a training on {}", facts.model)));
@@ -171,6 +196,9 @@ impl<'a> Left<'a> {
         }
         if facts.plan != *course.plan {
             return Err(other(file, "of a training with other settings"));
+        }
+        if let Some(difference) = difference(&facts.inputs, course.inputs) {
+            return Err(other(file, &format!("of a training on other files ({difference})")));
         }
         Ok(Self { file, facts })
     }

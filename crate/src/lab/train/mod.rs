@@ -46,15 +46,18 @@ pub async fn train(
     mut checkpoints: Option<Checkpoints<'_>>,
 ) -> Result<Vec<Trained>, LabError> {
     let steps = steps(plan)?;
-    let mut places = places(subject, plan, steps)?;
+    let places = places(subject, plan, steps)?;
+    let inputs = checkpoints.as_mut().map(|c| std::mem::take(&mut c.inputs)).unwrap_or_default();
+    let (model, corpus_name) = (subject.name(), corpus.name());
     let course =
-        Course { model: subject.name(), corpus: corpus.name(), plan, done: 0, batches: 0, curve: &[] };
-    let (mut done, mut taken, mut curve) = (0, 0, Vec::new());
+        Course { model, corpus: corpus_name, inputs: &inputs, plan, done: 0, batches: 0, curve: &[] };
+    let mut run = Run::new(places);
     if let Some(file) = checkpoints.as_mut().and_then(|c| c.from.take()) {
         let left = Left::read(&file, &course)?;
-        restore(subject.model.engine(), &mut places, &left)?;
-        (done, taken, curve) = (left.facts.done, left.facts.batches, left.facts.curve.clone());
-        curve.iter().for_each(|point| watch.point(point));
+        restore(subject.model.engine(), &mut run.places, &left)?;
+        (run.done, run.taken, run.curve) = (left.facts.done, left.facts.batches, left.facts.curve.clone());
+        run.told.1 = run.done;
+        run.curve.iter().for_each(|point| watch.point(point));
     }
 
     let texts = CorpusPlan {
@@ -63,61 +66,39 @@ pub async fn train(
         seed: plan.seed,
         ..CorpusPlan::default()
     };
-    let names: Vec<String> = places.iter().map(|place| place.hook.clone()).collect();
     let mut stages = Stages::new(watch, 1 + usize::from(prunes(plan))).about(&[subject]);
     corpus.note().into_iter().for_each(|note| stages.warn(note));
     stages.begin("SAE training", steps * plan.batch, "tokens").await?;
     let mut batches = token_batches(corpus, &subject.tokenizer, &texts)?;
-    let mut read = 0;
-    for _ in 0..taken {
+    for _ in 0..run.taken {
         // Not `skip`, which would take a corpus that can no longer be read for one that is used up.
-        read += batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?.kept();
+        let batch = batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?;
+        run.read += batch.kept();
+        stages.step(run.done * plan.batch).await?;
     }
-    let (mut kept_at, mut point_at, mut point_done) = (Instant::now(), Instant::now(), done);
-    while done < steps {
-        // All buffers are filled alike, so that the model runs once for all SAEs.
-        while places[0].buffer.needs() > 0
-            && let Some(batch) = batches.next()
-        {
-            let batch = batch?;
-            (taken, read) = (taken + 1, read + batch.kept());
-            let seen = subject.activations(&batch, &names).await?;
-            for (place, x) in places.iter_mut().zip(seen) {
-                place.buffer.add(&x.read_f32().await?);
-            }
-        }
-        if places[0].buffer.len() < plan.batch {
-            break; // the corpus is used up
-        }
-        for place in &mut places {
-            let rows = place.buffer.take(plan.batch).expect("the buffer was just measured");
-            let x = Tensor::from_f32(subject.model.engine(), &[plan.batch, place.width], rows);
-            for (_, trainer) in &mut place.trainers {
-                trainer.step(&x).await?;
-            }
-        }
-        done += 1;
-        if places[0].trainers[0].1.stats().step == done {
-            let seconds = point_at.elapsed().as_secs_f64();
-            let tokens_per_second = ((done - point_done) * plan.batch) as f64 / seconds.max(1e-9);
-            for point in points(&places, tokens_per_second) {
-                watch.point(&point);
-                curve.push(point);
-            }
-            (point_at, point_done) = (Instant::now(), done);
-        }
-        let stopped = stages.step(done * plan.batch).await;
-        if let Some(checkpoints) = &mut checkpoints
-            && done < steps
-            && (stopped.is_err() || kept_at.elapsed().as_secs_f64() >= checkpoints.every)
-        {
-            let course = Course { done, batches: taken, curve: &curve, ..course };
-            (checkpoints.write)(&keep(&course, &places).await?)?;
+    let every = checkpoints.as_ref().map_or(f64::INFINITY, |c| c.every);
+    let mut kept_at = Instant::now();
+    loop {
+        let went = match run.done < steps {
+            true => run.step((subject, plan.batch), &mut batches, &mut stages, watch).await,
+            false => Ok(false),
+        };
+        // Before SAEs are pruned there is nothing of them any more that could go on.
+        let due = match went {
+            Ok(true) => run.done < steps && kept_at.elapsed().as_secs_f64() >= every,
+            Ok(false) => run.done > 0 && prunes(plan),
+            Err(ref e) => matches!(e, LabError::Cancelled),
+        };
+        if let Some(checkpoints) = checkpoints.as_mut().filter(|_| due) {
+            (checkpoints.write)(&run.keep(&course).await?)?;
             kept_at = Instant::now();
         }
-        stopped?;
+        if !went? {
+            break;
+        }
     }
-    if done < steps {
+    if run.done < steps {
+        let (done, read) = (run.done, run.read);
         let ended =
             format!("{}: the training ended after {done} of {steps} steps", short(corpus, read, plan.tokens));
         // Nothing has been learnt by then, and no figure was read.
@@ -127,9 +108,86 @@ pub async fn train(
             )));
         }
         stages.warn(format!("{ended}, before its learning rate had fallen"));
+        stages.step(done * plan.batch).await?;
     }
-    stages.step(done * plan.batch).await?;
-    finish(subject, plan, places, (&mut stages, &mut batches)).await
+    finish(subject, plan, run.places, (&mut stages, &mut batches)).await
+}
+
+/// A training that is under way.
+struct Run {
+    places: Vec<Place>,
+    /// Steps done.
+    done: usize,
+    /// Batches taken from the corpus.
+    taken: usize,
+    /// Tokens in them.
+    read: usize,
+    curve: Vec<CurvePoint>,
+    /// When the curve got its last points, and how many steps were done then.
+    told: (Instant, usize),
+}
+
+impl Run {
+    fn new(places: Vec<Place>) -> Self {
+        Self { places, done: 0, taken: 0, read: 0, curve: Vec::new(), told: (Instant::now(), 0) }
+    }
+
+    /// Makes one step of `batch` tokens; none when the corpus is used up. When it is cancelled, everything is as it is
+    /// between two steps, or between two batches of the corpus.
+    async fn step(
+        &mut self,
+        (subject, batch): (&LabModel, usize),
+        batches: &mut impl Iterator<Item = Result<TokenBatch, LabError>>,
+        stages: &mut Stages<'_>,
+        watch: &dyn TrainWatch,
+    ) -> Result<bool, LabError> {
+        let names: Vec<String> = self.places.iter().map(|place| place.hook.clone()).collect();
+        // All buffers are filled alike, so that the model runs once for all SAEs.
+        while self.places[0].buffer.needs() > 0
+            && let Some(tokens) = batches.next()
+        {
+            let tokens = tokens?;
+            let seen = subject.activations(&tokens, &names).await?;
+            for (place, x) in self.places.iter_mut().zip(seen) {
+                place.buffer.add(&x.read_f32().await?);
+            }
+            (self.taken, self.read) = (self.taken + 1, self.read + tokens.kept());
+            stages.step(self.done * batch).await?;
+        }
+        if self.places[0].buffer.len() < batch {
+            return Ok(false);
+        }
+        for place in &mut self.places {
+            let rows = place.buffer.take(batch).expect("the buffer was just measured");
+            let x = Tensor::from_f32(subject.model.engine(), &[batch, place.width], rows);
+            for (_, trainer) in &mut place.trainers {
+                trainer.step(&x).await?;
+            }
+        }
+        self.done += 1;
+        if self.places[0].trainers[0].1.stats().step == self.done {
+            let (at, before) = std::mem::replace(&mut self.told, (Instant::now(), self.done));
+            let tokens_per_second =
+                ((self.done - before) * batch) as f64 / at.elapsed().as_secs_f64().max(1e-9);
+            for point in points(&self.places, tokens_per_second) {
+                watch.point(&point);
+                self.curve.push(point);
+            }
+        }
+        stages.step(self.done * batch).await?;
+        Ok(true)
+    }
+
+    async fn keep(&self, course: &Course<'_>) -> Result<Checkpoint, LabError> {
+        let course = Course { done: self.done, batches: self.taken, curve: &self.curve, ..*course };
+        let mut snapshots = Vec::new();
+        for (_, trainer) in self.places.iter().flat_map(|place| &place.trainers) {
+            snapshots.extend(trainer.snapshot().await?);
+        }
+        let buffers: Vec<(&str, usize, &ShuffleBuffer)> =
+            self.places.iter().map(|place| (&place.hook[..], place.width, &place.buffer)).collect();
+        Ok(Checkpoint::new(&course, &buffers, snapshots))
+    }
 }
 
 fn shorter(corpus: &Corpus) -> String {
@@ -200,16 +258,6 @@ fn points(places: &[Place], tokens_per_second: f64) -> Vec<CurvePoint> {
         place.trainers.iter().map(point).collect()
     };
     places.iter().flat_map(of).collect()
-}
-
-async fn keep(course: &Course<'_>, places: &[Place]) -> Result<Checkpoint, LabError> {
-    let mut snapshots = Vec::new();
-    for (_, trainer) in places.iter().flat_map(|place| &place.trainers) {
-        snapshots.extend(trainer.snapshot().await?);
-    }
-    let buffers: Vec<(&str, usize, &ShuffleBuffer)> =
-        places.iter().map(|place| (&place.hook[..], place.width, &place.buffer)).collect();
-    Ok(Checkpoint::new(course, &buffers, snapshots))
 }
 
 fn restore(engine: &Engine, places: &mut [Place], left: &Left<'_>) -> Result<(), LabError> {

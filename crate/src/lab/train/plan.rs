@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use crate::checkpoint::SafeFile;
-use crate::lab::{LabError, Observer, Silent, limits};
+use crate::lab::{Input, LabError, Observer, Silent, limits};
 use crate::sae::{Sae, SaeKind, TrainStats};
 
 /// What to train: one SAE for every matching hook and every recipe, all in one pass over the model.
@@ -131,6 +131,9 @@ impl TrainWatch for Silent {
 pub struct Checkpoints<'a> {
     /// What an earlier run of the same plan left.
     pub from: Option<SafeFile>,
+    /// The files that the model and the corpus were read from: what an earlier run left must be of the same. Empty in the
+    /// page, whose files were checked when they were fetched.
+    pub inputs: Vec<Input>,
     /// Seconds between two.
     pub every: f64,
     /// Keeps one, in place of the one before; half of one must never be found there. Called when a run is cancelled,

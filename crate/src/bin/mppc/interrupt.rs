@@ -1,0 +1,98 @@
+//! Ctrl-C, and being asked to end (SIGTERM): a run puts away what it has before it ends, and says how to go on.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use mppc::lab::LabError;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
+
+use crate::args::{Command, SaeCommand};
+
+/// The signal that came; 0 before.
+static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+/// Whether there is something to be put away before the end.
+static CAREFUL: AtomicBool = AtomicBool::new(false);
+/// How long a signal may wait while nothing is to be put away.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the user of a long command may do after it was stopped; none for commands that simply end.
+pub(crate) fn how_to_go_on(command: &Command) -> Option<String> {
+    let nothing = || "nothing of it is kept".to_owned();
+    match command {
+        Command::Sae(SaeCommand::Train(args)) => Some(format!(
+            "the same command goes on from the checkpoint in {}, if it had made a step",
+            args.save.display()
+        )),
+        Command::Compare(args) => Some(format!(
+            "the same command goes on from what is in {}",
+            crate::compare::store_of(args).display()
+        )),
+        Command::Fetch(_) => Some("the same command goes on from what has arrived".to_owned()),
+        Command::Reproduce(_) => {
+            Some("nothing of it is kept; `mppc compare` keeps what it has worked out and goes on".to_owned())
+        }
+        Command::Circuit(_) | Command::Sae(SaeCommand::Health(_)) => Some(nothing()),
+        _ => None,
+    }
+}
+
+/// From now on the first signal ends the command with a line that ends in `how`, and as soon as it may; the second one
+/// ends it at once.
+///
+/// # Errors
+/// When the system takes no handlers.
+pub(crate) fn listen(how: String) -> Result<(), String> {
+    let failed = |e| format!("signals cannot be received: {e}");
+    let came = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the second signal finds what the first one has left.
+        flag::register_conditional_shutdown(signal, 128 + signal, came.clone()).map_err(failed)?;
+        flag::register(signal, came.clone()).map_err(failed)?;
+        flag::register_usize(signal, SIGNAL.clone(), signal as usize).map_err(failed)?;
+    }
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(LOOK);
+            if let Some(signal) = came_with() {
+                if !CAREFUL.load(Ordering::SeqCst) {
+                    say(signal, &how);
+                    low_level::exit(128 + signal);
+                }
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// From now on a signal does not end the process: whoever asks [`asked`] does.
+pub(crate) fn careful() {
+    CAREFUL.store(true, Ordering::SeqCst);
+}
+
+/// Whether a signal came.
+pub(crate) fn asked() -> bool {
+    came_with().is_some()
+}
+
+fn came_with() -> Option<i32> {
+    match SIGNAL.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(signal as i32),
+    }
+}
+
+/// How a command ends that failed with `error`, if that is because a signal came.
+pub(crate) fn ended(error: &str, how: Option<&str>) -> Option<ExitCode> {
+    let signal = came_with().filter(|_| error == LabError::Cancelled.to_string())?;
+    say(signal, how?);
+    Some(ExitCode::from(128 + signal as u8))
+}
+
+fn say(signal: i32, how: &str) {
+    let name = if signal == SIGINT { "Ctrl-C" } else { "SIGTERM" };
+    crate::progress::say(&format!("stopped by {name}: {how}"));
+}
