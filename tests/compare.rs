@@ -353,7 +353,8 @@ fn what_is_damaged_is_named_and_computed_again() {
     let neurons = |path: &&PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("neurons-");
     let pairs = files("s/pairs");
     // Of each kind one: in its header, in its values, cut, and something else altogether.
-    let damage: [(&PathBuf, fn(&mut Vec<u8>)); 5] = [
+    type Change = fn(&mut Vec<u8>);
+    let damage: [(&PathBuf, Change); 5] = [
         (&files("s/codes")[0], |bytes| bytes[150] ^= 1),
         (&files("s/codes")[9], |bytes| *bytes.last_mut().unwrap() ^= 0x40),
         (pairs.iter().find(neurons).unwrap(), |bytes| bytes.truncate(bytes.len() / 2)),
