@@ -22,7 +22,7 @@ impl Failure {
     /// The lab's errors are one line, `what is wrong; what to do`.
     pub(super) fn new(code: &str, line: &str) -> Self {
         let line = crate::words::line(line);
-        let (message, hint) = line.split_once("; ").unwrap_or((&line, ""));
+        let (message, hint) = line.split_once("; ").unwrap_or((line.as_str(), ""));
         Self { code: code.to_owned(), message: message.to_owned(), hint: hint.to_owned() }
     }
 }

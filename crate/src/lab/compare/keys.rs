@@ -8,7 +8,7 @@ use crate::lab::limits::{self, Whole};
 pub(super) struct Key {
     pub(super) name: &'static str,
     /// What it means, a sentence; of a number with its unit.
-    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the page writes no plans"))]
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "the page writes no plans"))]
     pub(super) about: &'static str,
     pub(super) kind: Kind,
 }
@@ -18,7 +18,7 @@ pub(super) enum Kind {
     /// Text that must be there.
     Text,
     /// Text that may be left out; with an example.
-    MaybeText(#[cfg_attr(target_arch = "wasm32", expect(dead_code))] &'static str),
+    MaybeText(#[cfg_attr(target_arch = "wasm32", allow(dead_code))] &'static str),
     /// Numbers of layers; may be left out.
     Layers(Whole),
     Flag,
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     /// A share of the tokens, from 0 to 1.
     Share,
     /// One of these.
-    Word(#[cfg_attr(target_arch = "wasm32", expect(dead_code))] &'static [&'static str]),
+    Word(#[cfg_attr(target_arch = "wasm32", allow(dead_code))] &'static [&'static str]),
 }
 
 const fn key(name: &'static str, about: &'static str, kind: Kind) -> Key {
