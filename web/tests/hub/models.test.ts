@@ -274,16 +274,20 @@ describe('a model from a hub', () => {
 
   it('whose store dies says so, and goes on with another', async () => {
     const context = await browserContext();
-    await context.route('**/worker-*.js', async (route) => {
-      const response = await route.fetch();
-      const dies = `new BroadcastChannel('die').onmessage = () => { throw new Error('killed by the test'); };\n`;
-      await route.fulfill({ response, body: dies + (await response.text()) });
+    // What a page hears of a Worker in which something was thrown that nobody caught.
+    await context.addInitScript(() => {
+      window.Worker = class extends Worker {
+        constructor(...how: ConstructorParameters<typeof Worker>) {
+          super(...how);
+          window.addEventListener('die', () => this.dispatchEvent(new ErrorEvent('error', { message: 'killed by the test' })));
+        }
+      };
     });
     const page = await visit(context);
     await hub.faults({ rate: 150_000 });
     await begin(page);
     await arrived(page, 0.3);
-    await page.evaluate(() => new BroadcastChannel('die').postMessage('now'));
+    await page.evaluate(() => window.dispatchEvent(new Event('die')));
     expect(await failure(page, 'crash')).toMatch(/the store stopped: .*killed by the test; try again/);
     await hub.reset();
     await row(page, REPO).getByRole('button', { name: 'Resume' }).click();
