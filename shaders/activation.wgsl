@@ -19,7 +19,7 @@ fn normal_cdf(x: f32) -> f32 {
 
 // The tanh approximation of the GELU, x·σ(2u) with u what the tanh is of; the exponent is never positive.
 fn gelu_tanh(x: f32) -> f32 {
-    let u = 1.5957691 * (x + 0.044715 * x * x * x);
+    let u = 1.5957692 * (x + 0.044715 * x * x * x);
     let e = exp(-abs(u));
     return x * (select(1.0, e, u < 0.0) / (1.0 + e));
 }

@@ -36,7 +36,7 @@ pub(super) fn gelu(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn gelu_tanh(x: f32) -> f32 {
     // 2·√(2/π).
-    const SCALE: f32 = 1.595_769_1;
+    const SCALE: f32 = 1.595_769_2;
     let u = SCALE * (x + 0.044_715 * x * x * x);
     let e = exp(-u.abs());
     x * (if u < 0.0 { e } else { 1.0 } / (1.0 + e))
