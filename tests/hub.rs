@@ -349,21 +349,39 @@ fn answer_without(world: &World) -> Value {
     one["cached"][0].clone()
 }
 
-/// `/dev/full` is a disk without space.
+/// A process that may write no more than 40 kB a file has what a disk without space comes to.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_named_and_nothing_is_left() {
     let world = World::mamba();
     let blobs = world.home.path().join("hub/models--o--mamba/blobs");
-    std::fs::create_dir_all(&blobs).unwrap();
     let sha256 = "2e6ae7f1ded77d3da93265c6fb5df8d878bdee2a12fbcd213ae031352f6ee145";
     let part = blobs.join(format!("{sha256}.incomplete"));
-    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
-    let line = world.fails(&["fetch", "o/mamba"]);
+    let mut command = world.hub.client("bash", world.home.path());
+    let limited = "trap '' XFSZ; ulimit -f 40; exec \"$0\" fetch o/mamba";
+    let output = command.args(["-c", limited, env!("CARGO_BIN_EXE_mppc")]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let line = told.lines().last().unwrap();
     assert!(line.contains("no space is left") && line.contains("free 84.2 kB"), "{line}");
     assert!(std::fs::symlink_metadata(&part).is_err(), "a part was left behind");
     assert!(!blobs.join(sha256).exists());
     world.succeeds(&["fetch", "o/mamba"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_planted_link_is_not_downloaded_into() {
+    let world = World::mamba();
+    let blobs = world.home.path().join("hub/models--o--mamba/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let thesis = world.home.path().join("thesis");
+    std::fs::write(&thesis, "years of work").unwrap();
+    let sha256 = "2e6ae7f1ded77d3da93265c6fb5df8d878bdee2a12fbcd213ae031352f6ee145";
+    std::os::unix::fs::symlink(&thesis, blobs.join(format!("{sha256}.incomplete"))).unwrap();
+    let answer = world.succeeds(&["fetch", "o/mamba"]);
+    assert_same(&path(&answer), "mamba-hf", &["config.json", "model.safetensors"]);
+    assert_eq!(std::fs::read(&thesis).unwrap(), b"years of work");
 }
 
 #[test]
