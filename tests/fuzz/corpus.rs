@@ -2,7 +2,7 @@
 
 use mppc::corpus::Corpus;
 
-use crate::{Folder, golden, write};
+use crate::{Folder, golden, scratch, write};
 
 pub(crate) fn good() -> Vec<Folder> {
     let folder = |name: &str, text: &str| Folder::from([(name.to_owned(), text.as_bytes().to_vec())]);
@@ -33,7 +33,7 @@ pub(crate) fn good() -> Vec<Folder> {
 
 /// Opens what is in the folder and reads its first documents.
 pub(crate) fn read(input: &Folder) -> bool {
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = scratch();
     write(input, dir.path());
     let Some(name) = input.keys().next() else { return false };
     let path = dir.path().join(name);

@@ -8,7 +8,7 @@ use mppc::checkpoint::hub::{DataSet, DataSetName, Hub, RepoName, Settings, Want}
 use serde_json::json;
 use sha1::{Digest as _, Sha1};
 
-use crate::Folder;
+use crate::{Folder, scratch};
 
 const LISTING: &str = "listing.json";
 const INDEX: &str = "index.json";
@@ -92,7 +92,7 @@ fn answer(mut connection: TcpStream, answers: &Answers) -> std::io::Result<()> {
 pub(crate) fn read(input: &Folder) -> bool {
     let (endpoint, answers) = server();
     *answers.lock().expect("not poisoned") = prepared(input);
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = scratch();
     let settings = || Settings {
         endpoint: endpoint.clone(),
         token: None,

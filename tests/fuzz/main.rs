@@ -21,6 +21,7 @@ mod sae;
 mod store;
 mod training;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,6 +32,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use edit::Edit;
+use tempfile::TempDir;
 
 /// The files of an input, by their paths in its folder.
 type Folder = BTreeMap<String, Vec<u8>>;
@@ -90,15 +92,30 @@ fn fuzz(target: &Target) {
             TestRng::from_seed(RngAlgorithm::ChaCha, &seed)
         }
     };
-    let edits = vec(any::<Edit>(), 1..5);
+    let edits = vec(any::<Edit>(), 1..4);
     let input = (any::<prop::sample::Index>(), edits);
     memory::limit();
+    let tally = scratch_file(target.name);
+    let (tried, taken) = (Cell::new(0), Cell::new(0));
+    // All of this happens in a process of its own, which leaves its count in a file.
     let result = TestRunner::new_with_rng(config, rng).run(&input, |(which, edits)| {
-        (target.read)(&edit::edited(&good, which.index(good.len()), &edits));
+        taken.set(
+            taken.get() + u32::from((target.read)(&edit::edited(&good, which.index(good.len()), &edits))),
+        );
+        tried.set(tried.get() + 1);
+        if tried.get() == cases {
+            std::fs::write(&tally, taken.get().to_string()).expect("a file");
+        }
         Ok(())
     });
     match result {
-        Ok(()) => println!("{}: {cases} inputs", target.name),
+        Ok(()) => {
+            let taken = std::fs::read_to_string(&tally).expect("the other process leaves its count");
+            println!("{}: {cases} inputs, of which {taken} were taken", target.name);
+            // Edits that always or never break an input would try nothing.
+            let taken: u32 = taken.parse().expect("a number");
+            assert!(cases < 100 || (taken > 0 && taken < cases), "{}: {taken} of {cases}", target.name);
+        }
         Err(TestError::Fail(why, (which, edits))) => {
             let folder = edit::edited(&good, which.index(good.len()), &edits);
             let place = keep(target.name, &folder);
@@ -126,6 +143,30 @@ fn keep(target: &str, input: &Folder) -> PathBuf {
     std::fs::remove_dir_all(&place).ok();
     write(input, &place);
     place
+}
+
+fn scratch_file(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{target}.taken"))
+}
+
+/// A folder for an input that must lie on a disk; in memory where the system has such a place, since most readers and
+/// writers wait for the disk.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    folder.expect("a folder")
+}
+
+/// Puts the right checksum into a file that has one: what the lab keeps for itself is not looked at further when that is
+/// wrong, and whoever means harm would put it right.
+fn resealed(file: &[u8]) -> Option<Vec<u8>> {
+    const MARK: &[u8] = b"\"mppc.crc32\":\"";
+    let start = file.windows(MARK.len()).take(256).position(|window| window == MARK)? + MARK.len();
+    let mut file = file.to_vec();
+    file.get_mut(start..start + 8)?.fill(b'0');
+    let sum = crc32fast::hash(&file);
+    file[start..start + 8].copy_from_slice(format!("{sum:08x}").as_bytes());
+    Some(file)
 }
 
 /// All files of a folder and of those inside it.

@@ -3,13 +3,13 @@
 use mppc::lab::{FolderStore, Shard, Store};
 use mppc::universality::{Best, Correlation, from_dense};
 
-use crate::{Folder, folder, write};
+use crate::{Folder, folder, resealed, scratch, write};
 
 const SHARD: Shard = Shard { number: 0, tokens: 3 };
 const KEY: &str = "key-0123456789abcdef";
 
 pub(crate) fn good() -> Vec<Folder> {
-    let dir = tempfile::tempdir().expect("a folder");
+    let dir = scratch();
     let mut store = FolderStore::open(dir.path()).expect("a store");
     let codes = from_dense(2, &[0.5, 0.0, 1.0, 2.0, 0.0, 3.0]);
     store.put_codes(KEY, SHARD, codes).expect("written");
@@ -23,9 +23,19 @@ pub(crate) fn good() -> Vec<Folder> {
     vec![files]
 }
 
-/// Opens a store, reads its records, and merges it with a good one.
+/// Reads a store as it is, and as it would be with the right checksums.
 pub(crate) fn read(input: &Folder) -> bool {
-    let dir = tempfile::tempdir().expect("a folder");
+    let sealed: Folder = input
+        .iter()
+        .map(|(name, file)| (name.clone(), resealed(file).unwrap_or_else(|| file.clone())))
+        .collect();
+    let whole = opened(input);
+    if sealed == *input { whole } else { opened(&sealed) }
+}
+
+/// Opens a store, reads its records, and merges it with a good one.
+fn opened(input: &Folder) -> bool {
+    let dir = scratch();
     let (here, there) = (dir.path().join("here"), dir.path().join("there"));
     write(input, &here);
     write(&good()[0], &there);

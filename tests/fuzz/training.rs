@@ -8,7 +8,7 @@ use mppc::gpu::Engine;
 use mppc::lab::{Checkpoints, LabModel, LeftTraining, Recipe, Silent, TrainPlan, embedded, train};
 use mppc::sae::SaeKind;
 
-use crate::Folder;
+use crate::{Folder, resealed};
 
 const FILE: &str = "training.safetensors";
 
@@ -53,10 +53,16 @@ pub(crate) fn good() -> Vec<Folder> {
     vec![Folder::from([(FILE.to_owned(), first.expect("a checkpoint"))])]
 }
 
-/// Goes on from a checkpoint.
+/// Goes on from a checkpoint, as it is and with the right checksum.
 pub(crate) fn read(input: &Folder) -> bool {
     let Some(bytes) = input.get(FILE) else { return false };
-    let Ok(file) = SafeFile::parse("fuzz", bytes.clone().into()) else { return false };
-    let _ = LeftTraining::read(&file);
-    run(Some(file)).0
+    let go_on = |bytes: Vec<u8>| {
+        let Ok(file) = SafeFile::parse("fuzz", bytes.into()) else { return false };
+        let _ = LeftTraining::read(&file);
+        run(Some(file)).0
+    };
+    match resealed(bytes) {
+        Some(sealed) if sealed != *bytes => go_on(bytes.clone()) || go_on(sealed),
+        _ => go_on(bytes.clone()),
+    }
 }

@@ -7,8 +7,8 @@ use crate::gpu::Engine;
 use crate::kernels::Normalize;
 use crate::kernels::testing::{normal, uniform};
 use crate::lab::{
-    ComparePlan, Comparison, HealthSettings, Inputs, LabModel, MemoryStore, Observer, Progress, Silent,
-    TrainPlan, embedded, health, train,
+    ComparePlan, Comparison, HealthSettings, Inputs, LabModel, MemoryStore, Observer, Progress, Recipe,
+    Silent, TrainPlan, embedded, health, train,
 };
 use crate::model::{Plan, Prompts};
 use crate::sae::{Architecture, SaeKind, SaeWeights, Storage};
@@ -299,17 +299,24 @@ fn hooks_with_heads_are_trained_on_side_by_side() {
 }
 
 #[test]
-fn training_that_no_memory_holds_is_not_shown_first() {
+fn training_that_no_memory_holds_is_refused_first() {
     let subject = subject("tiny-neox");
     let plan = TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK { k: 4 }, FEATURES, 4096);
+    let refused = |plan: &TrainPlan| {
+        let trained = pollster::block_on(train(&subject, &Corpus::builtin(1), plan, &Silent, None));
+        trained.err().expect("too much").to_string()
+    };
+    // 5 TB: sizes within their ranges, of which no machine holds so many.
+    let recipes = vec![Recipe { kind: SaeKind::TopK { k: 4 }, seed: 1 }; 100];
+    let error = refused(&TrainPlan { features: 1 << 24, recipes, ..plan.clone() });
+    assert!(error.contains(" GB of memory, and ") && error.contains("are the most here"), "{error}");
     for plan in [
         TrainPlan { features: 1_000_000_000, ..plan.clone() },
         TrainPlan { features: usize::MAX, ..plan.clone() },
         TrainPlan { batch: 1 << 62, tokens: usize::MAX, prune: 1, ..plan.clone() },
     ] {
-        let trained = pollster::block_on(train(&subject, &Corpus::builtin(1), &plan, &Silent, None));
-        let error = trained.err().expect("too much").to_string();
-        assert!(error.contains(" GB of memory, and ") && error.contains("are the most here"), "{error}");
+        let error = refused(&plan);
+        assert!(error.contains(", but must be "), "{error}");
     }
 }
 

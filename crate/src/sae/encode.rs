@@ -177,10 +177,13 @@ impl Sae {
         let norms = row_norms(&input);
         let mut features = encode(&input, &encoder, &[keep]).await?.remove(0);
         // A product with what is not finite may be NaN, which no activation lets pass: features would be missing.
-        let norms = norms.read_f32().await?;
-        if let Some(token) = norms.iter().position(|norm| !norm.is_finite()) {
-            let (name, value) = (self.config.name(), norms[token]);
-            return Err(SaeError::Overflow { name, token, value });
+        if norms.read_f32().await?.iter().any(|norm| !norm.is_finite()) {
+            // A sum of squares may pass the largest number by itself: then the values are looked at.
+            let values = input.read_f32().await?;
+            if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+                let (name, value) = (self.config.name(), values[at]);
+                return Err(SaeError::Overflow { name, token: at / cols, value });
+            }
         }
         if let Some(own) = &self.own {
             features = features.with_values(entry_features(&features, EntryKind::Gated, own));
@@ -455,11 +458,9 @@ mod tests {
             let first = "blocks.0.hook_resid_post: feature 0 is inf at token 1";
             assert!(features.starts_with(first), "{features}");
             // Feature 1 would be ∞ − ∞, which no ReLU lets pass.
-            let x = error(vec![3e38, 3e38]).unwrap_err();
-            assert!(
-                x.starts_with("blocks.0.hook_resid_post: the activations of token 0 are not finite"),
-                "{x}"
-            );
+            let x = error(vec![f32::INFINITY, f32::INFINITY]).unwrap_err();
+            let first = "blocks.0.hook_resid_post: the activations of token 0 are not finite (inf)";
+            assert!(x.starts_with(first), "{x}");
             assert!(error(vec![0.0, f32::NAN]).is_err());
         });
     }

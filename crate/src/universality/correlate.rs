@@ -116,9 +116,6 @@ pub async fn correlate_dense(
     if products(a, fa, b, fb).saturating_mul(SPARSE_PRICE) < all || !has_room(fa, fb) {
         return correlate(engine, &from_dense(fa, a), &from_dense(fb, b)).await;
     }
-    if fa.checked_mul(fb).is_none_or(|pairs| pairs > MOST_PAIRS) {
-        return Err(CorrelationError::TooManyPairs { a: fa, b: fb, most: MOST_PAIRS });
-    }
     let mut correlator = DenseCorrelator::new(engine, fa, fb);
     for (a, b) in a.chunks(CHUNK * fa).zip(b.chunks(CHUNK * fb)) {
         let a = Tensor::from_f32(engine, &[a.len() / fa, fa], a.to_vec());
@@ -130,9 +127,7 @@ pub async fn correlate_dense(
 
 /// Whether the sums of products of so many features fit memory. (Sparse sums of one feature at a time always do.)
 fn has_room(fa: usize, fb: usize) -> bool {
-    /// Bytes of sums, at most: 92,681 features with as many.
-    const MOST: u64 = 1 << 36;
-    let Some(sums) = fa.checked_mul(fb).filter(|sums| *sums as u64 <= MOST / 8) else { return false };
+    let Some(sums) = fa.checked_mul(fb).filter(|sums| *sums <= MOST_PAIRS) else { return false };
     // What the system gives is given back, and asked for again when it is used.
     Vec::<f64>::new().try_reserve_exact(sums).is_ok()
 }

@@ -53,20 +53,6 @@ pub enum CorrelationError {
         /// How many.
         count: usize,
     },
-    /// More pairs of dense features than memory holds.
-    #[error(
-        "{a} × {b} pairs of dense features would take {:.3e} bytes; {most} pairs (12 GiB) are the most: correlate fewer \
-         features, or sparse codes, which take memory for their entries alone",
-        *a as f64 * *b as f64 * 12.0
-    )]
-    TooManyPairs {
-        /// Features of A.
-        a: usize,
-        /// Features of B.
-        b: usize,
-        /// The most pairs.
-        most: usize,
-    },
     /// The device failed.
     #[error(transparent)]
     Gpu(#[from] GpuError),

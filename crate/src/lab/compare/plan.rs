@@ -9,7 +9,7 @@ use super::keys;
 use crate::lab::LabError;
 use crate::universality::DensityFilter;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::words::{echo, suggesting};
+use crate::words::{echo, line as line_of, suggesting};
 
 /// Two models, the texts they read, and what is computed of them. (The page states everything; only plans that people
 /// write have defaults.)
@@ -193,7 +193,7 @@ impl ComparePlan {
         let plan: Self = toml::from_str(text).map_err(|e| {
             let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            LabError::Mismatch(format!("{file}, line {line}: {}", explained(&e.message().replace('\n', " "))))
+            LabError::Mismatch(format!("{file}, line {line}: {}", explained(&line_of(e.message()))))
         })?;
         plan.check().map_err(|reason| LabError::Mismatch(format!("{file}: {reason}")))?;
         Ok(plan)

@@ -16,7 +16,7 @@ use serde_json::Value;
 use fold::row_norms;
 pub(crate) use modules::module_hook;
 
-use super::{Architecture, Sae, SaeConfig, SaeError, SaeWeights};
+use super::{Sae, SaeConfig, SaeError, SaeWeights};
 use crate::checkpoint::{Files, SafeFile};
 use crate::gpu::Engine;
 
@@ -155,16 +155,6 @@ impl SaeFile {
             Format::LmSaes2024 => lm_saes::read_2024(files),
             Format::LmSaes2025 => lm_saes::read_2025(files),
         }?;
-        if let Architecture::TopK { k } = read.config.architecture
-            && k > read.config.d_sae
-        {
-            return Err(SaeError::BadKey {
-                file: files.label(format.config_file()),
-                key: if format == Format::LmSaes2024 || format == Format::LmSaes2025 { "top_k" } else { "k" },
-                value: k.to_string(),
-                expected: "no more than the SAE has features".to_owned(),
-            });
-        }
         let short = read.tensors.iter().map(|t| t.dtype.as_str()).find(|d| matches!(*d, "F16" | "BF16"));
         if let Some(note) = short.map(|dtype| format!("weights stored as {dtype} are computed with in f32")) {
             read.conventions.push(note);
