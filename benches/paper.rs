@@ -78,11 +78,13 @@ fn random_sae(engine: &Engine, d: usize, layer: usize) -> HookedSae {
     };
     HookedSae {
         hook: format!("blocks.{layer}.hook_resid_post"),
+        head: None,
         layer,
         folder: String::new(),
         sae: Sae::new(engine, config, weights),
         format: Format::SaeLens,
         conventions: Vec::new(),
+        notes: Vec::new(),
         read: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 //! A target has good inputs (small folders, from the golden files) and a function that does with an input what the
 //! lab does with it. An input is edited at random, in its bytes and in its structure ([`edit`]), and the function must
 //! come back: with an answer or with an error, but without a panic, without an abort, within [`PATIENCE`], and within
-//! [`memory::MOST`] bytes. Each target runs in a process of its own, so that an abort or a hang is a finding, too;
+//! the bytes that [`memory`] states. Each target runs in a process of its own, so that an abort or a hang is a finding, too;
 //! proptest then looks for the fewest and simplest edits that still show it.
 //!
 //! `cargo test -p mppc --test fuzz` tries a few hundred inputs a target, always the same ones. With `MPPC_TEST_FULL=1` it tries over
@@ -94,7 +94,7 @@ fn fuzz(target: &Target) {
     };
     let edits = vec(any::<Edit>(), 1..4);
     let input = (any::<prop::sample::Index>(), edits);
-    memory::limit();
+    memory::limit(if target.name == "corpora" { memory::PARQUET } else { memory::USUAL });
     let tally = scratch_file(target.name);
     let (tried, taken) = (Cell::new(0), Cell::new(0));
     // All of this happens in a process of its own, which leaves its count in a file.

@@ -1,18 +1,22 @@
 //! A limit on memory: what asks for more is a finding.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that may be in use at once: inputs have at most some hundred thousand, and the threads' own buffers are
 /// counted, too. Mapped files are not.
-pub(crate) const MOST: usize = 512 << 20;
+pub(crate) const USUAL: usize = 512 << 20;
+/// The same where Parquet is read: the crate `parquet` asks for as much as the header of a page says it holds, up to
+/// 2 GiB. The system gives address space for that and no memory, since nothing is written there before the page is
+/// found to be shorter.
+pub(crate) const PARQUET: usize = 5 << 30;
 
 static USED: AtomicUsize = AtomicUsize::new(0);
-static LIMITED: AtomicBool = AtomicBool::new(false);
+static MOST: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// From now on the limit holds.
-pub(crate) fn limit() {
-    LIMITED.store(true, Ordering::Relaxed);
+/// From now on no more than this.
+pub(crate) fn limit(most: usize) {
+    MOST.store(most, Ordering::Relaxed);
 }
 
 /// The system's allocator, which refuses what is above the limit. Code that asks for memory without being ready for a
@@ -23,7 +27,7 @@ struct Limited;
 unsafe impl GlobalAlloc for Limited {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let used = USED.fetch_add(layout.size(), Ordering::Relaxed);
-        if used.saturating_add(layout.size()) > MOST && LIMITED.load(Ordering::Relaxed) {
+        if used.saturating_add(layout.size()) > MOST.load(Ordering::Relaxed) {
             USED.fetch_sub(layout.size(), Ordering::Relaxed);
             return std::ptr::null_mut();
         }
