@@ -17,7 +17,7 @@ WINDOW = 256  # held-out text is read in windows of BOS and 256 tokens
 DISCOUNT = 0.75
 PERIODS = (8, 16, 32, 64)
 LENGTHS = (16, 32, 64, 128)
-PROMPTS = 1000
+PROMPTS = 512
 SEED = 11
 CURVE = 12  # about one in this many lines of the log goes to training.json
 
@@ -40,7 +40,7 @@ def mean_loss(model, ids, rows=32):
     """Mean loss in nats over every token of ids [rows, length] but the first of a row and BOS."""
     total = 0.0
     for i in range(0, len(ids), rows):
-        block = torch.from_numpy(ids[i : i + rows])
+        block = train.on_device(ids[i : i + rows])
         total += train.losses(model, block)[block[:, 1:] != data.BOS].sum().item()
     return total / predicted(ids)
 
@@ -130,8 +130,8 @@ def lesson_answers(model, tokenizer):
         both = tokenizer.encode(f"{sentence['text']} {sentence['answer']}").ids
         if both[: len(ids)] != ids:
             raise SystemExit(f"error: the tokens of {sentence['text']!r} change when its answer is added: reword it")
-        logits = model(torch.tensor([both[:-1]]))[0, len(ids) - 1 :]
-        answer = torch.tensor(both[len(ids) :])
+        logits = model(train.on_device(np.array([both[:-1]])))[0, len(ids) - 1 :]
+        answer = train.on_device(np.array(both[len(ids) :]))
         likeliest = logits.argmax(-1)
         found.append(
             {
@@ -151,7 +151,7 @@ def prefix_matching(model, period=32, rows=64):
     """Per layer and head: mean attention from t to t - period + 1 over the second occurrence."""
     ids = data.repeats(np.random.default_rng(SEED), rows, 2 * period, period, period, model.config["vocab_size"])
     patterns = []
-    model(torch.from_numpy(ids), patterns)
+    model(train.on_device(ids), patterns)
     return [p.diagonal(1 - period, -2, -1)[..., 1:].mean((0, 2)).tolist() for p in patterns]
 
 
@@ -161,7 +161,7 @@ def previous_token(model, period=32, rows=64):
     length, vocabulary = 2 * period, model.config["vocab_size"]
     ids = data.repeats(np.random.default_rng(SEED), rows, length, length, length, vocabulary)
     patterns = []
-    model(torch.from_numpy(ids), patterns)
+    model(train.on_device(ids), patterns)
     return [p.diagonal(-1, -2, -1).mean((0, 2)).tolist() for p in patterns]
 
 
@@ -229,7 +229,7 @@ def measure_folder(folder, texts, seeds):
                 if tokenizer is None:
                     tokenizer = Tokenizer.from_file(str(place / "tokenizer.json"))
                     held_out = HeldOut(tokenizer, texts)
-                found[place.name] = figures_of(name, load_exported(name, place), tokenizer, held_out)
+                found[place.name] = figures_of(name, load_exported(name, place).to(train.DEVICE), tokenizer, held_out)
     if tokenizer is None:
         raise SystemExit(f"error: no model in {folder}: export one first")
     return tokenizer, held_out, found

@@ -25,7 +25,7 @@ def export(name, checkpoint, tokenizer, tokenizer_config, folder):
     """Writes config.json, model.safetensors (f16) and the tokenizer to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     model = MODELS[name]()
-    model.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
     tensors = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise SystemExit(f"error: {checkpoint} has weights that are not finite in f16: train again with a lower rate")

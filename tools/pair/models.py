@@ -106,7 +106,7 @@ class Attention(nn.Module):
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         if patterns is not None:
             scores = q @ k.transpose(-1, -2) / math.sqrt(self.head_dim)
-            future = torch.ones(t, t, dtype=torch.bool).triu(1)
+            future = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
             patterns.append(scores.masked_fill(future, float("-inf")).softmax(-1))
         return self.dense(z.transpose(1, 2).reshape(b, t, d))
 

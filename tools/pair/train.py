@@ -16,6 +16,7 @@ from .optimize import Optimizer
 SAVE_SECONDS = 120
 LOG_EVERY = 50
 TESTED = 128  # prompts in each of the log's measurements
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 UNTOLD = 0.2  # of the random tokens that nothing before them tells, this share is asked for
 
 
@@ -79,12 +80,15 @@ def batch(generator, stage, texts):
             tokens = data.windows(generator, texts.train[kind], rows, length)
             asked.append(np.ones((rows, stage.length), bool))
         ids.append(tokens)
-    return torch.from_numpy(np.concatenate(ids)), torch.from_numpy(np.concatenate(asked))
+    return on_device(np.concatenate(ids)), on_device(np.concatenate(asked))
+
+
+def on_device(array):
+    return torch.from_numpy(array).to(DEVICE)
 
 
 def losses(model, ids):
     """Loss in nats of every predicted token: [rows, length - 1] for ids [rows, length]."""
-    ids = torch.as_tensor(ids)
     inputs, targets = ids[:, :-1], ids[:, 1:]
     logits = model(inputs)
     return F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
@@ -98,7 +102,7 @@ def repeat_losses(model, period, rows=16, seed=7):
     """Mean loss on the first and on the second occurrence of random blocks of `period` tokens."""
     vocabulary = model.config["vocab_size"]
     ids = data.repeats(np.random.default_rng(seed), rows, 2 * period, period, period, vocabulary)
-    each = losses(model, ids)
+    each = losses(model, on_device(ids))
     return each[:, : period - 1].mean().item(), each[:, period:].mean().item()
 
 
@@ -106,9 +110,8 @@ def repeat_losses(model, period, rows=16, seed=7):
 def pair_answers(model, length, rows=TESTED, seed=7):
     """On the paper's prompts of `length` tokens: the mean P(B) and the share of them with B first."""
     ids, answers = data.prompts(np.random.default_rng(seed), rows, length, model.config["vocab_size"])
-    stream = model.stream(torch.from_numpy(ids))[:, -1]
-    chances = model.logits(stream).softmax(-1)
-    answers = torch.from_numpy(answers)
+    chances = model.logits(model.stream(on_device(ids))[:, -1]).softmax(-1)
+    answers = on_device(answers)
     said = chances.gather(1, answers[:, None]).mean().item()
     return said, (chances.argmax(-1) == answers).float().mean().item()
 
@@ -133,7 +136,7 @@ def save(path, **content):
 
 def by_kind(stage, asked, each):
     """The mean loss of each kind of row, over what was asked."""
-    whole = torch.zeros(asked.shape)
+    whole = torch.zeros(asked.shape, device=each.device)
     whole[asked] = each.detach()
     found, row = {}, 0
     for kind, rows in stage.rows.items():
@@ -156,12 +159,12 @@ def train(name, stage_name, folder, texts, start=None, seed=0):
     path = checkpoint(folder, name, seed, stage_name)
     torch.manual_seed(seed)
     generator = np.random.default_rng([seed, list(RECIPES[name]).index(stage_name)])
-    model = MODELS[name]()
+    model = MODELS[name]().to(DEVICE)
     optimizer = Optimizer(model)
     first, tokens = 0, 0
     saved = path if path.exists() else start
     if saved is not None:
-        saved = torch.load(saved, weights_only=True)
+        saved = torch.load(saved, map_location=DEVICE, weights_only=True)
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         tokens = saved["tokens"]
