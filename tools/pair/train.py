@@ -14,7 +14,7 @@ from .models import MODELS, VOCABULARY
 from .optimize import Optimizer
 
 SAVE_SECONDS = 120
-LOG_EVERY = 50
+LOG_EVERY = 100
 TESTED = 128  # prompts in each of the log's measurements
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 UNTOLD = 0.2  # of the random tokens that nothing before them tells, this share is asked for
@@ -56,7 +56,15 @@ RECIPES = {
         "mix": Stage(3000, MIX, 256, blocks=(2, 64), reach=96, fall=1200),
     },
     "tiny-mamba": {
-        "blocks": Stage(2000, {"blocks": 24}, 64, blocks=(2, 20), reach=80, penalty=1e-4),
+        "blocks": Stage(1200, {"blocks": 24}, 64, blocks=(2, 20), reach=80, penalty=1e-4),
+        "pairs": Stage(
+            1000,
+            {"english": 4, "generator": 2, "blocks": 6, "pairs": 12},
+            128,
+            blocks=(2, 64),
+            reach=80,
+            penalty=1e-4,
+        ),
         "mix": Stage(3000, MIX, 256, blocks=(2, 64), reach=80, fall=1200, penalty=1e-4),
     },
 }
