@@ -55,7 +55,7 @@ RECIPES = {
     "tiny-neox": {
         "blocks": Stage(700, {"blocks": 24}, 64, blocks=(2, 20), reach=80),
         "mix": Stage(1000, MIX, 256, blocks=(2, 64), reach=96),
-        "settle": Stage(2400, SETTLE, 256, blocks=(2, 64), reach=96, fall=1000),
+        "settle": Stage(2600, SETTLE, 256, blocks=(2, 64), reach=96, fall=2000, rate=0.7),
     },
     "tiny-mamba": {
         "blocks": Stage(1200, {"blocks": 24}, 64, blocks=(2, 20), reach=80, penalty=1e-4),
