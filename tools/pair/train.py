@@ -51,6 +51,7 @@ class Stage:
 
 MIX = {"english": 5, "generator": 2, "returning": 1, "blocks": 1, "pairs": 3}
 SETTLE = {"english": 5, "generator": 3, "returning": 1, "blocks": 1, "pairs": 2}
+LONG_MIX = {"english": 5, "generator": 3, "returning": 1, "blocks": 1, "pairs": 3}
 RECIPES = {
     "tiny-neox": {
         "blocks": Stage(700, {"blocks": 24}, 64, blocks=(2, 20), reach=80),
@@ -60,7 +61,7 @@ RECIPES = {
     "tiny-mamba": {
         "blocks": Stage(1200, {"blocks": 24}, 64, blocks=(2, 20), reach=80, penalty=1e-4),
         "pairs": Stage(1500, {"blocks": 8, "pairs": 16}, 64, blocks=(2, 31), reach=60, penalty=1e-4),
-        "mix": Stage(3000, MIX, 256, blocks=(2, 64), reach=80, fall=1200, penalty=1e-4),
+        "mix": Stage(3200, LONG_MIX, 256, blocks=(2, 64), reach=80, fall=2000, rate=0.8, penalty=1e-4),
     },
 }
 
