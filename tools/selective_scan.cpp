@@ -21,8 +21,12 @@
 
 namespace {
 
+#ifdef __AVX512F__
 constexpr int64_t LANES = 16;
-constexpr int64_t CHUNK = 16;
+#else
+constexpr int64_t LANES = 8;
+#endif
+constexpr int64_t CHUNK = 8;  // what the backward scan keeps of a chunk should fit the first cache
 
 // exp(x) to about 2e-7 relative: 2^round(x/ln 2) times a Taylor polynomial of what is left.
 inline float fast_exp(float x) {

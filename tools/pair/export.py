@@ -4,7 +4,6 @@ import json
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from .models import MODELS, VOCABULARY
 
@@ -17,11 +16,16 @@ def write_json(path, value):
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def folder_name(name, seed):
+    """tiny-neox for seed 0, tiny-neox-seed1 for seed 1: as the seeds of Pythia are called on the hub."""
+    return name if seed == 0 else f"{name}-seed{seed}"
+
+
 def export(name, checkpoint, tokenizer, tokenizer_config, folder):
     """Writes config.json, model.safetensors (f16) and the tokenizer to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     model = MODELS[name]()
-    model.load_state_dict(torch.load(checkpoint, weights_only=True)["model"])
+    model.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["model"])
     tensors = {key: value.half().contiguous() for key, value in model.state_dict().items()}
     if not all(torch.isfinite(value).all() for value in tensors.values()):
         raise SystemExit(f"error: {checkpoint} has weights that are not finite in f16: train again with a lower rate")
@@ -46,6 +50,8 @@ def load_exported(name, folder):
 @torch.no_grad()
 def compare(name, folder):
     """Stops unless transformers reads the folder and computes the same logits."""
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast  # heavy, and wanted here alone
+
     ids = torch.randint(VOCABULARY, (2, 48), generator=torch.Generator().manual_seed(3))
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()(ids).logits
     ours = load_exported(name, folder)(ids)

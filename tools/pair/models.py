@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from . import scan
 
-VOCABULARY = 1024
+VOCABULARY = 2048
 CONTEXT = 512  # positions the configs announce; see models/README.md for the length trained on
 
 NEOX_CONFIG = {
@@ -52,7 +52,7 @@ MAMBA_CONFIG = {
     "num_hidden_layers": 8,
     "rescale_prenorm_residual": False,
     "residual_in_fp32": True,
-    "state_size": 16,
+    "state_size": 32,
     "tie_word_embeddings": True,
     "time_step_floor": 1e-4,
     "time_step_init_scheme": "random",
@@ -106,7 +106,7 @@ class Attention(nn.Module):
         z = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         if patterns is not None:
             scores = q @ k.transpose(-1, -2) / math.sqrt(self.head_dim)
-            future = torch.ones(t, t, dtype=torch.bool).triu(1)
+            future = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
             patterns.append(scores.masked_fill(future, float("-inf")).softmax(-1))
         return self.dense(z.transpose(1, 2).reshape(b, t, d))
 
@@ -162,23 +162,28 @@ class Neox(nn.Module):
                 block.attention.dense.weight.mul_(depth_scale)
                 block.mlp.dense_4h_to_h.weight.mul_(depth_scale)
 
-    def final_norm(self):
-        return self.gpt_neox.final_layer_norm
-
     def initialise(self, module):
         if isinstance(module, nn.Linear | nn.Embedding):
             nn.init.normal_(module.weight, std=self.config["initializer_range"])
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
-    def forward(self, ids, patterns=None):
-        """ids [B, T] -> logits [B, T, V]."""
+    def stream(self, ids, patterns=None):
+        """ids [B, T] -> the residual stream before the final norm [B, T, D]."""
         t = ids.shape[1]
         cos, sin = self.cos[:t], self.sin[:t]
         x = self.gpt_neox.embed_in(ids)
         for block in self.gpt_neox.layers:
             x = block(x, cos, sin, patterns)
+        return x
+
+    def logits(self, x):
+        """stream [..., D] -> logits [..., V]."""
         return self.embed_out(self.gpt_neox.final_layer_norm(x))
+
+    def forward(self, ids, patterns=None):
+        """ids [B, T] -> logits [B, T, V]."""
+        return self.logits(self.stream(ids, patterns))
 
 
 # ---- Mamba ---------------------------------------------------------------------------------
@@ -257,15 +262,20 @@ class Mamba(nn.Module):
         self.config = config
         self.backbone = MambaTrunk(config)
 
-    def final_norm(self):
-        return self.backbone.norm_f
-
-    def forward(self, ids):
-        """ids [B, T] -> logits [B, T, V]."""
+    def stream(self, ids):
+        """ids [B, T] -> the residual stream before the final norm [B, T, D]."""
         x = self.backbone.embeddings(ids)
         for block in self.backbone.layers:
             x = block(x)
+        return x
+
+    def logits(self, x):
+        """stream [..., D] -> logits [..., V]."""
         return F.linear(self.backbone.norm_f(x), self.backbone.embeddings.weight)
+
+    def forward(self, ids):
+        """ids [B, T] -> logits [B, T, V]."""
+        return self.logits(self.stream(ids))
 
 
 MODELS = {"tiny-neox": Neox, "tiny-mamba": Mamba}

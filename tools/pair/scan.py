@@ -1,6 +1,6 @@
 """Mamba's causal convolution and selective scan as torch functions, backed by `selective_scan.cpp`.
 
-B batch, T time, E channels, N states, K taps. Everything is f32.
+B batch, T time, E channels, N states, K taps. Everything is f32. On a GPU both are plain torch, step by step.
 """
 
 import os
@@ -48,6 +48,8 @@ class SelectiveScan(torch.autograd.Function):
 
 def causal_conv_silu(x, taps, bias):
     """silu(conv(x) + bias): x [B, T, E], taps [K, E] (tap K-1 is the current token), bias [E]."""
+    if x.is_cuda:
+        return reference_conv_silu(x, taps, bias)
     return CausalConvSilu.apply(x, taps.contiguous(), bias)
 
 
@@ -56,6 +58,8 @@ def selective_scan(x, dt, a, b, c, d, z):
 
     x, dt, z [B, T, E]; a [N, E], negative; b, c [B, T, N]; d [E].
     """
+    if x.is_cuda:
+        return reference_scan(x, dt, a, b, c, d, z)
     return SelectiveScan.apply(x, dt.contiguous(), a.contiguous(), b.contiguous(), c.contiguous(), d, z)
 
 
