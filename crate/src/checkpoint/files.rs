@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::{Bytes, CheckpointError, without_bom};
+use super::{Bytes, CheckpointError};
 
 /// How the name of a file one folder up begins.
 const ABOVE: &str = "../";
@@ -176,7 +176,7 @@ impl Files {
     /// # Errors
     /// As [`Files::read`], and [`CheckpointError::Config`] when it is not a JSON object.
     pub fn json(&self, name: &str) -> Result<serde_json::Map<String, serde_json::Value>, CheckpointError> {
-        super::json::object(without_bom(&self.read(name)?)).map_err(|e| CheckpointError::Config {
+        super::json::object(&self.read(name)?).map_err(|e| CheckpointError::Config {
             file: self.label(name),
             reason: format!("is not a JSON object: {e}"),
         })

@@ -1,10 +1,14 @@
-//! JSON as Python writes it: `NaN`, `Infinity` and `-Infinity` may stand where a number does.
+//! JSON as others write it: Python's `NaN`, `Infinity` and `-Infinity` may stand where a number does, and an editor's byte
+//! order mark in front.
 
 use serde_json::{Map, Value};
+
+use super::without_bom;
 
 /// The JSON object in some bytes. A number that is not finite becomes a string, say `"Infinity"`: whoever reads no such
 /// key goes on, and whoever wants a number there refuses it by name.
 pub(crate) fn object(bytes: &[u8]) -> serde_json::Result<Map<String, Value>> {
+    let bytes = without_bom(bytes);
     serde_json::from_slice(bytes).or_else(|strict| match quoted(bytes) {
         Some(lenient) => serde_json::from_slice(&lenient),
         None => Err(strict),
@@ -51,7 +55,9 @@ mod tests {
         let want = serde_json::json!({
             "a": "Infinity", "b": ["-Infinity", "NaN"], "c": "Infinity, \"NaN\" \\", "d": { "NaN": 1.5 },
         });
-        assert_eq!(read(text), Ok(want));
+        assert_eq!(read(text), Ok(want.clone()));
+        assert_eq!(read(&format!("\u{feff}{text}")), Ok(want));
+        assert!(read("\u{feff}\u{feff}{}").is_err());
         for broken in ["{\"a\": Infinit}", "{\"a\": NaN", "[NaN]", "{\"a\": \"\\", "", "{\"a\": 1 NaN}"] {
             assert!(read(broken).is_err(), "{broken}");
         }

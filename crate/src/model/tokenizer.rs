@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::special::{Entries, SpecialIds};
 use crate::calm::calm;
-use crate::checkpoint::{CheckpointError, Files};
+use crate::checkpoint::{CheckpointError, Files, without_bom};
 use crate::corpus::{Encoding, Tokenize};
 
 /// Name of the file.
@@ -43,13 +43,14 @@ impl Tokenizer {
     /// [`CheckpointError::Missing`], and [`CheckpointError::Config`] when a file does not parse.
     pub fn read(files: &Files) -> Result<Self, CheckpointError> {
         let bytes = files.read(FILE)?;
+        let bytes = without_bom(&bytes);
         let wrong = |e: String| CheckpointError::Config {
             file: files.label(FILE),
             reason: format!("is not a tokenizer: {e}"),
         };
         // The library panics on some bytes that are no JSON.
-        serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|e| wrong(e.to_string()))?;
-        let mut tokenizer = calm(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(wrong)?;
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| wrong(e.to_string()))?;
+        let mut tokenizer = calm(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(wrong)?;
         // What a file asks for when many texts are tokenized at once would cut a text, or count padding as text.
         tokenizer.with_truncation(None).map_err(|e| wrong(e.to_string()))?;
         tokenizer.with_padding(None);

@@ -42,6 +42,15 @@ fn a_text_is_neither_cut_nor_filled() {
 }
 
 #[test]
+fn a_byte_order_mark_may_stand_in_front() {
+    let plain = serde_json::to_vec(&json_of(FILE)).unwrap();
+    let marked = [b"\xef\xbb\xbf", &plain[..]].concat();
+    let tokenizer =
+        |bytes: Vec<u8>| Tokenizer::read(&Files::loose("test", [(FILE.to_owned(), bytes.into())])).unwrap();
+    assert_eq!(tokenizer(marked).encode(TEXT).unwrap(), tokenizer(plain).encode(TEXT).unwrap());
+}
+
+#[test]
 fn special_tokens_are_split_where_the_settings_say_so() {
     let (plain, text) = (json_of(FILE), "a <|endoftext|> b");
     let settings = |split: bool| json!({ "bos_token": "<|endoftext|>", "split_special_tokens": split });

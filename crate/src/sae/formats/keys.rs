@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::json;
+use crate::checkpoint::{json, without_bom};
 use crate::sae::SaeError;
 
 /// A JSON object in a file.
@@ -18,7 +18,7 @@ pub(in crate::sae) struct Keys<'a> {
 
 /// The JSON object in a file.
 pub(in crate::sae) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, SaeError> {
-    let reason = |e: serde_json::Error| match serde_json::from_slice::<Value>(bytes) {
+    let reason = |e: serde_json::Error| match serde_json::from_slice::<Value>(without_bom(bytes)) {
         Ok(_) => "it is another kind of value".to_owned(),
         Err(_) => e.to_string(),
     };

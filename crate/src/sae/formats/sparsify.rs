@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::keys::{Keys, object};
 use super::{Format, SaeFile, Tensors, about_b_dec, module_hook};
-use crate::checkpoint::Files;
+use crate::checkpoint::{Files, without_bom};
 use crate::kernels::Normalize;
 use crate::sae::{Architecture, Heads, SaeConfig, SaeError, SaeWeights};
 
@@ -112,7 +112,7 @@ impl Run {
             return Ok(None);
         }
         let (file, bytes) = (above.label(RUN), above.read(RUN)?);
-        let map = match serde_json::from_slice(&bytes) {
+        let map = match serde_json::from_slice(without_bom(&bytes)) {
             Ok(Value::Object(map)) => map,
             Ok(_) => return Ok(None),
             // What cannot be read must not hide that this is a transcoder.
