@@ -224,26 +224,30 @@ it('in one tab is told in the other, which is offered what is left when that is 
   expect(await card(two).getByTestId('elsewhere').count()).toBe(0);
 });
 
-/** Writes files into a folder of the page's storage. */
-const put = (page: Page, path: string[], files: Record<string, string>) =>
-  page.evaluate(
-    async ([path, files]) => {
+/** Writes files into folders of the page's storage, from an empty page of its origin: the page itself holds its files open while it reads them, and they cannot be written then. */
+async function put(folders: Record<string, Record<string, string>>): Promise<void> {
+  const page = await context.newPage();
+  const empty = new URL('empty.html', url).href;
+  await page.route(empty, (route) => route.fulfill({ contentType: 'text/html', body: '' }));
+  await page.goto(empty);
+  await page.evaluate(async (folders) => {
+    for (const [path, files] of Object.entries(folders)) {
       let folder = await navigator.storage.getDirectory();
-      for (const name of path) folder = await folder.getDirectoryHandle(name, { create: true });
+      for (const name of path.split('/')) folder = await folder.getDirectoryHandle(name, { create: true });
       for (const [file, text] of Object.entries(files)) {
         const stream = await (await folder.getFileHandle(file, { create: true })).createWritable();
         await stream.write(text);
         await stream.close();
       }
-    },
-    [path, files] as const,
-  );
+    }
+  }, folders);
+  await page.close();
+}
 
 it('that left something unreadable is said to, and makes room when that is forgotten', { timeout: 120_000 }, async () => {
   context = await browser.newContext();
+  await put({ training: { a: 'this is no checkpoint', b: '', current: 'a' } });
   const page = await tab();
-  await put(page, ['training'], { a: 'this is no checkpoint', b: '', current: 'a' });
-  await page.reload();
   const box = card(page).getByTestId('left');
   await box.waitFor();
   expect(await box.textContent()).toContain('an unfinished training is stored here, but');
@@ -260,11 +264,12 @@ it('that left something unreadable is said to, and makes room when that is forgo
 
 it('lists SAEs that are whole, and says when another tab has deleted one', { timeout: 60_000 }, async () => {
   context = await browser.newContext();
+  await put({
+    'saes/whole': { 'cfg.json': '{}', 'sae_weights.safetensors': 'x' },
+    'saes/half': { 'sae_weights.safetensors': 'x' },
+    'saes/empty': { 'cfg.json': '{}', 'sae_weights.safetensors': '' },
+  });
   const page = await tab();
-  await put(page, ['saes', 'whole'], { 'cfg.json': '{}', 'sae_weights.safetensors': 'x' });
-  await put(page, ['saes', 'half'], { 'sae_weights.safetensors': 'x' });
-  await put(page, ['saes', 'empty'], { 'cfg.json': '{}', 'sae_weights.safetensors': '' });
-  await page.reload();
   const rows = card(page).getByTestId('saes').locator('tbody tr');
   await rows.first().waitFor();
   expect(await rows.locator('th').allTextContents()).toEqual(['whole']);
