@@ -1,4 +1,5 @@
-//! Text to token batches: the built-in generator with its ground truth, the user's files, and the batches.
+//! Text to token batches: the built-in generator with its ground truth, the user's files, the tokenizer with its special ids,
+//! and the batches.
 //!
 //! # The built-in corpus
 //!
@@ -67,8 +68,10 @@ mod parquet;
 mod parquet_tests;
 #[cfg(not(target_arch = "wasm32"))]
 mod shards;
+mod special;
 mod tags;
 mod template;
+mod tokenizer;
 mod writer;
 
 pub use batches::{BatchError, BatchPlan, Batches, Encoding, Shortfall, TokenBatch, Tokenize};
@@ -79,4 +82,6 @@ pub use generator::{Document, Generator, write_jsonl};
 pub use name::CorpusName;
 #[cfg(not(target_arch = "wasm32"))]
 pub use shards::Shards;
+pub use special::SpecialIds;
 pub use tags::{Context, Span, Tag, TagSet, token_tags};
+pub use tokenizer::{TokenizeError, Tokenizer};

@@ -4,8 +4,6 @@ mod circuit;
 mod compare;
 #[cfg(not(target_arch = "wasm32"))]
 mod corpora;
-#[cfg(not(target_arch = "wasm32"))]
-mod embedded;
 mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod figures;
@@ -45,8 +43,6 @@ pub use compare::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use corpora::open_corpus;
-#[cfg(not(target_arch = "wasm32"))]
-pub use embedded::embedded;
 pub use error::LabError;
 pub use health::{HealthReport, HealthSettings, SaeHealth, health};
 pub use hooked::HookedSae;

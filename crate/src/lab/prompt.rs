@@ -86,8 +86,8 @@ pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted
 mod tests {
     use super::*;
     use crate::checkpoint::Files;
+    use crate::checkpoint::embedded;
     use crate::gpu::Engine;
-    use crate::lab::embedded;
 
     fn run(text: &str) -> Result<Prompted, LabError> {
         let model =

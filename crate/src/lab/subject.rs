@@ -1,10 +1,10 @@
 //! A model with its tokenizer and SAEs, and what they make of a corpus.
 
 use crate::checkpoint::Files;
-use crate::corpus::TokenBatch;
+use crate::corpus::{TokenBatch, Tokenizer};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
-use crate::model::{Model, Plan, Prompts, Tokenizer, finite};
+use crate::model::{Model, Plan, Prompts, finite};
 
 use super::LabError;
 use super::hooked::{HookedSae, find_saes, notes, width_of};

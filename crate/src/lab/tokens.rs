@@ -1,8 +1,7 @@
 //! A corpus as token batches (paper section 1).
 
 use super::{Bos, CorpusPlan, LabError};
-use crate::corpus::{BatchError, BatchPlan, Batches, Corpus, TokenBatch};
-use crate::model::Tokenizer;
+use crate::corpus::{BatchError, BatchPlan, Batches, Corpus, TokenBatch, Tokenizer};
 use crate::words::echo;
 
 /// Batches of `batch` documents, cut to `context` tokens with BOS in front if the plan says so, until `tokens` tokens

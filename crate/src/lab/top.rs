@@ -1,8 +1,7 @@
 //! Where a feature fires most, in words.
 
 use super::Example;
-use crate::corpus::TokenBatch;
-use crate::model::Tokenizer;
+use crate::corpus::{TokenBatch, Tokenizer};
 use crate::sae::Codes;
 
 /// How many of a feature's strongest tokens are shown.

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want, human};
-use mppc::checkpoint::{Files, Known, known, without_bom};
-use mppc::lab::embedded;
+use mppc::checkpoint::{Files, Known, embedded, known, without_bom};
 use mppc::regular;
 use mppc::sae::{CONFIG_FILE, WEIGHTS_FILE};
 use mppc::words::{did_you_mean, echo};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use mppc::checkpoint::{Files, without_bom};
-use mppc::corpus::Tokenize;
-use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, Tokenizer, likeliest};
+use mppc::corpus::{Tokenize, Tokenizer};
+use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, likeliest};
 use serde_json::{Value, json};
 
 use crate::args::RunArgs;

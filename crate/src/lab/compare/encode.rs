@@ -2,9 +2,8 @@
 
 use super::inputs::{SideInputs, digest};
 use super::plan::{CorpusPlan, SidePlan};
-use crate::corpus::{Corpus, TokenBatch};
+use crate::corpus::{Corpus, SpecialIds, TokenBatch};
 use crate::lab::{LabError, LabModel};
-use crate::model::SpecialIds;
 use crate::sae::{Codes, Rotation, Sae};
 
 /// Which of an SAE's readings.

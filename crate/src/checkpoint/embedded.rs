@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use include_dir::{Dir, include_dir};
 
-use crate::checkpoint::{Bytes, Files};
+use super::{Bytes, Files};
 
 static NEOX: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../models/tiny-neox");
 static MAMBA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../models/tiny-mamba");

@@ -2,10 +2,10 @@
 
 use thiserror::Error;
 
+use super::batches::{Encoding, Tokenize};
 use super::special::{Entries, SpecialIds};
 use crate::calm::calm;
 use crate::checkpoint::{CheckpointError, Files, without_bom};
-use crate::corpus::{Encoding, Tokenize};
 
 /// Name of the file.
 const FILE: &str = "tokenizer.json";
@@ -77,7 +77,7 @@ impl Tokenizer {
     }
 
     /// The first rows of a vocabulary of `rows` that belong to tokens; the rest is padding, which no token draw and
-    /// no argmax may meet ([`argmax`](super::argmax)).
+    /// no argmax may meet.
     pub fn real_vocabulary(&self, rows: usize) -> usize {
         self.ids.last().map_or(0, |id| *id as usize + 1).min(rows)
     }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::lab::embedded;
+use crate::checkpoint::embedded;
 
 const TEXT: &str = "Once upon a time there was a small town by the river, and nobody knew who had built it.";
 
