@@ -17,10 +17,12 @@ pub mod lock;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 pub mod model;
+mod par;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod regular;
 pub mod rng;
 pub mod sae;
+pub mod stats;
 pub mod universality;
 #[cfg(target_arch = "wasm32")]
 pub mod web;

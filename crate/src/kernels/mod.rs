@@ -37,7 +37,6 @@ mod linear_scan;
 mod matmul;
 mod nearest;
 mod only_dead;
-pub(crate) mod par;
 mod rms_norm;
 mod rotary;
 mod row_norms;
@@ -61,6 +60,7 @@ mod topk;
 mod vectors;
 mod weight;
 
+use crate::par;
 pub use activation::Activation;
 pub use adam::{AdamStep, adam};
 pub use age::age;

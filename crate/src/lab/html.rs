@@ -5,7 +5,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::figures::{self, Figure, Section};
 use super::{BaselineKind, Direction, Feature, Matches, Matching, Report, Subject};
 use crate::corpus::Context;
-use crate::universality::{Interval, Summary};
+use crate::stats::Interval;
+use crate::universality::Summary;
 
 const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::compare::{ComparePlan, Input};
 use crate::corpus::Context;
 use crate::sae::Flag;
-use crate::universality::{Curve, DepthMatch, Interval, Summary};
+use crate::stats::Interval;
+use crate::universality::{Curve, DepthMatch, Summary};
 
 /// The result of `mppc compare` and `mppc reproduce`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

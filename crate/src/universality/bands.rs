@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::par;
+use crate::par;
 use crate::sae::Codes;
 
 /// Tokens that one core takes at a time.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bands;
 use crate::corpus::{Context, Tag, TagSet};
-use crate::kernels::par;
+use crate::par;
 use crate::sae::Codes;
 
 /// The tag that a feature's firing tells best.

@@ -1,6 +1,7 @@
 use super::{Correlation, CorrelationError};
 use crate::gpu::{Engine, GpuError, Tensor};
 use crate::kernels::{self, Layout, Product, Running};
+use crate::par;
 
 /// MPPC between two sets of dense features whose tokens stream by: the neuron baseline.
 ///
@@ -69,7 +70,7 @@ impl DenseCorrelator {
         let a = self.a.push(&a.stats.read_f32().await?, n, self.tokens);
         let b = self.b.push(&b.stats.read_f32().await?, n, self.tokens);
         let chunk = products.read_f32().await?;
-        kernels::par::rows(&mut self.products, fb, |i, row| {
+        par::rows(&mut self.products, fb, |i, row| {
             let (left, drift) = (a.left[i], a.drift[i]);
             for (j, (sum, &product)) in row.iter_mut().zip(&chunk[i * fb..][..fb]).enumerate() {
                 *sum += f64::from(product) - left * b.left[j] + drift * b.drift[j];

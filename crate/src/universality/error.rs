@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::bands;
 use crate::gpu::GpuError;
-use crate::kernels::par;
+use crate::par;
 use crate::sae::Codes;
 
 /// Why two sets of features cannot be correlated.

@@ -10,7 +10,6 @@
 //! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
 //!   measures of likeness on the same activations.
 //! - [`best_tags`]: how complex a feature is, by the ground truth of the built-in corpus.
-//! - [`bootstrap`], [`q_values`]: intervals, and p-values corrected for their number.
 //! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
@@ -28,7 +27,6 @@ mod likeness;
 mod moments;
 mod null;
 mod published;
-mod significance;
 mod standard;
 mod summary;
 #[cfg(test)]
@@ -48,5 +46,4 @@ pub use likeness::{
 pub use moments::{DensityFilter, Moment, moments};
 pub use null::{pooled_p_values, shift_tokens, shuffle_tokens};
 pub use published::{Published, published};
-pub use significance::{Interval, Intervals, bootstrap, q_values};
-pub use summary::{DepthMatch, Summary, best_layer, depth, layer_mean, spearman, summarize};
+pub use summary::{DepthMatch, Intervals, Summary, best_layer, depth, layer_mean, summarize};

@@ -15,7 +15,8 @@ use half::bf16;
 use super::correlate::same_tokens;
 use super::error::check;
 use super::{Correlation, CorrelationError, bands};
-use crate::kernels::{Running, par};
+use crate::kernels::Running;
+use crate::par;
 use crate::sae::Codes;
 
 /// What the script would report of a layer pair.

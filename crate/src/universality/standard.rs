@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use super::{Moment, bands};
-use crate::kernels::{Lined, par};
+use crate::kernels::Lined;
+use crate::par;
 use crate::sae::Codes;
 
 /// How one feature is standardised.

@@ -13,9 +13,10 @@ use crate::lab::{
     Baseline, BaselineKind, Complexity, Converging, Direction, Feature, Halves, LabError, Likeness, Matching,
     Pair, Report, Significance,
 };
+use crate::stats::{q_values, spearman};
 use crate::universality::{
     Best, Correlation, LayerBest, LayerResult, Layers, TagMatch, above, best_layer, best_tags, depth,
-    layer_mean, pooled_p_values, q_values, spearman, summarize, usual_thresholds,
+    layer_mean, pooled_p_values, summarize, usual_thresholds,
 };
 
 /// How many best pairs a report shows.

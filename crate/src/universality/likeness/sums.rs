@@ -4,6 +4,7 @@ use super::Chunk;
 use super::spectrum::Spectrum;
 use crate::gpu::GpuError;
 use crate::kernels::{self, Layout, Product};
+use crate::par;
 
 /// What a pair of layers has to be asked for, summed over tokens that stream by: x [n, Da] of one, y [n, Db] of the
 /// other.
@@ -137,7 +138,7 @@ impl CrossSums {
         };
         let (drift_x, drift_y) = (drift(&self.x, part.x), drift(&self.y, part.y));
         let width = drift_y.len();
-        kernels::par::rows(&mut self.products, width, |i, row| {
+        par::rows(&mut self.products, width, |i, row| {
             let more = &part.products[i * width..][..width];
             for ((sum, &product), drift) in row.iter_mut().zip(more).zip(&drift_y) {
                 *sum += product.into() + drift_x[i] * drift;
@@ -213,7 +214,7 @@ impl<T: Copy + Into<f64> + Sync> Part<'_, T> {
     fn times(&self, by: &[f64]) -> Vec<f64> {
         let width = by.len();
         let mut out = vec![0.0; self.x.mean.len()];
-        kernels::par::each(&mut out, width, |i| {
+        par::each(&mut out, width, |i| {
             let row = &self.products[i * width..][..width];
             row.iter().zip(by).map(|(&product, by)| product.into() * by).sum()
         });
