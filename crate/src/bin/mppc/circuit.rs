@@ -13,8 +13,8 @@ use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
-use crate::commands::{Outcome, Session, text, writable, writable_dir};
 use crate::output::csv;
+use crate::session::{Outcome, Session, text, writable, writable_dir};
 use crate::{interrupt, models};
 
 /// Runs a subcommand.

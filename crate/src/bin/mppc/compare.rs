@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use mppc::checkpoint::Files;
 use mppc::lab::{
-    self, Baseline, BaselineKind, Bill, ComparePlan, Compared, Comparison, FolderStore, Inputs, LabModel,
-    MemoryStore, Report, SideInputs, SidePlan, Store as _,
+    self, Baseline, Bill, ComparePlan, Compared, Comparison, FolderStore, Inputs, LabModel, MemoryStore,
+    Report, SideInputs, SidePlan, Store as _,
 };
 use mppc::universality::Summary;
 use mppc::words::echo;
 use serde_json::json;
 
 use crate::args::{CompareArgs, MergeArgs, ReproduceArgs};
-use crate::commands::{Outcome, Session, text, writable_dir};
 use crate::output::{Output, number};
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, Session, text, writable_dir};
 use crate::{corpora, interrupt, models, sae_info};
 
 /// `mppc compare`.
@@ -218,12 +218,7 @@ fn row(name: &str, s: &Summary) -> String {
 }
 
 fn baseline(baseline: &Baseline) -> [String; 2] {
-    let name = match baseline.kind {
-        BaselineKind::Shuffled => "tokens shuffled (null)",
-        BaselineKind::Shifted => "tokens shifted (null)",
-        BaselineKind::Rotated => "SAEs on rotated activations",
-        BaselineKind::Random => "random SAEs",
-    };
+    let name = baseline.kind.name();
     [row(&format!("{name}, all"), &baseline.all), row(&format!("{name}, filtered"), &baseline.filtered)]
 }
 

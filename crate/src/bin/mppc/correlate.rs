@@ -10,9 +10,9 @@ use mppc::universality::{
 use serde_json::{Value, json};
 
 use crate::args::CorrelateArgs;
-use crate::commands::{Outcome, Session, text, writable};
 use crate::output::number;
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, Session, text, writable};
 use crate::tensors::{self, Named};
 
 /// Correlates two files, saves every maximum with its partner, and tells their means.

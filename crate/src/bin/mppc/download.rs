@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mppc::checkpoint::hub::{Event, human};
 use mppc::words::echo;
 
-use crate::progress::{remove, say, shown};
+use crate::screen::{remove, say, shown};
 
 /// Tells on standard error how a download goes.
 pub(crate) struct Watcher {

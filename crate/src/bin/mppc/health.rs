@@ -9,8 +9,8 @@ use mppc::sae::Quantiles;
 use serde_json::json;
 
 use crate::args::HealthArgs;
-use crate::commands::{Outcome, Session, text, writable};
 use crate::output::number;
+use crate::session::{Outcome, Session, text, writable};
 use crate::{corpora, interrupt, models, sae_info};
 
 impl Session {

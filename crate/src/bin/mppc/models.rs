@@ -10,9 +10,9 @@ use mppc::words::{did_you_mean, echo};
 use serde_json::{Map, Value, json};
 
 use crate::args::FetchArgs;
-use crate::commands::Outcome;
 use crate::download::Watcher;
 use crate::output::Output;
+use crate::session::Outcome;
 
 /// Files of a model: one of the built-in pair, a directory, a known model, or a repository, which is downloaded
 /// unless it is in the cache.

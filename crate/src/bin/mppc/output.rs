@@ -36,7 +36,7 @@ impl Output {
     /// Prints one of the two. A reader who has seen enough (`mppc … | head`) is no error. Names in files may hold what a
     /// terminal would obey; it is shown instead.
     pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), String> {
-        crate::progress::settle();
+        crate::screen::settle();
         let mut out: Box<dyn Write> = match TAKEN.load(Ordering::SeqCst) {
             true => Box::new(std::io::stderr().lock()),
             false => Box::new(std::io::stdout().lock()),

@@ -8,9 +8,9 @@ use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, likeliest};
 use serde_json::{Value, json};
 
 use crate::args::RunArgs;
-use crate::commands::{Outcome, Session, text, writable};
 use crate::models;
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, Session, text, writable};
 use crate::tensors::{self, Named};
 
 impl Session {

@@ -9,9 +9,9 @@ use mppc::sae::{Architecture, Format, Heads, SaeConfig, SaeError, SaeFile, Stora
 use serde_json::{Value, json};
 
 use crate::args::{ConvertArgs, InfoArgs};
-use crate::commands::{Outcome, text, writable_dir};
 use crate::output::Output;
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, text, writable_dir};
 
 /// What the files of one SAE, or of several, hold.
 pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {

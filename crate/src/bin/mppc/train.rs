@@ -13,8 +13,8 @@ use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::TrainArgs;
-use crate::commands::{Outcome, Session, text, writable_dir};
 use crate::output::csv;
+use crate::session::{Outcome, Session, text, writable_dir};
 use crate::{corpora, interrupt, models};
 
 /// What a run that was stopped leaves in its directory.

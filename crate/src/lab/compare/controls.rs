@@ -2,11 +2,11 @@
 
 use super::correlations::{Cut, Null};
 use super::encode::{Source, Variant};
-use super::inputs::digest;
+use super::report::BaselineKind;
 use super::results::{Bests, Found, Stranger, Subset};
 use super::{Run, Which};
 use crate::corpus::TokenBatch;
-use crate::lab::{BaselineKind, LabError};
+use crate::lab::shared::{LabError, digest};
 use crate::universality::{Correlation, DenseCorrelator, moments};
 
 /// Whole runs without correspondence, each exact.

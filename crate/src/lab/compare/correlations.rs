@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::encode::Source;
 use super::store::{Shard, Store};
 use crate::gpu::Engine;
-use crate::lab::LabError;
-use crate::lab::stages::Stages;
+use crate::lab::shared::LabError;
+use crate::lab::shared::Stages;
 use crate::sae::Codes;
 use crate::universality::{LayerResult, Prepared, shift_tokens, shuffle_tokens};
 

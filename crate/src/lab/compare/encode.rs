@@ -1,9 +1,8 @@
 //! Tokens to residuals to codes: each shard of tokens runs through a model once, for all that is missing of it.
 
-use super::inputs::{SideInputs, digest};
-use super::plan::{CorpusPlan, SidePlan};
+use super::plan::SidePlan;
 use crate::corpus::{Corpus, SpecialIds, TokenBatch};
-use crate::lab::{LabError, LabModel};
+use crate::lab::shared::{CorpusPlan, HookedSae, LabError, LabModel, SideInputs, digest};
 use crate::sae::{Codes, Rotation, Sae};
 
 /// Which of an SAE's readings.
@@ -75,7 +74,7 @@ impl Basis<'_> {
 
     /// The codes of a variant of every SAE; `seed` is that of rotations and random directions.
     pub(super) fn sources(&self, variant: Variant, seed: u64) -> Vec<Source> {
-        let source = |(i, hooked): (usize, &crate::lab::HookedSae)| {
+        let source = |(i, hooked): (usize, &HookedSae)| {
             let files = self.inputs.saes.get(i).into_iter().flatten();
             let files: Vec<&str> = files.map(|input| input.sha256.as_str()).collect();
             let control = if variant == Variant::Trained { String::new() } else { format!("seed {seed}") };

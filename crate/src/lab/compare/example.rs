@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 
 use super::keys::{Key, Kind, SECTIONS};
-use super::{ComparePlan, Controls};
-use crate::lab::limits::Whole;
+use super::plan::{ComparePlan, Controls};
+use crate::lab::shared::limits::Whole;
 
 /// A whole plan as people write it: every key with its meaning, its range and its default. It compares the built-in
 /// pair.
@@ -113,7 +113,7 @@ fn of_kind(kind: &Kind) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::SidePlan;
+    use crate::lab::compare::SidePlan;
 
     fn read(text: &str) -> Result<ComparePlan, String> {
         ComparePlan::from_toml("p.toml", text).map_err(|e| e.to_string())

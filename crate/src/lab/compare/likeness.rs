@@ -1,12 +1,11 @@
 //! How alike the activations themselves are that the SAEs read.
 
 use super::controls::beginning;
-use super::inputs::digest;
+use super::report::{LayerPairs, Likeness};
 use super::results::Found;
 use super::{Run, Which};
 use crate::gpu::Tensor;
-use crate::lab::report::{LayerPairs, Likeness};
-use crate::lab::{LabError, LabModel};
+use crate::lab::shared::{LabError, LabModel, digest};
 use crate::universality::{Chunk, CrossSums, SelfSums, linear_cka, linear_cka_debiased, pwcca, rsa, svcca};
 
 /// Tokens that RSA is over, whose cost grows with their square.

@@ -1,10 +1,10 @@
 //! Features matched one to one: by correlation over all layers, and by decoder direction.
 
 use super::Run;
+use super::report::{DecoderMatch, Matches, Matching};
 use super::results::Found;
 use super::sides::Side;
-use crate::lab::LabError;
-use crate::lab::report::{DecoderMatch, Matches, Matching};
+use crate::lab::shared::LabError;
 use crate::universality::{
     Candidates, LayerResult, assignment, decoder_cosines, layer_mean, mutual_best_layers,
 };

@@ -4,6 +4,7 @@
 //! to a [`Store`], so a run that was killed goes on from what is there; machines can each encode some
 //! [shards](Comparison::encode) or some layers, and their stores unite ([`FolderStore::merge`]).
 
+mod contexts;
 mod controls;
 mod correlations;
 mod cost;
@@ -12,20 +13,18 @@ mod encode;
 mod example;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
-mod inputs;
 mod keys;
 mod likeness;
 mod matching;
 mod plan;
+mod report;
 mod results;
 mod sides;
 mod store;
 
 use std::ops::Range;
 
-use super::stages::Stages;
-use super::tokens::{notes, token_batches};
-use super::{LabError, LabModel, Observer, Report};
+use super::shared::{Inputs, LabError, LabModel, Observer, Stages, notes, token_batches};
 use crate::corpus::{Corpus, TokenBatch, Tokenize as _};
 use crate::gpu::Engine;
 use correlations::{Cut, correlate_layers};
@@ -35,10 +34,11 @@ use encode::{Basis, Encoder, Source, Variant, corpus_identity};
 pub use example::{example, schema};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::{FolderStore, Merged};
-pub use inputs::{Input, Inputs, SideInputs};
-#[cfg(not(target_arch = "wasm32"))]
-pub use inputs::{corpus_inputs, model_inputs};
-pub use plan::{Bos, ComparePlan, Controls, CorpusPlan, SidePlan};
+pub use plan::{ComparePlan, Controls, SidePlan};
+pub use report::{
+    Baseline, BaselineKind, Complexity, Converging, DecoderMatch, Direction, Example, Feature, Halves,
+    LayerPairs, Likeness, Matches, Matching, Pair, Report, SaeSummary, Significance, Subject,
+};
 pub use results::FeatureRow;
 use results::Found;
 use sides::Side;

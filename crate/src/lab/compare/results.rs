@@ -5,14 +5,15 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::contexts::Contexts;
+use super::report::{
+    Baseline, BaselineKind, Complexity, Converging, Direction, Feature, Halves, Likeness, Matching, Pair,
+    Report, Significance,
+};
 use super::sides::Side;
 use super::{Compared, Run};
 use crate::corpus::{Context, Tag, TagSet};
-use crate::lab::top::Contexts;
-use crate::lab::{
-    Baseline, BaselineKind, Complexity, Converging, Direction, Feature, Halves, LabError, Likeness, Matching,
-    Pair, Report, Significance,
-};
+use crate::lab::shared::LabError;
 use crate::stats::{q_values, spearman};
 use crate::universality::{
     Best, Correlation, LayerBest, LayerResult, Layers, TagMatch, above, best_layer, best_tags, depth,

@@ -1,9 +1,9 @@
 //! One model's codes by themselves: which features there are, and which of them the filtered summaries are about.
 
 use super::encode::Source;
+use super::report::{SaeSummary, Subject};
 use super::store::{Shard, Store};
-use crate::lab::stages::Stages;
-use crate::lab::{LabError, LabModel, SaeSummary, Subject};
+use crate::lab::shared::{LabError, LabModel, Stages};
 use crate::sae::{Flag, code_flags};
 use crate::universality::{DensityFilter, Moment, moments};
 

@@ -50,7 +50,7 @@ impl fmt::Display for Whole {
 }
 
 /// Refuses the first of some settings, by name, that is out of its range.
-pub(super) fn check<const N: usize>(settings: [(&str, usize, Whole); N]) -> Result<(), String> {
+pub(in crate::lab) fn check<const N: usize>(settings: [(&str, usize, Whole); N]) -> Result<(), String> {
     let wrong = |(name, value, range): (&str, usize, Whole)| {
         range.check(value as u64).map_err(|why| format!("{name} {why}"))
     };

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{CircuitReport, drawing};
+use super::figures;
 use crate::atomic;
 use crate::circuits::{Mean, Means};
-use crate::lab::LabError;
+use crate::lab::circuit::CircuitReport;
+use crate::lab::shared::LabError;
 use crate::words;
 
 /// Writes for each experiment `NAME.json` (every prompt's answers, and everything that decides them), `NAME.csv` (a line for
@@ -26,9 +27,9 @@ pub fn save_circuits(reports: &[CircuitReport], dir: &Path) -> Result<(), LabErr
         let name = report.experiment.name();
         write(&format!("{name}.json"), &serde_json::to_vec_pretty(report).expect("a report is plain data"))?;
         write(&format!("{name}.csv"), &table(report))?;
-        write(&format!("{name}.svg"), drawing::figure(report).as_bytes())?;
+        write(&format!("{name}.svg"), figures::circuit(report).as_bytes())?;
     }
-    match drawing::graph(reports) {
+    match figures::circuits(reports) {
         Some(graph) => write("circuit.svg", graph.as_bytes()),
         None => Ok(()),
     }

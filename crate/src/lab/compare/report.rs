@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::{ComparePlan, Input};
+use super::plan::ComparePlan;
 use crate::corpus::Context;
+use crate::lab::shared::{Input, Timing};
 use crate::sae::Flag;
 use crate::stats::Interval;
 use crate::universality::{Curve, DepthMatch, Summary};
@@ -150,6 +151,18 @@ pub enum BaselineKind {
     Rotated,
     /// Random directions, as many active on each token, in place of B's SAEs.
     Random,
+}
+
+impl BaselineKind {
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shuffled => "tokens shuffled (null)",
+            Self::Shifted => "tokens shifted (null)",
+            Self::Rotated => "SAEs on rotated activations",
+            Self::Random => "random SAEs",
+        }
+    }
 }
 
 /// Features whose MPPC is improbable without correspondence.
@@ -317,14 +330,4 @@ pub struct Example {
     pub after: String,
     /// Activation of the feature there.
     pub activation: f32,
-}
-
-/// How long a stage took.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
-pub struct Timing {
-    /// Name of the stage.
-    pub stage: String,
-    /// Wall time, seconds.
-    pub seconds: f64,
 }

@@ -1,7 +1,9 @@
 //! Figures of circuit experiments: what each intervention changes, and the circuit as a graph.
 
-use super::{CircuitCell, CircuitName, CircuitReport};
-use crate::lab::figures::{Edge, Effect, Graph, HeatMap, Node, effects};
+use super::effects::{Effect, effects};
+use super::graph::{Edge, Graph, Node};
+use super::heat_map::HeatMap;
+use crate::lab::circuit::{CircuitCell, CircuitName, CircuitReport};
 
 /// Parts that do less than this share of what the strongest does are left out of the graph.
 const LEAST: f64 = 0.15;
@@ -9,7 +11,7 @@ const LEAST: f64 = 0.15;
 const MOST: usize = 4;
 
 /// The change of B's logit by every intervention.
-pub(super) fn figure(report: &CircuitReport) -> String {
+pub(in crate::lab::report) fn circuit(report: &CircuitReport) -> String {
     let title = format!("{}, {}", report.model, report.experiment.name());
     if report.experiment.of_transformer() {
         return heads(report);
@@ -37,7 +39,7 @@ fn heads(report: &CircuitReport) -> String {
 }
 
 /// The circuit that a model's experiments show; none if those that it takes are not there.
-pub(super) fn graph(reports: &[CircuitReport]) -> Option<String> {
+pub(in crate::lab::report) fn circuits(reports: &[CircuitReport]) -> Option<String> {
     let find = |name| reports.iter().find(|report| report.experiment == name);
     if let (Some(to_logit), Some(to_head)) = (find(CircuitName::HeadToLogit), find(CircuitName::HeadToHead)) {
         return Some(of_heads(to_logit, to_head).draw());

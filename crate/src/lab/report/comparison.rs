@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::{Compared, LabError, figures, html, tables};
+use super::{figures, html, tables};
 use crate::atomic;
+use crate::lab::compare::Compared;
+use crate::lab::shared::LabError;
 
 /// Writes the report directory: `report.json` and `report.html`, `features_a` and `features_b` as `.csv` and `.parquet`,
 /// and the figures of the page as SVG. Each file is whole or as it was before.
@@ -23,7 +25,7 @@ pub fn save(compared: &Compared, dir: &Path) -> Result<(), LabError> {
         write(&format!("features_{side}.csv"), &tables::csv(rows))?;
         write(&format!("features_{side}.parquet"), &tables::parquet(rows))?;
     }
-    for figure in figures::all(report) {
+    for figure in figures::comparison(report) {
         write(&format!("{}.svg", figure.name), figure.svg.as_bytes())?;
     }
     write("report.html", html::page(report).as_bytes())?;

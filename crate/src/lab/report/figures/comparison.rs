@@ -1,48 +1,29 @@
-//! The figures of a report, as SVG. (The page draws its own, which can be pointed at.)
+//! The figures of a comparison.
 
-mod effects;
-mod graph;
-mod heat_map;
-mod histogram;
-mod lines;
+use plotters::prelude::RGBColor;
 
-use plotters::coord::Shift;
-use plotters::prelude::*;
-
-use super::{Direction, Report, Subject};
+use super::canvas::{FEATURES, NEURONS};
+use super::heat_map::HeatMap;
+use super::histogram::histogram;
+use super::lines::{Axes, Group, Series, bars, lines};
 use crate::corpus::Context;
-pub(super) use effects::{Effect, effects};
-pub(super) use graph::{Edge, Graph, Node};
-pub(super) use heat_map::HeatMap;
-use lines::{Axes, Group, Series, bars, lines};
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
-
-/// Blue for features, orange for neurons, grey for the null, green for random SAEs: told apart also without colour
-/// vision.
-const FEATURES: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
-const NEURONS: RGBColor = RGBColor(0xd9, 0x7b, 0x0b);
-const RANDOM: RGBColor = RGBColor(0x4a, 0x9a, 0x6a);
-const NULL: RGBColor = RGBColor(0x80, 0x80, 0x80);
-/// Font of axes and legends.
-const AXIS: (&str, i32) = ("sans-serif", 13);
+use crate::lab::compare::{Complexity, Converging, Direction, LayerPairs, Report, Subject};
 
 /// A figure of a report.
-pub(super) struct Figure {
+pub(in crate::lab::report) struct Figure {
     /// Name of its file.
-    pub(super) name: String,
+    pub(in crate::lab::report) name: String,
     /// The section that it belongs to.
-    pub(super) section: Section,
+    pub(in crate::lab::report) section: Section,
     /// What it shows.
-    pub(super) caption: String,
+    pub(in crate::lab::report) caption: String,
     /// The figure.
-    pub(super) svg: String,
+    pub(in crate::lab::report) svg: String,
 }
 
 /// Sections of a report that have figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Section {
+pub(in crate::lab::report) enum Section {
     Distribution,
     Layers,
     Trust,
@@ -51,7 +32,7 @@ pub(super) enum Section {
 }
 
 /// All figures for which the report has numbers.
-pub(super) fn all(report: &Report) -> Vec<Figure> {
+pub(in crate::lab::report) fn comparison(report: &Report) -> Vec<Figure> {
     let (a, b) = (&report.a, &report.b);
     let mut figures = Vec::new();
     for (key, from, to, direction) in [("a_to_b", a, b, &report.a_to_b), ("b_to_a", b, a, &report.b_to_a)] {
@@ -59,7 +40,7 @@ pub(super) fn all(report: &Report) -> Vec<Figure> {
             name: format!("distribution_{key}"),
             section: Section::Distribution,
             caption: format!("MPPC of the features of {}", from.name),
-            svg: histogram::histogram(direction, &from.name, &to.name),
+            svg: histogram(direction, &from.name, &to.name),
         });
         figures.extend(layers(key, (from, to), direction));
     }
@@ -73,16 +54,6 @@ pub(super) fn all(report: &Report) -> Vec<Figure> {
     }
     figures.extend(likeness(report));
     figures
-}
-
-fn svg(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        // Writing into a string cannot fail, and the coordinates are ours.
-        draw(&area).and_then(|()| area.present()).expect("an SVG in memory");
-    }
-    text
 }
 
 fn numbers(subject: &Subject) -> Vec<usize> {
@@ -149,8 +120,7 @@ fn above(both: Both<'_>) -> Figure {
 
 fn convergence(both: Both<'_>) -> Figure {
     let series = both.map(|(subject, direction, color)| {
-        let point =
-            |c: &super::Converging| Some((c.tokens as f64, (c.mean?, c.interval.map(|i| (i.low, i.high)))));
+        let point = |c: &Converging| Some((c.tokens as f64, (c.mean?, c.interval.map(|i| (i.low, i.high)))));
         Series {
             label: &subject.name,
             color,
@@ -174,7 +144,7 @@ fn complexity(both: Both<'_>) -> Figure {
         Some(Context::LongRange) => "long range",
         None => "no tag",
     };
-    let group = |(row, of_a): (usize, &super::Complexity)| Group {
+    let group = |(row, of_a): (usize, &Complexity)| Group {
         name: name(of_a.context).to_owned(),
         values: both
             .iter()
@@ -205,7 +175,7 @@ fn complexity(both: Both<'_>) -> Figure {
 fn likeness(report: &Report) -> Vec<Figure> {
     let Some(likeness) = &report.likeness else { return Vec::new() };
     let (rows, columns) = (format!("layers of {}", report.a.name), format!("layers of {}", report.b.name));
-    let figure = |(name, caption, values): (&str, &str, &super::LayerPairs)| Figure {
+    let figure = |(name, caption, values): (&str, &str, &LayerPairs)| Figure {
         name: name.to_owned(),
         section: Section::Likeness,
         caption: caption.to_owned(),

@@ -3,8 +3,8 @@
 use plotters::element::Rectangle;
 use plotters::prelude::*;
 
-use super::{AXIS, FEATURES, NEURONS, NULL, RANDOM, svg};
-use crate::lab::{BaselineKind, Direction};
+use super::canvas::{AXIS, FEATURES, NEURONS, NULL, RANDOM, svg};
+use crate::lab::compare::{BaselineKind, Direction};
 
 /// The distribution of MPPC over features, with its two baselines, as shares per bin of 0.02.
 pub(super) fn histogram(direction: &Direction, from: &str, to: &str) -> String {

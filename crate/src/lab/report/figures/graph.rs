@@ -3,35 +3,35 @@
 use maud::html;
 
 /// A part of a circuit.
-pub(in crate::lab) struct Node {
+pub(super) struct Node {
     /// What it is, e.g. `head 3.2`.
-    pub(in crate::lab) label: String,
+    pub(super) label: String,
     /// Its column: a position.
-    pub(in crate::lab) column: usize,
+    pub(super) column: usize,
     /// Its layer, or none for a token, which stands below all layers.
-    pub(in crate::lab) layer: Option<usize>,
+    pub(super) layer: Option<usize>,
 }
 
 /// From one node to another, or to the answer.
-pub(in crate::lab) struct Edge {
+pub(super) struct Edge {
     /// Where it begins.
-    pub(in crate::lab) from: usize,
+    pub(super) from: usize,
     /// Where it ends; none is the answer.
-    pub(in crate::lab) to: Option<usize>,
+    pub(super) to: Option<usize>,
     /// What it carries, as a share of the most.
-    pub(in crate::lab) share: f64,
+    pub(super) share: f64,
     /// What it says.
-    pub(in crate::lab) label: String,
+    pub(super) label: String,
 }
 
 /// A circuit.
-pub(in crate::lab) struct Graph {
-    pub(in crate::lab) title: String,
+pub(super) struct Graph {
+    pub(super) title: String,
     /// Names of the positions.
-    pub(in crate::lab) columns: Vec<String>,
-    pub(in crate::lab) layers: usize,
-    pub(in crate::lab) nodes: Vec<Node>,
-    pub(in crate::lab) edges: Vec<Edge>,
+    pub(super) columns: Vec<String>,
+    pub(super) layers: usize,
+    pub(super) nodes: Vec<Node>,
+    pub(super) edges: Vec<Edge>,
 }
 
 const ROW: f64 = 48.0;
@@ -43,7 +43,7 @@ const ALLEY: f64 = 64.0;
 
 impl Graph {
     /// Draws it.
-    pub(in crate::lab) fn draw(&self) -> String {
+    pub(super) fn draw(&self) -> String {
         // A column is as wide as its fullest layer.
         let beside = |node: &Node| {
             let same = |n: &&Node| (n.column, n.layer) == (node.column, node.layer);

@@ -1,4 +1,4 @@
-//! What a comparison was made of, and the names of what it makes.
+//! What an experiment was made of, and the names of what it makes.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 #[cfg(not(target_arch = "wasm32"))]
+use super::error::LabError;
+#[cfg(not(target_arch = "wasm32"))]
+use super::hooked::HookedSae;
+#[cfg(not(target_arch = "wasm32"))]
+use super::subject::LabModel;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::checkpoint::{Bytes, CheckpointError, Files};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::corpus::Corpus;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::lab::{HookedSae, LabError, LabModel};
 
 /// A file that went in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,7 +65,7 @@ impl SideInputs {
 
 /// A hash of `parts`, short enough for a file's name.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn digest(parts: &[&str]) -> String {
+pub(in crate::lab) fn digest(parts: &[&str]) -> String {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();
     for part in parts {
@@ -73,7 +77,7 @@ pub(super) fn digest(parts: &[&str]) -> String {
 
 /// In the page nothing outlives the run: the words themselves do.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn digest(parts: &[&str]) -> String {
+pub(in crate::lab) fn digest(parts: &[&str]) -> String {
     parts.join("|")
 }
 

@@ -6,7 +6,7 @@ use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Product, Unary, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, finite};
 
-use super::LabError;
+use super::error::LabError;
 use super::hooked::{HookedSae, find_saes, notes, width_of};
 
 /// A model, its tokenizer, and its SAEs.
@@ -117,7 +117,7 @@ impl LabModel {
     }
 
     /// Checks that what a pass on a batch has given is finite; `hook` is where the first of it was seen.
-    pub(super) async fn check(
+    pub(in crate::lab) async fn check(
         &self,
         batch: &TokenBatch,
         hook: &str,
@@ -139,7 +139,7 @@ impl LabModel {
     }
 
     /// As [`LabModel::activations`]; with `center`, less their mean over the last axis.
-    pub(super) async fn centered_activations(
+    pub(in crate::lab) async fn centered_activations(
         &self,
         batch: &TokenBatch,
         hooks: &[String],
@@ -151,7 +151,11 @@ impl LabModel {
 
     /// Neurons of some [hooks](Model::neuron_hooks) side by side on the kept tokens of a batch: [n, neurons] (paper
     /// section 3).
-    pub(super) async fn neurons(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Tensor, LabError> {
+    pub(in crate::lab) async fn neurons(
+        &self,
+        batch: &TokenBatch,
+        hooks: &[String],
+    ) -> Result<Tensor, LabError> {
         let parts = self.run(batch, hooks.to_vec()).await?;
         let width: usize = parts.iter().map(|p| p.rows_cols().1).sum();
         let rows = parts.first().map_or(0, |p| p.rows_cols().0);
@@ -166,7 +170,7 @@ impl LabModel {
     }
 
     /// Number of neurons of some hooks.
-    pub(super) fn neuron_count(&self, hooks: &[String]) -> usize {
+    pub(in crate::lab) fn neuron_count(&self, hooks: &[String]) -> usize {
         let all = self.model.hooks(1, 1);
         let width = |name: &String| all.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
         hooks.iter().filter_map(width).sum()
@@ -174,12 +178,12 @@ impl LabModel {
 }
 
 /// The prompts of a batch.
-pub(super) fn prompts(batch: &TokenBatch) -> Prompts {
+pub(in crate::lab) fn prompts(batch: &TokenBatch) -> Prompts {
     Prompts { batch: batch.batch, len: batch.len, ids: batch.ids.clone() }
 }
 
 /// Rows of a batch's activations [B·T, ..] that stay.
-pub(super) fn kept_rows(batch: &TokenBatch) -> Vec<u32> {
+pub(in crate::lab) fn kept_rows(batch: &TokenBatch) -> Vec<u32> {
     (0u32..).zip(&batch.keep).filter(|(_, keep)| **keep).map(|(i, _)| i).collect()
 }
 

@@ -2,17 +2,17 @@
 
 use plotters::prelude::*;
 
-use super::{AXIS, FEATURES, svg};
+use super::canvas::{AXIS, FEATURES, svg};
 
 /// A bar: its name, its value, and the ends of its interval.
-pub(in crate::lab) struct Effect {
-    pub(in crate::lab) name: String,
-    pub(in crate::lab) value: f64,
-    pub(in crate::lab) interval: Option<(f64, f64)>,
+pub(super) struct Effect {
+    pub(super) name: String,
+    pub(super) value: f64,
+    pub(super) interval: Option<(f64, f64)>,
 }
 
 /// Bars side by side, as many as there are effects; zero is a line.
-pub(in crate::lab) fn effects(title: &str, y: &str, effects: &[Effect]) -> String {
+pub(super) fn effects(title: &str, y: &str, effects: &[Effect]) -> String {
     let ends = || {
         effects
             .iter()

@@ -4,21 +4,21 @@ use plotters::element::{Rectangle, Text};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::svg;
+use super::canvas::svg;
 
 /// Values of rows and columns that are layers.
-pub(in crate::lab) struct HeatMap<'a> {
+pub(super) struct HeatMap<'a> {
     /// What the rows are, and their numbers.
-    pub(in crate::lab) rows: (&'a str, &'a [usize]),
+    pub(super) rows: (&'a str, &'a [usize]),
     /// What the columns are, and their numbers.
-    pub(in crate::lab) columns: (&'a str, &'a [usize]),
+    pub(super) columns: (&'a str, &'a [usize]),
     /// By row and column.
-    pub(in crate::lab) values: &'a [Vec<Option<f64>>],
+    pub(super) values: &'a [Vec<Option<f64>>],
 }
 
 impl HeatMap<'_> {
     /// Draws it, the smallest value nearly white and the largest deep blue.
-    pub(in crate::lab) fn draw(&self) -> String {
+    pub(super) fn draw(&self) -> String {
         let (rows, cols) = (self.rows.1.len() as i32, self.columns.1.len() as i32);
         let cell = 52;
         let (left, top) = (90, 70);

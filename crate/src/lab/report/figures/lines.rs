@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{AXIS, svg};
+use super::canvas::{AXIS, svg};
 
 /// A value, and its lower and upper end if it has an interval.
 pub(super) type Value = (f64, Option<(f64, f64)>);

@@ -1,6 +1,6 @@
 //! SAEs, each at its hook of a model.
 
-use super::LabError;
+use super::error::LabError;
 use crate::checkpoint::{Files, same_model};
 use crate::gpu::Tensor;
 use crate::kernels::{columns, paste};
@@ -36,13 +36,13 @@ impl HookedSae {
     }
 
     /// What it reads of its hook, of which a row is a token: [n, W] → [n, D].
-    pub(super) fn reads(&self, rows: &Tensor) -> Tensor {
+    pub(in crate::lab) fn reads(&self, rows: &Tensor) -> Tensor {
         let d = self.sae.config.d_in;
         self.head.map_or_else(|| rows.clone(), |head| columns(rows, head * d, d))
     }
 
     /// The rows [n, W] of its hook, with values [n, D] where it reads.
-    pub(super) fn put(&self, rows: &Tensor, values: &Tensor) -> Tensor {
+    pub(in crate::lab) fn put(&self, rows: &Tensor, values: &Tensor) -> Tensor {
         let d = self.sae.config.d_in;
         self.head.map_or_else(|| values.clone(), |head| paste(rows, head * d, values))
     }
@@ -54,18 +54,18 @@ fn named(hook: &str, head: Option<usize>) -> String {
 
 /// How many values a token has at a hook, with heads or whatever else side by side; none where the value is no token's:
 /// of scores, patterns and states.
-pub(super) fn width_of(hook: &HookPoint) -> Option<usize> {
+pub(in crate::lab) fn width_of(hook: &HookPoint) -> Option<usize> {
     let of_tokens = hook.position_axis == Some(1) && hook.shape.len() > 2;
     of_tokens.then(|| hook.shape[2..].iter().product())
 }
 
 /// Whether there is more than one vector a token at a hook: heads.
-pub(super) fn has_heads(hook: &HookPoint) -> bool {
+pub(in crate::lab) fn has_heads(hook: &HookPoint) -> bool {
     width_of(hook).is_some() && hook.shape.len() > 3
 }
 
 /// What the SAEs say that should be known before their features are believed: one line each, those of several once.
-pub(super) fn notes(model: &str, saes: &[HookedSae]) -> Vec<String> {
+pub(in crate::lab) fn notes(model: &str, saes: &[HookedSae]) -> Vec<String> {
     let mut all: Vec<(&String, Vec<String>)> = Vec::new();
     for (sae, note) in saes.iter().flat_map(|sae| sae.notes.iter().map(move |note| (sae, note))) {
         match all.iter_mut().find(|(known, _)| *known == note) {
@@ -83,7 +83,7 @@ pub(super) fn notes(model: &str, saes: &[HookedSae]) -> Vec<String> {
 /// The SAEs in the folders of a place (or the one that is the place), whoever wrote them, in the order of the
 /// model's hooks. An SAE that does not say which hook it reads reads the one its folder is named after, as
 /// hooks or as sparsify's modules are named. `names` are what the model is called.
-pub(super) fn find_saes(
+pub(in crate::lab) fn find_saes(
     model: &Model,
     names: &[&str],
     place: &Files,
@@ -181,7 +181,3 @@ fn layer_of(hook: &str, layers: usize) -> usize {
     let number = hook.strip_prefix("blocks.").and_then(|rest| rest.split('.').next()?.parse().ok());
     number.unwrap_or(if hook == "hook_embed" { 0 } else { layers.saturating_sub(1) })
 }
-
-#[cfg(all(test, not(target_arch = "wasm32")))]
-#[path = "hooked_tests.rs"]
-mod tests;

@@ -9,7 +9,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::FeatureRow;
+use crate::lab::compare::FeatureRow;
 use crate::words::cell;
 
 /// As CSV, with a line of names; what is not there is empty.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::LabError;
+use super::error::LabError;
 use crate::checkpoint::hub::{DataSet, DataSetName, Hub, Watch};
 use crate::corpus::{Corpus, CorpusError, CorpusName, Shards};
 

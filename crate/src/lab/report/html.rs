@@ -3,8 +3,8 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::{self, Figure, Section};
-use super::{BaselineKind, Direction, Feature, Matches, Matching, Report, Subject};
 use crate::corpus::Context;
+use crate::lab::compare::{Direction, Feature, Matches, Matching, Report, Subject};
 use crate::stats::Interval;
 use crate::universality::Summary;
 
@@ -22,7 +22,7 @@ figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } code { fo
 pub(super) fn page(report: &Report) -> String {
     let (a, b) = (&report.a, &report.b);
     let title = format!("{} and {}: how alike are their features?", a.name, b.name);
-    let figures = figures::all(report);
+    let figures = figures::comparison(report);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -133,12 +133,6 @@ fn summaries(direction: &Direction, from: &Subject, to: &Subject) -> Markup {
             }
         }
     };
-    let name = |kind: BaselineKind| match kind {
-        BaselineKind::Shuffled => "tokens shuffled (null)",
-        BaselineKind::Shifted => "tokens shifted (null)",
-        BaselineKind::Rotated => "SAEs on rotated activations",
-        BaselineKind::Random => "random SAEs",
-    };
     html! {
         table {
             caption { (from.name) " → " (to.name) }
@@ -147,8 +141,8 @@ fn summaries(direction: &Direction, from: &Subject, to: &Subject) -> Markup {
             (row("filtered features", &direction.filtered))
             @if direction.neurons.count > 0 { (row("neurons (baseline)", &direction.neurons)) }
             @for baseline in &direction.baselines {
-                (row(&format!("{}: all features", name(baseline.kind)), &baseline.all))
-                (row(&format!("{}: filtered", name(baseline.kind)), &baseline.filtered))
+                (row(&format!("{}: all features", baseline.kind.name()), &baseline.all))
+                (row(&format!("{}: filtered", baseline.kind.name()), &baseline.filtered))
             }
         }
     }

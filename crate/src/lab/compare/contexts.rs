@@ -1,6 +1,6 @@
 //! Where a feature fires most, in words.
 
-use super::Example;
+use super::report::Example;
 use crate::corpus::{TokenBatch, Tokenizer};
 use crate::sae::Codes;
 
