@@ -9,7 +9,6 @@
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
 //! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
 //!   measures of likeness on the same activations.
-//! - [`best_tags`]: how complex a feature is, by the ground truth of the built-in corpus.
 //! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
@@ -17,8 +16,7 @@
 //!
 //! Not supported: merging results of different token ranges (the maximum comes too late for that).
 
-mod bands;
-mod complexity;
+pub(crate) mod bands;
 mod correlate;
 mod dense;
 mod error;
@@ -33,7 +31,6 @@ mod summary;
 mod tests;
 
 pub use crate::kernels::Best;
-pub use complexity::{TagMatch, best_tags};
 pub use correlate::{Correlation, Prepared, correlate, correlate_dense, from_dense};
 pub use dense::DenseCorrelator;
 pub use error::CorrelationError;

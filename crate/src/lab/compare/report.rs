@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::ComparePlan;
-use crate::corpus::Context;
+use crate::corpus::{Context, Tag};
 use crate::lab::shared::{Input, Timing};
 use crate::sae::Flag;
 use crate::stats::Interval;
@@ -154,6 +154,14 @@ pub enum BaselineKind {
 }
 
 impl BaselineKind {
+    /// All of them, in the order in which they are computed and told.
+    pub const ALL: [Self; 4] = [Self::Shuffled, Self::Shifted, Self::Rotated, Self::Random];
+
+    /// Whether nothing corresponds in it, so that its maxima are what chance reaches.
+    pub fn is_null(self) -> bool {
+        matches!(self, Self::Shuffled | Self::Shifted)
+    }
+
     /// What tables call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -330,4 +338,41 @@ pub struct Example {
     pub after: String,
     /// Activation of the feature there.
     pub activation: f32,
+}
+
+/// One feature: a row of `features_a.csv` or `features_b.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeatureRow {
+    /// Hook that its SAE reads.
+    pub hook: String,
+    /// Layer of its SAE.
+    pub layer: usize,
+    /// Index in its SAE.
+    pub index: usize,
+    /// Share of tokens it fires on.
+    pub density: f64,
+    /// Mean activation over all tokens.
+    pub mean: f64,
+    /// Largest activation.
+    pub max: f32,
+    /// Whether it is neither dead, rare nor always on.
+    pub filtered: bool,
+    /// Best correlation with a feature of the other model; empty without variance.
+    pub mppc: Option<f32>,
+    /// The partner's layer.
+    pub partner_layer: Option<usize>,
+    /// The partner's index in its SAE.
+    pub partner_index: Option<usize>,
+    /// Best correlation with the other model's tokens shuffled.
+    pub null_mppc: Option<f32>,
+    /// Share of null maxima at least as large, its own and those of its neighbours by density.
+    pub p: Option<f64>,
+    /// Smallest false discovery rate at which it would be found.
+    pub q: Option<f64>,
+    /// The ground-truth tag that its firing tells best.
+    pub tag: Option<Tag>,
+    /// How much context that tag takes.
+    pub tag_context: Option<Context>,
+    /// How well it tells it: F1.
+    pub tag_f1: Option<f64>,
 }

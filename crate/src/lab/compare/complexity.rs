@@ -2,24 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bands;
 use crate::corpus::{Context, Tag, TagSet};
 use crate::par;
 use crate::sae::Codes;
+use crate::universality::bands;
 
 /// The tag that a feature's firing tells best.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TagMatch {
+pub(super) struct TagMatch {
     /// The tag.
-    pub tag: Tag,
+    pub(super) tag: Tag,
     /// How much context it takes to know the tag.
-    pub context: Context,
+    pub(super) context: Context,
     /// 2·precision·recall / (precision + recall), where the feature “says” the tag by firing.
-    pub f1: f64,
+    pub(super) f1: f64,
     /// Share of the tokens on which it fires that carry the tag.
-    pub precision: f64,
+    pub(super) precision: f64,
     /// Share of the tokens with the tag on which it fires.
-    pub recall: f64,
+    pub(super) recall: f64,
 }
 
 /// For each feature the tag with the largest F1, the first of [`Tag::ALL`] of equals; none for a feature that never fires on a
@@ -27,7 +27,7 @@ pub struct TagMatch {
 ///
 /// # Panics
 /// When there are not as many tags as tokens.
-pub fn best_tags(codes: &Codes, tags: &[TagSet]) -> Vec<Option<TagMatch>> {
+pub(super) fn best_tags(codes: &Codes, tags: &[TagSet]) -> Vec<Option<TagMatch>> {
     assert_eq!(codes.tokens(), tags.len(), "best_tags: tokens");
     let mut carried = vec![0u32; Tag::ALL.len()];
     for set in tags {

@@ -1,14 +1,15 @@
 //! One model's codes by themselves: which features there are, and which of them the filtered summaries are about.
 
-use super::encode::Source;
+use super::comparing::Comparing;
+use super::comparison::Side;
 use super::report::{SaeSummary, Subject};
-use super::store::{Shard, Store};
-use crate::lab::shared::{LabError, LabModel, Stages};
+use super::sources::Source;
+use crate::lab::shared::{LabError, Stages};
 use crate::sae::{Flag, code_flags};
-use crate::universality::{DensityFilter, Moment, moments};
+use crate::universality::{Moment, moments};
 
 /// A model and what its codes say.
-pub(super) struct Side {
+pub(super) struct Features {
     pub(super) subject: Subject,
     /// By SAE and feature.
     pub(super) moments: Vec<Vec<Moment>>,
@@ -18,16 +19,12 @@ pub(super) struct Side {
     pub(super) depths: Vec<f64>,
 }
 
-impl Side {
-    /// Reads the codes, one SAE's at a time.
-    pub(super) fn of(
-        model: &LabModel,
-        sources: &[Source],
-        filter: &DensityFilter,
-        (store, shards): (&dyn Store, &[Shard]),
-    ) -> Result<Self, LabError> {
+impl Features {
+    /// Reads the codes of a model's own SAEs, one SAE's at a time.
+    pub(super) fn of(run: &Comparing<'_>, side: Side) -> Result<Self, LabError> {
+        let (model, filter) = (run.what.model(side), &run.what.plan.filter);
         let layers = model.model.layers();
-        let mut side = Self {
+        let mut features = Self {
             subject: Subject {
                 name: model.name().to_owned(),
                 architecture: model.model.architecture().to_owned(),
@@ -39,8 +36,8 @@ impl Side {
             kept: Vec::new(),
             depths: model.saes.iter().map(|sae| sae.layer as f64 / layers as f64).collect(),
         };
-        for source in sources {
-            let codes = store.codes(&source.key, shards)?;
+        for source in run.trained(side) {
+            let codes = run.store.codes(&source.key, &run.shards)?;
             if codes.n_features != source.features {
                 return Err(LabError::Mismatch(format!(
                     "the kept codes {} have {} features, but the SAE has {}; delete them",
@@ -50,7 +47,7 @@ impl Side {
             let all = moments(&codes);
             let kept: Vec<bool> = all.iter().map(|moment| filter.keeps(moment)).collect();
             let hooked = &model.saes[source.sae];
-            side.subject.saes.push(SaeSummary {
+            features.subject.saes.push(SaeSummary {
                 hook: hooked.name(),
                 layer: hooked.layer,
                 features: codes.n_features,
@@ -59,10 +56,10 @@ impl Side {
                 kept: kept.iter().filter(|k| **k).count(),
                 flags: code_flags(&codes),
             });
-            side.moments.push(all);
-            side.kept.push(kept);
+            features.moments.push(all);
+            features.kept.push(kept);
         }
-        Ok(side)
+        Ok(features)
     }
 
     /// Says what the codes have that a healthy SAE's don't. Before the correlation, which takes longest: who is warned
@@ -75,13 +72,18 @@ impl Side {
             }
         }
     }
+}
 
-    /// Values of the features that the filter keeps; `values[i]` are those of SAE `i`.
-    pub(super) fn filtered<'s>(
-        &'s self,
-        values: impl IntoIterator<Item = &'s Vec<f32>> + 's,
-    ) -> impl Iterator<Item = f32> + 's {
-        let kept = values.into_iter().zip(&self.kept);
-        kept.flat_map(|(values, kept)| values.iter().zip(kept).filter(|(_, kept)| **kept).map(|(v, _)| *v))
-    }
+/// Which features the plan's filter keeps of some codes.
+pub(super) fn kept(run: &Comparing<'_>, source: &Source) -> Result<Vec<bool>, LabError> {
+    let codes = run.store.codes(&source.key, &run.shards)?;
+    Ok(moments(&codes).iter().map(|moment| run.what.plan.filter.keeps(moment)).collect())
+}
+
+/// Values of the features that are kept; `values[i]` and `kept[i]` are those of SAE `i`.
+pub(super) fn filtered<'s>(values: &'s [Vec<f32>], kept: &'s [Vec<bool>]) -> impl Iterator<Item = f32> + 's {
+    values
+        .iter()
+        .zip(kept)
+        .flat_map(|(values, kept)| values.iter().zip(kept).filter(|(_, kept)| **kept).map(|(v, _)| *v))
 }
