@@ -1,22 +1,12 @@
 //! `mppc sae health`, and the warnings before unhealthy SAEs are correlated.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
+use std::path::{Path, PathBuf};
+
+use common::{fails, mppc, text, told};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
-
-/// Standard output and standard error of a command that must succeed.
-fn succeeds(args: &[&str]) -> (String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap();
-    let [out, told] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert!(output.status.success(), "{args:?}: {told}");
-    (out, told)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A directory with a SAE of tiny-neox whose 32 features all fire on every token and reconstruct nothing.
 fn sick(dir: &Path) -> PathBuf {
@@ -50,7 +40,7 @@ fn one_command_measures_everything_and_saves_it() {
     let dir = tempfile::tempdir().unwrap();
     let save = dir.path().join("health.json");
     let args = ["sae", "health", "tiny-neox", "--tokens", "1200", "--engine", "cpu", "--json"];
-    let (out, _) = succeeds(&[&args[..], &["--save", text(&save)]].concat());
+    let (out, _) = told(&mut mppc(&[&args[..], &["--save", text(&save)]].concat()));
     let report: Value = serde_json::from_str(&out).unwrap();
     let saved: Value = serde_json::from_slice(&std::fs::read(&save).unwrap()).unwrap();
     assert_eq!(report, saved);
@@ -87,14 +77,14 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
     let common = ["--engine", "cpu", "--tokens", "300"];
 
     let health = ["sae", "health", "tiny-neox", "--saes", text(&saes)];
-    let (out, _) = succeeds(&[&health[..], &common].concat());
+    let (out, _) = told(&mut mppc(&[&health[..], &common].concat()));
     assert!(out.contains(&format!("not healthy: blocks.1.hook_resid_post: {REASON}")), "{out}");
     assert!(out.contains("the explained variance is -"), "{out}");
 
     let report = dir.path().join("report");
     let reproduce =
         ["reproduce", "--a-saes", text(&saes), "--neuron-tokens", "100", "--save", text(&report), "--json"];
-    let (out, told) = succeeds(&[&reproduce[..], &common].concat());
+    let (out, told) = told(&mut mppc(&[&reproduce[..], &common].concat()));
     let warning =
         format!("warning: the SAE of tiny-neox, blocks.1.hook_resid_post, is not healthy: {REASON}\n");
     assert_eq!(told, warning, "one warning, on standard error");
@@ -106,11 +96,11 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
     // Codes in a file say the same of themselves.
     let (acts, codes) = (dir.path().join("acts.safetensors"), dir.path().join("codes.safetensors"));
     let hook = "blocks.1.hook_resid_post";
-    succeeds(&["run", "tiny-neox", "--text", "Once upon a time", "--hook", hook, "--save", text(&acts)]);
+    told(&mut mppc(&["run", "tiny-neox", "--text", "Once upon a time", "--hook", hook, "--save", text(&acts)]));
     let sae = saes.join(hook);
-    succeeds(&["sae", "encode", text(&sae), text(&acts), "--key", hook, "--save", text(&codes)]);
+    told(&mut mppc(&["sae", "encode", text(&sae), text(&acts), "--key", hook, "--save", text(&codes)]));
     let best = dir.path().join("best.safetensors");
-    let (_, told) = succeeds(&["correlate", text(&codes), text(&codes), "--save", text(&best)]);
+    let (_, told) = told(&mut mppc(&["correlate", text(&codes), text(&codes), "--save", text(&best)]));
     let warning = format!("warning: the SAE of {} is not healthy: {REASON}", text(&codes));
     assert_eq!(told.lines().filter(|line| **line == *warning).count(), 2, "one for each side: {told}");
 }
@@ -118,8 +108,6 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
 #[test]
 fn a_place_that_cannot_be_written_is_said_first() {
     let args = ["sae", "health", "tiny-neox", "--save", "/nowhere/at/all/health.json"];
-    let output = Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let told = fails(&args);
     assert!(told.contains("the directory /nowhere/at/all does not exist; make it first"), "{told}");
 }

@@ -61,6 +61,11 @@ pub enum CorrelationError {
     Cancelled,
 }
 
+/// Refuses sides of different tokens.
+pub(super) fn same_tokens(a: usize, b: usize) -> Result<(), CorrelationError> {
+    if a == b { Ok(()) } else { Err(CorrelationError::Tokens { a, b }) }
+}
+
 /// Refuses what is not sparse codes over finite numbers.
 pub(super) fn check(codes: &Codes) -> Result<(), CorrelationError> {
     let malformed = |what: String| Err(CorrelationError::Malformed(what));

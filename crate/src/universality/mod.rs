@@ -18,6 +18,7 @@
 
 pub(crate) mod bands;
 mod correlate;
+mod correlation;
 mod dense;
 mod error;
 mod layers;
@@ -31,7 +32,8 @@ mod summary;
 mod tests;
 
 pub use crate::kernels::Best;
-pub use correlate::{Correlation, Prepared, correlate, correlate_dense, from_dense};
+pub use correlate::{Prepared, correlate, correlate_dense, from_dense};
+pub use correlation::Correlation;
 pub use dense::DenseCorrelator;
 pub use error::CorrelationError;
 pub use layers::{LayerBest, LayerResult, Layers};

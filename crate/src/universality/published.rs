@@ -12,8 +12,7 @@ use std::ops::Range;
 
 use half::bf16;
 
-use super::correlate::same_tokens;
-use super::error::check;
+use super::error::{check, same_tokens};
 use super::{Correlation, CorrelationError, bands};
 use crate::kernels::Running;
 use crate::par;

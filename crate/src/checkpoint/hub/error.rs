@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::human;
+use super::size::human;
 use crate::words::echo;
 
 /// A repository could not be had.

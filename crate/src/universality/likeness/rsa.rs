@@ -2,7 +2,7 @@ use faer::{Mat, MatRef};
 use serde::{Deserialize, Serialize};
 
 use super::super::CorrelationError;
-use super::super::correlate::same_tokens;
+use super::super::error::same_tokens;
 use crate::gpu::Tensor;
 use crate::stats::spearman;
 

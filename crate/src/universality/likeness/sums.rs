@@ -304,7 +304,7 @@ impl SelfSums {
     /// Of the covariance as a share of the total variance.
     pub(super) fn covariance(&self) -> Option<&Spectrum> {
         let scales = || vec![self.total().sqrt(); self.width()];
-        self.covariance.get_or_init(|| Spectrum::of(&self.sums, scales())).as_ref()
+        self.covariance.get_or_init(|| Spectrum::of(&self.sums.products, self.sums.tokens, scales())).as_ref()
     }
 
     /// Of the correlations between columns.
@@ -313,7 +313,7 @@ impl SelfSums {
             let diagonal = self.sums.products.iter().step_by(self.width() + 1);
             diagonal.map(|square| square.max(0.0).sqrt()).collect()
         };
-        self.correlation.get_or_init(|| Spectrum::of(&self.sums, scales())).as_ref()
+        self.correlation.get_or_init(|| Spectrum::of(&self.sums.products, self.sums.tokens, scales())).as_ref()
     }
 }
 
