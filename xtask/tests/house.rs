@@ -1,14 +1,14 @@
 //! The layers of `crate/src`: which room may use which, and no circle between files.
 //!
-//! A room is a folder of `crate/src`; `lab` has three floors. What a file uses is read from its text: every `use`, and every path
-//! that begins with a module. A name is followed through re-exports to the file that defines it; to hand a name on is no use of
-//! it. What is for tests alone does not count. Macros are not expanded.
+//! A room is a folder of `crate/src`; `lab` has three floors. What a file uses is read from its text: every `use`, and
+//! every path that begins with a module. A name is followed through re-exports to the file that defines it; to hand a
+//! name on is no use of it. What is for tests alone does not count. Macros are not expanded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Rooms, from the top down, and the rooms that each may use. All may use the files beside the rooms (`rng.rs`, `words.rs`, …),
-/// which use none of them.
+/// Rooms, from the top down, and the rooms that each may use. All may use the files beside the rooms (`rng.rs`,
+/// `words.rs`, …), which use none of them.
 const ROOMS: &[(&str, &[&str])] = &[
     ("web", &["lab", "lab/shared", "sae", "kernels", "gpu", "corpus", "checkpoint"]),
     (
