@@ -30,7 +30,7 @@ pub use bench::bench_matmul;
 pub use failure::Failure;
 use observer::PageObserver;
 use stored::{Reading, StoredFile};
-pub use train::{TrainCallbacks, TrainedSae, TrainedSaes, left_training};
+pub use train::{TrainCallbacks, TrainedSae, TrainedSaes, default_train_plan, left_training};
 
 #[wasm_bindgen(start)]
 fn start() {
