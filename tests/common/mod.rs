@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// `mppc` with these arguments.
-pub fn mppc(args: &[&str]) -> Command {
+pub(crate) fn mppc(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
     command.args(args);
     command
 }
 
 /// Standard output and standard error of a command that must succeed.
-pub fn told(command: &mut Command) -> (String, String) {
+pub(crate) fn told(command: &mut Command) -> (String, String) {
     let output = command.output().unwrap();
     let [out, told] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(output.status.success(), "{command:?}: {told}");
@@ -21,7 +21,7 @@ pub fn told(command: &mut Command) -> (String, String) {
 }
 
 /// The last line of a command that must have failed with exit code 1.
-pub fn last_line(output: &Output) -> String {
+pub(crate) fn last_line(output: &Output) -> String {
     let told = std::str::from_utf8(&output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(!told.contains("panicked"), "{told}");
@@ -31,7 +31,7 @@ pub fn last_line(output: &Output) -> String {
 }
 
 /// The line of a command that must have failed with exit code 1, one line and no result.
-pub fn one_line(output: &Output) -> String {
+pub(crate) fn one_line(output: &Output) -> String {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(output.stdout.is_empty(), "a result was printed: {told}");
@@ -39,21 +39,21 @@ pub fn one_line(output: &Output) -> String {
 }
 
 /// Runs a command that must succeed, and returns its standard output.
-pub fn succeeds(args: &[&str]) -> String {
+pub(crate) fn succeeds(args: &[&str]) -> String {
     told(&mut mppc(args)).0
 }
 
 /// Runs a command that must fail with one line, and returns the line.
-pub fn fails(args: &[&str]) -> String {
+pub(crate) fn fails(args: &[&str]) -> String {
     one_line(&mppc(args).output().unwrap())
 }
 
 /// A path as an argument.
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
 /// A folder of golden files.
-pub fn golden(case: &str) -> PathBuf {
+pub(crate) fn golden(case: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
 }
