@@ -1,7 +1,8 @@
 //! The arithmetic, one kernel a file: `name.rs` here, `shaders/name.wgsl` beside it.
 //!
 //! Each kernel is one function with two bodies. On a GPU it records a dispatch of the WGSL file; on the CPU
-//! engine it runs its plain Rust twin, which is also the oracle of its tests. Shapes are checked by
+//! engine it runs its plain Rust twin, which is also the oracle of its tests. A `Launch` is told both and takes
+//! the one that is due. Shapes are checked by
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
@@ -78,7 +79,7 @@ pub use cross_entropy::cross_entropy;
 pub use decoder_penalty::decoder_penalty;
 pub use discretize::discretize;
 pub use divide_rows::divide_rows;
-pub use elementwise::{Binary, Unary, map, zip};
+pub use elementwise::{Binary, map, zip};
 pub use embed::embed;
 pub use encode::{Encoder, Keep, encode};
 pub use entry_features::{EntryKind, entry_features};
@@ -104,7 +105,7 @@ pub use selective_scan::{Scan, ScanInput, selective_scan};
 pub use softmax::softmax;
 pub use sparse::{ByColumn, Sparse};
 pub use sparse_adam::{SparseAdam, sparse_adam};
-pub(crate) use sparse_correlation::{Lined, sparse_correlation};
+pub(crate) use sparse_correlation::{Compressed, sparse_correlation};
 pub use sparse_decode::sparse_decode;
 pub use sparse_dot::sparse_dot;
 pub use sparsify::{SparseRows, sparsify};
