@@ -67,7 +67,7 @@ export class Engine {
   /** One at a time. The worker stays for the next, with its models loaded. */
   #ask<T>(request: Request, watcher: Watcher): Promise<T> {
     if (this.busy) {
-      const busy: Failure = { code: 'busy', message: 'the engine is at work', hint: 'wait until it is done, or cancel it' };
+      const busy: Failure = { code: 'busy', message: 'the engine is at work', advice: 'wait until it is done, or cancel it' };
       return Promise.reject(busy);
     }
     const since = performance.now();
@@ -83,7 +83,7 @@ export class Engine {
       this.#stop = () => {
         worker.postMessage({ kind: 'cancel' } satisfies Request);
         const patience = request.kind === 'train' ? TRAINING_PATIENCE : PATIENCE;
-        deadline ??= setTimeout(() => end({ code: 'cancelled', message: 'cancelled', hint: '' }), patience);
+        deadline ??= setTimeout(() => end({ code: 'cancelled', message: 'cancelled', advice: '' }), patience);
       };
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
         if (data.kind === 'loading') watcher.loading(data.done, data.total);

@@ -119,8 +119,8 @@ function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<
 function notKept(error: unknown, checkpoints: Checkpoints): never {
   if (!isFull(error)) throw error;
   const then = checkpoints.last() ? 'resume it, from a little before its end' : 'train again';
-  const hint = `delete a stored model or SAE, or free room on the disk; then ${then}`;
-  throw new HubError('quota', 'the training is done, but there is no room to keep its SAE', hint);
+  const advice = `delete a stored model or SAE, or free room on the disk; then ${then}`;
+  throw new HubError('quota', 'the training is done, but there is no room to keep its SAE', advice);
 }
 
 async function left(): Promise<LeftTraining | undefined> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
+use mppc::failure::Failure;
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::sae::{SaeError, SaeFile};
 use serde_json::json;
@@ -19,8 +20,8 @@ use crate::output::{Output, saved_to};
 use crate::progress::Bars;
 use crate::sae_info;
 
-/// Any error, as its one line.
-pub(crate) type Outcome<T = ()> = Result<T, String>;
+/// Whatever went wrong is printed as its one line.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 /// What commands share: the engine's choice and how to speak.
 pub(crate) struct Session {
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Convert(a)) => return sae_info::convert(a, out).await,
         _ => {}
     }
-    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let engine = Engine::open(args.engine).await?;
     let session = Session { engine, out, bars: Bars::new(args.json) };
     match args.command {
         Command::Run(a) => session.run(&a).await,
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
 
 async fn devices(args: &Args, out: Output) -> Outcome {
     let all = adapters().await;
-    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let engine = Engine::open(args.engine).await?;
     let used = engine.report();
     let mut text = String::new();
     for a in &all {
@@ -100,14 +101,14 @@ fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-pub(crate) fn text<E: std::fmt::Display>(e: E) -> String {
-    e.to_string()
+pub(crate) fn text(error: impl Into<Failure>) -> Failure {
+    error.into()
 }
 
 /// Refuses before hours of work a file that could not be saved after them.
 pub(crate) fn writable(path: &Path) -> Outcome {
     if path.is_dir() {
-        return Err(format!("{} is a directory; name a file", path.display()));
+        return Err(Failure::new(format!("{} is a directory", path.display()), "name a file"));
     }
     saved_to(path);
     in_a_folder(path)
@@ -117,10 +118,9 @@ fn in_a_folder(path: &Path) -> Outcome {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match parent.is_dir() {
         true => Ok(()),
-        false => Err(format!(
-            "{}: the directory {} does not exist; make it first",
-            path.display(),
-            parent.display()
+        false => Err(Failure::new(
+            format!("{}: the directory {} does not exist", path.display(), parent.display()),
+            "make it first",
         )),
     }
 }
@@ -128,7 +128,7 @@ fn in_a_folder(path: &Path) -> Outcome {
 /// The same of a directory.
 pub(crate) fn writable_dir(path: &Path) -> Outcome {
     if path.exists() && !path.is_dir() {
-        return Err(format!("{} is a file; name a directory", path.display()));
+        return Err(Failure::new(format!("{} is a file", path.display()), "name a directory"));
     }
     in_a_folder(path)
 }
@@ -144,21 +144,22 @@ impl Session {
         let shape = file
             .shape(&args.key)
             .ok_or_else(|| {
-                format!("{} has no tensor {}; it has {}", file.label(), args.key, file.names().join(", "))
+                let other = format!("it has {}", file.names().join(", "));
+                Failure::new(format!("{} has no tensor {}", file.label(), args.key), other)
             })?
             .to_vec();
         let place = || format!("{}: tensor {}", file.label(), args.key);
         if shape.contains(&0) {
-            return Err(format!("{} has the shape {shape:?}, which holds no token", place()));
+            return Err(format!("{} has the shape {shape:?}, which holds no token", place()).into());
         }
         let x = Tensor::from_f32(&self.engine, &shape, file.numbers(&args.key).map_err(text)?);
         // A row is a token: [batch, position, d_in] becomes batch × position rows.
         let x = sae.config.activations(&x).map_err(|e| match e {
             SaeError::Width { d_in, width, .. } => {
                 let sae = args.sae_dir.display();
-                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place())
+                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place()).into()
             }
-            other => format!("{}: {other}", place()),
+            other => Failure::from(other).at(place()),
         })?;
         let codes = sae.encode(&x).await.map_err(text)?;
         let bytes = codes.to_safetensors().map_err(text)?;

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mppc::words::{visible, visible_json};
 
+use crate::commands::Outcome;
+
 /// Whether standard output is for what is saved, alone.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -35,7 +37,7 @@ pub(crate) struct Output {
 impl Output {
     /// Prints one of the two. A reader who has seen enough (`mppc … | head`) is no error. Names in files may hold what a
     /// terminal would obey; it is shown instead.
-    pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), String> {
+    pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Outcome {
         crate::progress::settle();
         let mut out: Box<dyn Write> = match TAKEN.load(Ordering::SeqCst) {
             true => Box::new(std::io::stderr().lock()),
@@ -46,7 +48,7 @@ impl Output {
             false => writeln!(out, "{}", visible(text)),
         };
         match written {
-            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("standard output: {e}").into()),
             _ => Ok(()),
         }
     }
