@@ -138,6 +138,12 @@ impl TrainCallbacks {
     }
 }
 
+/// The settings that a training begins with, before anybody changes one.
+#[wasm_bindgen(js_name = defaultTrainPlan)]
+pub fn default_train_plan() -> TrainPlan {
+    TrainPlan::default()
+}
+
 /// What a checkpoint says of the run that left it.
 ///
 /// # Errors

@@ -4,9 +4,9 @@ mod checkpoint;
 mod plan;
 mod prune;
 
-pub use checkpoint::{Checkpoint, LeftTraining};
+pub use checkpoint::{Checkpoint, Checkpoints, LeftTraining};
 use checkpoint::{Course, Left};
-pub use plan::{Checkpoints, CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
+pub use plan::{CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
 use web_time::Instant;
 
 use super::hooked::{has_heads, width_of};
