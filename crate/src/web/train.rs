@@ -18,7 +18,7 @@ use crate::lab::{
     self, Checkpoint, Checkpoints, CurvePoint, LabError, LeftTraining, Observer, Progress, TrainPlan,
     TrainWatch,
 };
-use crate::sae::{SaeKind, Storage, TrainStats};
+use crate::sae::{Storage, TrainStats};
 
 #[wasm_bindgen(typescript_custom_section)]
 const CALLBACKS: &str = "export type OnPoint = (point: CurvePoint) => void;
@@ -73,12 +73,6 @@ pub struct TrainedSae {
 pub struct TrainedSaes {
     /// By hook, then by recipe.
     pub saes: Vec<TrainedSae>,
-}
-
-/// What is trained when nothing else is asked for: a small TopK SAE in the middle of a model of the built-in pair.
-#[wasm_bindgen(js_name = defaultTrainPlan)]
-pub fn default_train_plan() -> TrainPlan {
-    TrainPlan::new("blocks.1.hook_resid_post", SaeKind::TopK { k: 32 }, 1024, 200_000)
 }
 
 #[wasm_bindgen]
