@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand};
 use mppc::gpu::EngineChoice;
+use mppc::lab::TrainPlan;
 use mppc::lab::limits::{self, Whole};
 
 /// Do a Transformer and a Mamba learn the same features? Trains SAEs, correlates all their features (MPPC) and
@@ -156,7 +157,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(limits::MAYBE_TOKENS))]
     pub(crate) prune: usize,
     /// A feature that has not fired for N tokens is dead.
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = whole(limits::TOKENS))]
+    #[arg(long, value_name = "N", default_value_t = TrainPlan::default().dead_after)]
+    #[arg(value_parser = whole(limits::TOKENS))]
     pub(crate) dead_after: usize,
     /// Leave dead features dead: no auxiliary loss, no resampling.
     #[arg(long)]
@@ -165,16 +167,16 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds)]
     pub(crate) checkpoint_every: u64,
     /// Learning rate.
-    #[arg(long, default_value_t = 1e-3, value_parser = rate)]
+    #[arg(long, default_value_t = TrainPlan::default().lr, value_parser = rate)]
     pub(crate) lr: f64,
     /// Tokens in a training step.
-    #[arg(long, default_value_t = 1024, value_parser = whole(limits::STEP))]
+    #[arg(long, default_value_t = TrainPlan::default().batch, value_parser = whole(limits::STEP))]
     pub(crate) batch: usize,
     /// Seed of the initialisation, the shuffling and the built-in corpus.
-    #[arg(long, default_value_t = 1, value_parser = seed)]
+    #[arg(long, default_value_t = TrainPlan::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens.
-    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
+    #[arg(long, default_value_t = TrainPlan::default().context, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// Save weights as 16-bit floats.
     #[arg(long)]

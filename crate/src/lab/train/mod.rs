@@ -4,9 +4,9 @@ mod checkpoint;
 mod plan;
 mod prune;
 
-pub use checkpoint::{Checkpoint, LeftTraining};
+pub use checkpoint::{Checkpoint, Checkpoints, LeftTraining};
 use checkpoint::{Course, Left};
-pub use plan::{Checkpoints, CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
+pub use plan::{CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
 use web_time::Instant;
 
 use super::shared::{CorpusPlan, LabError, LabModel, Stages, has_heads, short, token_batches, width_of};
