@@ -1,6 +1,7 @@
 // Sum of each column. A workgroup takes 16 columns; its 16 lanes per column stride over the rows.
 
 struct Params {
+    count: u32, // groups of columns
     rows: u32,
     cols: u32,
 }
@@ -20,7 +21,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let group = wid.x + wid.y * num.x;
-    if group * WIDTH >= p.cols {
+    if group >= p.count {
         return;
     }
     let col = group * WIDTH + lane % WIDTH;

@@ -9,7 +9,7 @@
 // is off by 2⁻²⁴ of itself and by less than 2⁻⁴⁴.
 
 struct Params {
-    slices: u32,
+    count: u32, // slices
     width: u32, // features of B, at most TILE
 }
 
@@ -56,7 +56,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let s = wid.x + wid.y * num.x;
-    if s >= p.slices {
+    if s >= p.count {
         return;
     }
     for (var j = lane; j < p.width; j += LANES) {

@@ -9,17 +9,24 @@
 //!
 //! Not supported: several devices at once in one tensor expression.
 
-mod context;
+mod adapter;
+mod buffers;
 mod device;
 mod engine;
 mod error;
 mod filling;
+mod launch;
+mod recording;
 mod tensor;
+#[cfg(test)]
+pub(crate) mod testing;
+mod transfer;
 
-pub(crate) use context::{Dispatch, Gpu, Shader, grid};
-pub use device::{AdapterReport, Tier, adapters};
+pub use adapter::{AdapterReport, Tier, adapters};
 pub(crate) use engine::Backend;
 pub use engine::{Engine, EngineChoice, EngineReport};
 pub use error::GpuError;
 pub(crate) use filling::Filling;
+pub(crate) use launch::{Launch, Word, grid, shader};
+pub(crate) use recording::Shader;
 pub use tensor::{Dtype, Tensor};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::context::Buffer;
+use super::buffers::Buffer;
 use super::engine::Backend;
 use super::{Engine, GpuError};
 
@@ -30,12 +30,34 @@ impl Dtype {
 }
 
 #[derive(Clone)]
-pub(super) enum Data {
+pub(crate) enum Data {
     F32(Arc<Vec<f32>>),
     U32(Arc<Vec<u32>>),
     /// Bits of 16-bit floats.
     Half(Arc<Vec<u16>>),
     Gpu(Arc<Buffer>),
+}
+
+/// What kernels compute with.
+pub(crate) trait Element: bytemuck::Pod {
+    /// Its type in a tensor.
+    const DTYPE: Dtype;
+    /// The content of a tensor of the CPU engine.
+    fn on_cpu(values: Vec<Self>) -> Data;
+}
+
+impl Element for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+    fn on_cpu(values: Vec<Self>) -> Data {
+        Data::F32(Arc::new(values))
+    }
+}
+
+impl Element for u32 {
+    const DTYPE: Dtype = Dtype::U32;
+    fn on_cpu(values: Vec<Self>) -> Data {
+        Data::U32(Arc::new(values))
+    }
 }
 
 /// A dense row-major array on an engine. Cheap to clone: clones share the content, and a kernel that works in
@@ -60,12 +82,7 @@ impl Tensor {
     /// # Panics
     /// When the number of values is not the product of the shape.
     pub fn from_f32(engine: &Engine, shape: &[usize], values: Vec<f32>) -> Self {
-        assert_eq!(shape.iter().product::<usize>(), values.len(), "values do not fill the shape {shape:?}");
-        let data = match engine.backend() {
-            Backend::Cpu => Data::F32(Arc::new(values)),
-            Backend::Gpu(gpu) => Data::Gpu(gpu.upload(bytemuck::cast_slice(&values))),
-        };
-        Self { engine: engine.clone(), shape: shape.to_vec(), dtype: Dtype::F32, data }
+        Self::of(engine, shape, values)
     }
 
     /// An integer tensor with these values.
@@ -73,12 +90,17 @@ impl Tensor {
     /// # Panics
     /// As [`Tensor::from_f32`].
     pub fn from_u32(engine: &Engine, shape: &[usize], values: Vec<u32>) -> Self {
+        Self::of(engine, shape, values)
+    }
+
+    /// A tensor with these values.
+    pub(super) fn of<T: Element>(engine: &Engine, shape: &[usize], values: Vec<T>) -> Self {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "values do not fill the shape {shape:?}");
         let data = match engine.backend() {
-            Backend::Cpu => Data::U32(Arc::new(values)),
+            Backend::Cpu => T::on_cpu(values),
             Backend::Gpu(gpu) => Data::Gpu(gpu.upload(bytemuck::cast_slice(&values))),
         };
-        Self { engine: engine.clone(), shape: shape.to_vec(), dtype: Dtype::U32, data }
+        Self { engine: engine.clone(), shape: shape.to_vec(), dtype: T::DTYPE, data }
     }
 
     /// A float tensor of zeros.

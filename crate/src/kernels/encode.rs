@@ -8,9 +8,10 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::matmul::matmul_columns;
 use super::{
-    Layout, Product, Sparse, SparseRows, Unary, embed, jump_relu, map, matmul, only_dead, par, sparsify, topk,
+    Activation, Layout, Product, Sparse, SparseRows, embed, jump_relu, map, matmul, only_dead, par, sparsify,
+    topk,
 };
-use crate::gpu::{Backend, Engine, GpuError, Tensor};
+use crate::gpu::{Engine, GpuError, Tensor};
 
 /// The encoder of a sparse autoencoder.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +61,7 @@ const CPU_TOKENS: usize = 2_048;
 pub async fn encode(x: &Tensor, encoder: &Encoder<'_>, keeps: &[Keep<'_>]) -> Result<Vec<Sparse>, GpuError> {
     let (tokens, _) = x.rows_cols();
     let features = encoder.bias.len();
-    let on_gpu = matches!(x.engine().backend(), Backend::Gpu(_));
+    let on_gpu = x.engine().is_gpu();
     let most = if on_gpu { (GPU_BLOCK / 4 / features.max(1)).max(1) } else { CPU_TOKENS };
     let mut found: Vec<Vec<Sparse>> =
         keeps.iter().map(|_| vec![Sparse::empty(x.engine(), features)]).collect();
@@ -92,7 +93,7 @@ fn rows(x: &Tensor, start: usize, end: usize) -> Tensor {
 
 async fn on_device(pre: &Tensor, keep: &Keep<'_>) -> Result<Sparse, GpuError> {
     let kept = match *keep {
-        Keep::Positive => map(pre, Unary::Relu),
+        Keep::Positive => map(pre, Activation::Relu),
         Keep::Largest(k) => topk(pre, k),
         Keep::LargestOf { k, age, limit } => topk(&only_dead(pre, age, limit), k),
         Keep::Above(threshold) => jump_relu(pre, threshold),
@@ -101,12 +102,12 @@ async fn on_device(pre: &Tensor, keep: &Keep<'_>) -> Result<Sparse, GpuError> {
 }
 
 fn from_rows(engine: &Engine, features: usize, rows: SparseRows) -> Sparse {
-    let mut starts = vec![0];
+    let mut indptr = vec![0];
     for count in rows.counts {
-        starts.push(starts[starts.len() - 1] + count);
+        indptr.push(indptr[indptr.len() - 1] + count);
     }
     let values = Tensor::from_f32(engine, &[rows.values.len()], rows.values);
-    Sparse::new(features, starts, rows.indices, values)
+    Sparse::new(features, indptr, rows.indices, values)
 }
 
 /// What stays of each token of a block, a stretch of features at a time.
@@ -303,7 +304,7 @@ mod tests {
                         let pre: Vec<f64> = (0..f).map(|j| pre(row, j)).collect();
                         let want = reference(&pre, name, &own);
                         let columns: Vec<usize> =
-                            got.columns[got.row(row)].iter().map(|&j| j as usize).collect();
+                            got.indices[got.row(row)].iter().map(|&j| j as usize).collect();
                         assert_eq!(columns, want, "{name}, token {row}, on {engine:?}");
                         for (e, j) in got.row(row).zip(want) {
                             assert_eq!(f64::from(values[e]), pre[j]);
@@ -330,7 +331,7 @@ mod tests {
         let all = run(&x);
         assert_eq!((all.rows(), all.entries()), (tokens, 3 * tokens));
         for row in [0, 11, 12, 34] {
-            assert_eq!(run(&x[row * d..][..d]).columns, all.columns[all.row(row)]);
+            assert_eq!(run(&x[row * d..][..d]).indices, all.indices[all.row(row)]);
         }
     }
 }

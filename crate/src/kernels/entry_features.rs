@@ -1,12 +1,9 @@
 //! Features from pre-activations, at the places of a sparse matrix.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{Sparse, par};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, shader};
 
-static SHADER: Shader =
-    Shader { name: "entry_features", wgsl: include_str!("../../../shaders/entry_features.wgsl") };
+static SHADER: Shader = shader!("entry_features", "per_element");
 
 /// How a pre-activation p that was selected becomes a feature f. Beside the encoder's weights a feature j owns up to
 /// four numbers, its row of `small` [F, 4]; the first is always its bias in the encoder.
@@ -31,56 +28,31 @@ impl EntryKind {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    entries: u32,
-    kind: u32,
-    _pad: [u32; 2],
-}
-
 /// The features at the places of `pre`, whose values are pre-activations; `small` is [F, 4].
 ///
 /// # Panics
 /// When the shapes do not fit.
 pub fn entry_features(pre: &Sparse, kind: EntryKind, small: &Tensor) -> Tensor {
     assert_eq!(small.shape(), [pre.cols, 4], "entry_features small");
-    let (engine, entries) = (small.engine(), pre.entries());
-    match engine.backend() {
-        _ if kind == EntryKind::Plain => pre.values.clone(),
-        Backend::Cpu => {
-            let (values, small) = (pre.values.f32s(), small.f32s().as_chunks::<4>().0);
-            let mut y = vec![0.0; entries];
-            par::rows(&mut y, 1, |e, y| {
-                let (p, [bias, second, third, _]) = (values[e], small[pre.columns[e] as usize]);
-                y[0] = match kind {
-                    EntryKind::Plain => p,
-                    EntryKind::JumpRelu if p > second.exp() => p,
-                    EntryKind::JumpRelu => 0.0,
-                    EntryKind::Gated => ((p - bias) * third.exp() + second).max(0.0),
-                };
-            });
-            Tensor::from_f32(engine, &[entries], y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(engine, &[entries], Dtype::F32);
-            if entries > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        entries: entries as u32,
-                        kind: kind.code(),
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[&pre.column, &pre.values, small],
-                    outputs: &[&y],
-                    groups: grid(entries.div_ceil(64)),
-                });
-            }
-            y
-        }
+    let entries = pre.entries();
+    if kind == EntryKind::Plain {
+        return pre.values.clone();
     }
+    let inputs = [&pre.device_indices, &pre.values, small];
+    Launch::per_element(&SHADER, entries, &[kind.code()], &inputs).run(&[entries], || {
+        let (values, small) = (pre.values.f32s(), small.f32s().as_chunks::<4>().0);
+        let mut y = vec![0.0; entries];
+        par::rows(&mut y, 1, |e, y| {
+            let (p, [bias, second, third, _]) = (values[e], small[pre.indices[e] as usize]);
+            y[0] = match kind {
+                EntryKind::Plain => p,
+                EntryKind::JumpRelu if p > second.exp() => p,
+                EntryKind::JumpRelu => 0.0,
+                EntryKind::Gated => ((p - bias) * third.exp() + second).max(0.0),
+            };
+        });
+        y
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,9 @@
 //! What each active feature of each token adds to the gradients of a sparse autoencoder.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{EntryKind, Sparse, par};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "entry_gradients", wgsl: include_str!("../../../shaders/entry_gradients.wgsl") };
+static SHADER: Shader = shader!("entry_gradients", "per_element");
 
 /// What the gradients of a batch depend on beside the pre-activations.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +27,6 @@ pub struct EntryGradients<'a> {
     pub fired: bool,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    entries: u32,
-    kind: u32,
-    penalty: f32,
-    bandwidth: f32,
-    fired: f32,
-    _pad: [u32; 3],
-}
-
 /// For each entry of `pre`: [entries, 4], its part of the gradient of `small` in the first three and the feature in
 /// the last; and [entries, 2], the weights of its row in the decoder's and the encoder's gradient.
 ///
@@ -50,15 +36,23 @@ struct Params {
 /// # Panics
 /// When the shapes do not fit.
 pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tensor) {
-    let (engine, entries, features) = (what.small.engine(), pre.entries(), pre.cols);
+    let (entries, features) = (pre.entries(), pre.cols);
     assert_eq!(
         (what.small.shape(), what.norms.shape()),
         (&[features, 4][..], &[features][..]),
         "entry_gradients"
     );
     assert_eq!([what.q.len(), what.q_gate.len()], [entries; 2], "entry_gradients q");
-    match engine.backend() {
-        Backend::Cpu => {
+    let params = [
+        what.kind.code(),
+        what.penalty.word(),
+        what.bandwidth.word(),
+        f32::from(u8::from(what.fired)).word(),
+    ];
+    let inputs = [&pre.device_indices, &pre.values, what.q, what.q_gate, what.small, what.norms];
+    let [parts, weights] = Launch::per_element(&SHADER, entries, &params, &inputs).run_all(
+        [&[entries, 4], &[entries, 2]],
+        || {
             let (parts, weights): (Vec<[f32; 4]>, Vec<[f32; 2]>) = par::map(entries.div_ceil(STRETCH), |s| {
                 let range = s * STRETCH..((s + 1) * STRETCH).min(entries);
                 range.map(|e| twin(pre, what, e)).collect::<Vec<_>>()
@@ -66,41 +60,17 @@ pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tens
             .into_iter()
             .flatten()
             .unzip();
-            (
-                Tensor::from_f32(engine, &[entries, 4], parts.into_flattened()),
-                Tensor::from_f32(engine, &[entries, 2], weights.into_flattened()),
-            )
-        }
-        Backend::Gpu(gpu) => {
-            let parts = Tensor::output(engine, &[entries, 4], Dtype::F32);
-            let weights = Tensor::output(engine, &[entries, 2], Dtype::F32);
-            if entries > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        entries: entries as u32,
-                        kind: what.kind.code(),
-                        penalty: what.penalty,
-                        bandwidth: what.bandwidth,
-                        fired: f32::from(u8::from(what.fired)),
-                        _pad: [0; 3],
-                    }),
-                    inputs: &[&pre.column, &pre.values, what.q, what.q_gate, what.small, what.norms],
-                    outputs: &[&parts, &weights],
-                    groups: grid(entries.div_ceil(64)),
-                });
-            }
-            (parts, weights)
-        }
-    }
+            [parts.into_flattened(), weights.into_flattened()]
+        },
+    );
+    (parts, weights)
 }
 
 /// Entries that a core takes at a time.
 const STRETCH: usize = 8_192;
 
 fn twin(pre: &Sparse, what: &EntryGradients<'_>, e: usize) -> ([f32; 4], [f32; 2]) {
-    let j = pre.columns[e] as usize;
+    let j = pre.indices[e] as usize;
     let [bias, second, third, _] = what.small.f32s().as_chunks::<4>().0[j];
     let (p, q) = (pre.values.f32s()[e], what.q.f32s()[e]);
     match what.kind {

@@ -78,7 +78,7 @@ pub use cross_entropy::cross_entropy;
 pub use decoder_penalty::decoder_penalty;
 pub use discretize::discretize;
 pub use divide_rows::divide_rows;
-pub use elementwise::{Binary, Unary, map, zip};
+pub use elementwise::{Binary, map, zip};
 pub use embed::embed;
 pub use encode::{Encoder, Keep, encode};
 pub use entry_features::{EntryKind, entry_features};

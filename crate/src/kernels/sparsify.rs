@@ -1,19 +1,9 @@
 //! Compaction of a mostly-zero matrix to its non-zero elements, on the device.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{count_rows, par};
-use crate::gpu::{Backend, Dispatch, Dtype, GpuError, Shader, Tensor, grid};
+use crate::gpu::{Backend, Dtype, GpuError, Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "sparsify", wgsl: include_str!("../../../shaders/sparsify.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("sparsify", "per_group", "stretch");
 
 /// The non-zero elements of a matrix, row after row, by ascending column within a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +25,7 @@ pub async fn sparsify(x: &Tensor) -> Result<SparseRows, GpuError> {
     let (rows, cols) = x.rows_cols();
     match x.engine().backend() {
         Backend::Cpu => Ok(twin(x.f32s(), rows, cols)),
-        Backend::Gpu(gpu) => {
+        Backend::Gpu(_) => {
             let counts = count_rows(x).read_u32().await?;
             let mut entries = 0;
             let starts = counts.iter().map(|&count| {
@@ -49,14 +39,7 @@ pub async fn sparsify(x: &Tensor) -> Result<SparseRows, GpuError> {
             }
             let indices = Tensor::output(x.engine(), &[entries as usize], Dtype::U32);
             let values = Tensor::output(x.engine(), &[entries as usize], Dtype::F32);
-            gpu.dispatch(&Dispatch {
-                shader: &SHADER,
-                constants: &[],
-                params: bytemuck::bytes_of(&Params { rows: rows as u32, cols: cols as u32, _pad: [0; 2] }),
-                inputs: &[x, &starts],
-                outputs: &[&indices, &values],
-                groups: grid(rows),
-            });
+            Launch::per_group(&SHADER, rows, &[cols.word()], &[x, &starts]).record(&[&indices, &values]);
             Ok(SparseRows { counts, indices: indices.read_u32().await?, values: values.read_f32().await? })
         }
     }

@@ -3,7 +3,7 @@
 use crate::checkpoint::Files;
 use crate::corpus::TokenBatch;
 use crate::gpu::{Engine, Tensor};
-use crate::kernels::{Product, Unary, embed, map, matmul, paste};
+use crate::kernels::{Activation, Product, embed, map, matmul, paste};
 use crate::model::{Model, Plan, Prompts, Tokenizer, finite};
 
 use super::LabError;
@@ -158,7 +158,7 @@ impl LabModel {
         let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
         let mut start = 0;
         for (hook, part) in hooks.iter().zip(parts) {
-            let part = if Model::is_gate(hook) { map(&part, Unary::Silu) } else { part };
+            let part = if Model::is_gate(hook) { map(&part, Activation::Silu) } else { part };
             all = paste(&all, start, &part);
             start += part.rows_cols().1;
         }

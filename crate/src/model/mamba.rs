@@ -23,8 +23,8 @@ use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, Binary, LinearScanInput, Scan, ScanInput, Unary, columns, conv1d, discretize, embed,
-    linear_scan, map, paste, rms_norm, selective_scan, ssm_gate, zip,
+    Activation, Binary, LinearScanInput, Scan, ScanInput, columns, conv1d, discretize, embed, linear_scan,
+    map, paste, rms_norm, selective_scan, ssm_gate, zip,
 };
 
 /// Sizes and switches of a Mamba checkpoint, in either published layout.
@@ -236,8 +236,8 @@ impl Mamba {
         let gate = run.at(&hook("hook_skip"), block.gate_proj.apply(&u)); // [B, T, E]
         let conv = |activation| conv1d(&x, &block.conv, block.conv_bias.as_ref(), activation);
         let x = match run.wants(&hook("hook_conv")) {
-            true => map(&run.at(&hook("hook_conv"), conv(Activation::None)), Unary::Silu), // [B, T, E]
-            false => conv(Activation::Silu),                                               // [B, T, E]
+            true => map(&run.at(&hook("hook_conv"), conv(Activation::None)), Activation::Silu), // [B, T, E]
+            false => conv(Activation::Silu),                                                    // [B, T, E]
         };
         let x = run.at(&hook("hook_ssm_input"), x);
         let y = self.ssm(l, &x, run); // [B, T, E]

@@ -257,7 +257,7 @@ fn dense_of(g: &sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
         (read(&g.weights), read(&g.outputs), read(&g.inputs), read(&g.small));
     let (mut w_enc, mut w_dec) = (vec![0.0; D * F], vec![0.0; F * D]);
     for (l, &j) in g.by.columns.iter().enumerate() {
-        for e in g.by.starts[l] as usize..g.by.starts[l + 1] as usize {
+        for e in g.by.indptr[l] as usize..g.by.indptr[l + 1] as usize {
             let (row, place, j) = (entries[2 * e] as usize, entries[2 * e + 1] as usize, j as usize);
             for c in 0..D {
                 w_dec[j * D + c] += weights[2 * place] * outputs[row * D + c];

@@ -4,10 +4,10 @@ use super::state::State;
 use super::{At, Pass, SaeKind, Sparsity, TrainConfig};
 use crate::gpu::Tensor;
 use crate::kernels::{
-    Binary, ByColumn, Divisor, Encoder, EntryGradients, EntryKind, Keep, Layout, Normalize, Product, Sparse,
-    SparseAdam, Unary, adam, column_sums, columns, divide_rows, encode, entry_features, entry_gradients,
-    entry_sums, map, matmul, row_norms, row_spread, sae_error, sae_input, sparse_adam, sparse_decode,
-    sparse_dot, zip,
+    Activation, Binary, ByColumn, Divisor, Encoder, EntryGradients, EntryKind, Keep, Layout, Normalize,
+    Product, Sparse, SparseAdam, adam, column_sums, columns, divide_rows, encode, entry_features,
+    entry_gradients, entry_sums, map, matmul, row_norms, row_spread, sae_error, sae_input, sparse_adam,
+    sparse_decode, sparse_dot, zip,
 };
 use crate::sae::SaeError;
 
@@ -130,7 +130,8 @@ impl State {
             SaeKind::JumpRelu { .. } => {
                 let below = vec![-0.5 * config.bandwidth as f32; features];
                 let below = Tensor::from_f32(input.engine(), &[features], below);
-                let threshold = map(&columns(&self.params.small, 1, 1).reshape(&[features]), Unary::NegExp);
+                let threshold =
+                    map(&columns(&self.params.small, 1, 1).reshape(&[features]), Activation::NegExp);
                 learning = zip(&below, &threshold, Binary::Sub);
                 Keep::Above(&learning)
             }
@@ -281,8 +282,8 @@ async fn largest_of_batch(pre: &Sparse, most: usize) -> Result<(Sparse, f32), Sa
     }
     let kept: Vec<f32> = order.iter().map(|&e| values[e as usize]).collect();
     let least = kept.iter().copied().fold(f32::INFINITY, f32::min);
-    let columns = order.iter().map(|&e| pre.columns[e as usize]).collect();
-    let starts = pre.starts.iter().map(|&start| order.partition_point(|&e| e < start) as u32).collect();
+    let indices = order.iter().map(|&e| pre.indices[e as usize]).collect();
+    let indptr = pre.indptr.iter().map(|&start| order.partition_point(|&e| e < start) as u32).collect();
     let kept = Tensor::from_f32(pre.values.engine(), &[kept.len()], kept);
-    Ok((Sparse::new(pre.cols, starts, columns, kept), if least.is_finite() { least } else { 0.0 }))
+    Ok((Sparse::new(pre.cols, indptr, indices, kept), if least.is_finite() { least } else { 0.0 }))
 }

@@ -145,7 +145,7 @@ fn features_and_sae(engine: &Engine, kind: SaeKind) -> (Tensor, Vec<f32>, Sae) {
     };
     let mut features = vec![0.0; 64 * FEATURES];
     for (l, &j) in gradients.by.columns.iter().enumerate() {
-        for e in gradients.by.starts[l] as usize..gradients.by.starts[l + 1] as usize {
+        for e in gradients.by.indptr[l] as usize..gradients.by.indptr[l + 1] as usize {
             let (row, place) = (entries[2 * e] as usize, entries[2 * e + 1] as usize);
             features[row * FEATURES + j as usize] = weights[2 * place] * norms[j as usize];
         }

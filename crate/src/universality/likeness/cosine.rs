@@ -1,6 +1,6 @@
 use super::super::{Best, CorrelationError};
 use super::Candidates;
-use crate::gpu::{Backend, Dtype, GpuError, Tensor};
+use crate::gpu::{GpuError, Tensor};
 use crate::kernels::{Lines, Product, Running, best, collect, embed, matmul, sparsify, topk};
 
 /// Bytes that a block of cosines may take.
@@ -106,24 +106,9 @@ fn malformed(error: impl std::fmt::Display) -> CorrelationError {
 /// Offers a block of cosines, whose first row is row `start`, to the best of its rows and of its columns.
 async fn offer(x: &Tensor, start: usize, found: &mut (Running, Running)) -> Result<(), GpuError> {
     let (rows, cols) = x.rows_cols();
-    let (by_row, by_column) = match x.engine().backend() {
-        Backend::Cpu => {
-            let (mut by_row, mut by_column) = (Running::new(rows), Running::new(cols));
-            for (r, row) in x.f32s().chunks(cols.max(1)).enumerate() {
-                for (c, &cosine) in row.iter().enumerate() {
-                    by_row.offer(r, c as i32, f64::from(cosine));
-                    by_column.offer(c, (start + r) as i32, f64::from(cosine));
-                }
-            }
-            (by_row, by_column)
-        }
-        Backend::Gpu(gpu) => {
-            let answers = [rows, cols].map(|len| Tensor::output(x.engine(), &[len, 2], Dtype::U32));
-            best(gpu, x, Lines::Rows, &answers[0], [0, 0]);
-            best(gpu, x, Lines::Columns, &answers[1], [0, start]);
-            (collect(&answers[0].read_u32().await?, rows), collect(&answers[1].read_u32().await?, cols))
-        }
-    };
+    let (by_row, by_column) = (best(x, Lines::Rows, 0), best(x, Lines::Columns, start));
+    let by_row = collect(&by_row.read_u32().await?, rows);
+    let by_column = collect(&by_column.read_u32().await?, cols);
     found.0.merge(start, &by_row);
     found.1.merge(0, &by_column);
     Ok(())
