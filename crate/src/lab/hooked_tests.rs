@@ -4,14 +4,13 @@ use super::*;
 use crate::checkpoint::{Files, embedded};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::gpu::Engine;
-use crate::kernels::Normalize;
 use crate::kernels::testing::{normal, uniform};
 use crate::lab::{
     ComparePlan, Comparison, HealthSettings, Inputs, LabModel, MemoryStore, Observer, Progress, Recipe,
     Silent, TrainPlan, health, train,
 };
 use crate::model::{Plan, Prompts};
-use crate::sae::{Architecture, SaeKind, SaeWeights, Storage};
+use crate::sae::{SaeKind, SaeWeights, Storage};
 
 /// Heads of tiny-neox, and their width.
 const HEADS: usize = 4;
@@ -26,15 +25,10 @@ fn subject(name: &str) -> LabModel {
 
 fn config(d_in: usize, hook: &str, heads: Heads) -> SaeConfig {
     SaeConfig {
-        d_in,
-        d_sae: FEATURES,
-        architecture: Architecture::Relu,
-        apply_b_dec_to_input: true,
-        normalize: Normalize::None,
-        rescale_acts_by_decoder_norm: false,
         model_name: Some("tiny-neox".to_owned()),
         hook_name: Some(hook.to_owned()),
         heads,
+        ..SaeConfig::new(d_in, FEATURES)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{SaeKind, Trainer};
 use crate::kernels::Normalize;
-use crate::sae::{Architecture, GateWeights, Heads, Sae, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{ActivationFn, Heads, Sae, SaeConfig, SaeError, SaeWeights};
 
 impl Trainer {
     /// The trained SAE, its decoder's rows of norm 1.
@@ -30,46 +30,34 @@ impl Trainer {
             b_enc: column(0),
             w_dec: state.params.w_dec.read_f32().await?,
             b_dec,
-            threshold: None,
-            gate: None,
+            activation: match kind {
+                SaeKind::TopK { k } => ActivationFn::TopK { k },
+                SaeKind::BatchTopK { .. } => {
+                    ActivationFn::JumpRelu { threshold: vec![state.threshold * unit; f] }
+                }
+                SaeKind::JumpRelu { .. } => ActivationFn::JumpRelu {
+                    threshold: small.chunks_exact(4).map(|own| own[1].exp() * unit).collect(),
+                },
+                SaeKind::Gated { .. } => ActivationFn::Gated {
+                    b_mag: column(1),
+                    r_mag: small.chunks_exact(4).map(|own| own[2]).collect(),
+                },
+                SaeKind::Relu { .. } => ActivationFn::Relu,
+            },
         };
-        let (architecture, normalize) = match kind {
-            SaeKind::TopK { k } => (Architecture::TopK { k }, Normalize::None),
-            SaeKind::BatchTopK { .. } => {
-                weights.threshold = Some(vec![state.threshold * unit; f]);
-                (Architecture::JumpRelu, Normalize::None)
-            }
-            SaeKind::JumpRelu { .. } => {
-                weights.threshold = Some(small.chunks_exact(4).map(|own| own[1].exp() * unit).collect());
-                (Architecture::JumpRelu, Normalize::None)
-            }
-            SaeKind::Gated { .. } => {
-                let r_mag = small.chunks_exact(4).map(|own| own[2]).collect();
-                weights.gate = Some(GateWeights { b_mag: column(1), r_mag });
-                (Architecture::Gated, Normalize::None)
-            }
-            SaeKind::Relu { .. } => {
-                weights.fold_decoder_norms(d);
-                (Architecture::Relu, Normalize::ConstantNorm)
-            }
-        };
-        let SaeWeights { w_enc, b_enc, w_dec, b_dec, threshold, gate } = &weights;
-        let all =
-            [Some(w_enc), Some(b_enc), Some(w_dec), Some(b_dec), threshold.as_ref()].into_iter().flatten();
-        let all = all.chain(gate.iter().flat_map(|gate| [&gate.b_mag, &gate.r_mag]));
-        if all.flatten().any(|v| !v.is_finite()) {
+        let relu = matches!(kind, SaeKind::Relu { .. });
+        if relu {
+            weights.fold_decoder_norms(d);
+        }
+        if weights.not_finite().is_some() {
             return Err(SaeError::Training("the weights diverged; use a smaller learning rate".to_owned()));
         }
         let config = SaeConfig {
-            d_in: d,
-            d_sae: f,
-            architecture,
-            apply_b_dec_to_input: true,
-            normalize,
-            rescale_acts_by_decoder_norm: false,
+            normalize: if relu { Normalize::ConstantNorm } else { Normalize::None },
             model_name: self.config.model_name,
             heads: self.config.hook_name.as_deref().map_or(Heads::Flat, Heads::all_of),
             hook_name: self.config.hook_name,
+            ..SaeConfig::new(d, f)
         };
         Ok(Sae::new(&self.engine, config, weights))
     }
