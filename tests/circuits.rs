@@ -192,7 +192,14 @@ fn bad_requests_are_refused_before_anything_runs() {
         let line = fails(dir.path(), args);
         assert!(line.contains(wanted), "{line}\n  lacks {wanted}");
     }
-    assert_eq!(mppc(dir.path(), &["head-to-head", "tiny-neox", "--receiver", "five"]).output().unwrap().status.code(), Some(2));
+    assert_eq!(
+        mppc(dir.path(), &["head-to-head", "tiny-neox", "--receiver", "five"])
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(2)
+    );
     assert_eq!(mppc(dir.path(), &["dance", "tiny-neox"]).output().unwrap().status.code(), Some(2));
     for (args, range) in [
         (&["y-to-logit", "tiny-mamba", "--prompts", "0"], "1 to 1000000"),

@@ -534,12 +534,7 @@ fn both_engines_report_the_same_figures() {
 fn a_reader_who_has_seen_enough_is_no_error() {
     use std::process::Stdio;
     for args in [&["corpus", "--documents", "2000"][..], &["devices", "--engine", "cpu"]] {
-        let mut child = mppc(&[])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = mppc(&[]).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -96,7 +96,16 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
     // Codes in a file say the same of themselves.
     let (acts, codes) = (dir.path().join("acts.safetensors"), dir.path().join("codes.safetensors"));
     let hook = "blocks.1.hook_resid_post";
-    told(&mut mppc(&["run", "tiny-neox", "--text", "Once upon a time", "--hook", hook, "--save", text(&acts)]));
+    told(&mut mppc(&[
+        "run",
+        "tiny-neox",
+        "--text",
+        "Once upon a time",
+        "--hook",
+        hook,
+        "--save",
+        text(&acts),
+    ]));
     let sae = saes.join(hook);
     told(&mut mppc(&["sae", "encode", text(&sae), text(&acts), "--key", hook, "--save", text(&codes)]));
     let best = dir.path().join("best.safetensors");

@@ -111,7 +111,6 @@ fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-
 impl Session {
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;

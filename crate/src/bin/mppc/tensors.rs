@@ -8,7 +8,7 @@ use mppc::atomic;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use crate::commands::Outcome;
+use crate::session::Outcome;
 
 /// A tensor with its name.
 pub(crate) struct Named {

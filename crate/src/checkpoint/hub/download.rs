@@ -5,11 +5,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::HubError;
+use super::RepoName;
 use super::cache::Place;
 use super::client::{Client, Failure, header};
 use super::digest::Hasher;
 use super::listing::Remote;
-use super::RepoName;
 use crate::lock::Lock;
 use crate::regular;
 

@@ -94,7 +94,7 @@ impl Fails for CorrelationError {
     }
 }
 
-impl Fails for crate::model::TokenizeError {
+impl Fails for crate::corpus::TokenizeError {
     fn failure(&self) -> Failure {
         self.to_string().into()
     }

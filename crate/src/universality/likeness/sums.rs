@@ -313,7 +313,9 @@ impl SelfSums {
             let diagonal = self.sums.products.iter().step_by(self.width() + 1);
             diagonal.map(|square| square.max(0.0).sqrt()).collect()
         };
-        self.correlation.get_or_init(|| Spectrum::of(&self.sums.products, self.sums.tokens, scales())).as_ref()
+        self.correlation
+            .get_or_init(|| Spectrum::of(&self.sums.products, self.sums.tokens, scales()))
+            .as_ref()
     }
 }
 
