@@ -12,6 +12,7 @@ use std::time::Instant;
 use anyhow::Result;
 use mppc::gpu::{Engine, Tensor};
 use mppc::rng::Rng;
+use mppc::sae::kinds::{Relu, TopK};
 use mppc::sae::{ActivationFn, Sae, SaeConfig, SaeKind, SaeWeights, TrainConfig, Trainer};
 
 const D: usize = 768;
@@ -75,12 +76,12 @@ async fn run() -> Result<()> {
         for tokens in [512, 1_024, 2_048, 4_096] {
             let what = format!("SAE training step, topk 32, {tokens} tokens");
             if wanted(&what) {
-                tell(&what, who, &train(engine, SaeKind::TopK { k: 32 }, tokens).await?, tokens);
+                tell(&what, who, &train(engine, SaeKind::TopK(TopK { k: 32 }), tokens).await?, tokens);
             }
         }
         let what = "SAE training step, relu (half of the features active), 4096 tokens";
         if wanted(what) {
-            tell(what, who, &train(engine, SaeKind::Relu { l1: 0.01 }, 4_096).await?, 4_096);
+            tell(what, who, &train(engine, SaeKind::Relu(Relu { l1: 0.01 }), 4_096).await?, 4_096);
         }
         let what = "SAE encode, topk 32, 4096 tokens";
         if wanted(what) {

@@ -17,13 +17,13 @@ const JUMP_RELU: u32 = 1u;
 @group(0) @binding(2) var<storage, read> pre: array<f32>;               // [entries]
 @group(0) @binding(3) var<storage, read> q: array<f32>;                 // [entries] dL/df
 @group(0) @binding(4) var<storage, read> q_gate: array<f32>;            // [entries] Gated: dL/dp of the gate's own loss
-@group(0) @binding(5) var<storage, read> small: array<vec4<f32>>;       // [F] see entry_features.rs
+@group(0) @binding(5) var<storage, read> scalars: array<vec4<f32>>;       // [F] see entry_features.rs
 @group(0) @binding(6) var<storage, read> norms: array<f32>;             // [F] of the decoder's rows
-@group(0) @binding(7) var<storage, read_write> parts: array<vec4<f32>>; // [entries] for small; activity
+@group(0) @binding(7) var<storage, read_write> parts: array<vec4<f32>>; // [entries] for scalars; activity
 @group(0) @binding(8) var<storage, read_write> weights: array<vec2<f32>>; // [entries] for decoder, encoder
 
 fn element(e: u32) {
-    let own = small[indices[e]];
+    let own = scalars[indices[e]];
     let value = pre[e];
     if p.kind == PLAIN {
         let d = q[e] + p.penalty * norms[indices[e]];

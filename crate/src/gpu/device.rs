@@ -20,6 +20,14 @@ pub(crate) struct Gpu {
     /// Bytes on their way since the device was last waited for ([`Gpu::write`]).
     pub(super) unsettled: AtomicUsize,
     pub(super) errors: Arc<Errors>,
+    pub(super) traffic: Traffic,
+}
+
+/// How often something was copied between the host and a device; tests say what a piece of work may copy.
+#[derive(Default)]
+pub(super) struct Traffic {
+    pub(super) uploads: AtomicUsize,
+    pub(super) readbacks: AtomicUsize,
 }
 
 /// What went wrong on a device, kept until somebody reads from it.
@@ -91,6 +99,7 @@ impl Gpu {
             pool: Arc::default(),
             unsettled: AtomicUsize::default(),
             errors,
+            traffic: Traffic::default(),
         })
     }
 

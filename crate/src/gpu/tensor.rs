@@ -121,19 +121,21 @@ impl Tensor {
     /// The elements of all `parts`, one after the other, as one axis.
     ///
     /// # Panics
-    /// When there is no part, or they are not floats of one engine.
+    /// When there is no part, or they are not of one type of 32 bits and one engine.
     pub(crate) fn concat(parts: &[Tensor]) -> Self {
         let engine = parts.first().expect("at least one part").engine();
-        assert!(parts.iter().all(|p| p.dtype == Dtype::F32), "concat of {parts:?}");
+        let dtype = parts[0].dtype;
+        assert!(dtype.size() == 4 && parts.iter().all(|p| p.dtype == dtype), "concat of {parts:?}");
         let len = parts.iter().map(Tensor::len).sum();
         match engine.backend() {
+            Backend::Cpu if dtype == Dtype::U32 => {
+                Self::of(engine, &[len], parts.iter().map(Tensor::u32s).collect::<Vec<_>>().concat())
+            }
             Backend::Cpu => {
-                let mut all = Vec::with_capacity(len);
-                parts.iter().for_each(|part| all.extend_from_slice(part.f32s()));
-                Self::from_f32(engine, &[len], all)
+                Self::of(engine, &[len], parts.iter().map(Tensor::f32s).collect::<Vec<_>>().concat())
             }
             Backend::Gpu(gpu) => {
-                let all = Self::output(engine, &[len], Dtype::F32);
+                let all = Self::output(engine, &[len], dtype);
                 let sizes: Vec<(&Buffer, usize)> = parts.iter().map(|p| (p.buffer(), p.len() * 4)).collect();
                 gpu.gather(&sizes, all.buffer());
                 all

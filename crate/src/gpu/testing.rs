@@ -1,7 +1,9 @@
 //! What tests on tensors share: the engines they run on, and the comparison with float64.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering::Relaxed;
 
+use super::engine::Backend;
 use super::{Engine, Tensor, Tier};
 
 /// The processor, the machine's adapter, and the adapter with a browser's default limits.
@@ -19,6 +21,19 @@ pub(crate) fn engines() -> &'static [Engine] {
 /// Runs `f` on every engine.
 pub(crate) fn each_engine(mut f: impl FnMut(&Engine)) {
     engines().iter().for_each(&mut f);
+}
+
+/// Uploads to a device and readbacks from it while `work` ran. The device must be nobody else's meanwhile, so the shared
+/// ones of [`engines`] will not do.
+pub(crate) fn copies<T>(engine: &Engine, work: impl FnOnce() -> T) -> (T, [usize; 2]) {
+    let so_far = || match engine.backend() {
+        Backend::Cpu => [0; 2],
+        Backend::Gpu(gpu) => [&gpu.traffic.uploads, &gpu.traffic.readbacks].map(|n| n.load(Relaxed)),
+    };
+    let before = so_far();
+    let done = work();
+    let after = so_far();
+    (done, [after[0] - before[0], after[1] - before[1]])
 }
 
 /// Asserts that `got` is within `tolerance` × (the largest |want|, at least 1) of `want` everywhere.

@@ -15,6 +15,7 @@ impl Gpu {
             // A write happens before everything not yet submitted, and a reused buffer may still be read there.
             self.submit();
             self.queue.write_buffer(&buffer.buffer, 0, data);
+            self.traffic.uploads.fetch_add(1, Relaxed);
         }
         buffer
     }
@@ -73,6 +74,7 @@ impl Gpu {
     /// The first thing that went wrong on the device since the last readback.
     pub(super) async fn read(&self, buffer: &Buffer, bytes: usize) -> Result<Vec<u8>, GpuError> {
         self.submit();
+        self.traffic.readbacks.fetch_add(1, Relaxed);
         let size = (bytes as u64).next_multiple_of(4);
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),

@@ -28,8 +28,7 @@ pub fn entry_sums(by: &ByColumn, values: &Tensor, cols: usize) -> Tensor {
             }
         }
         Backend::Gpu(_) => {
-            let t = |v: &[u32]| Tensor::from_u32(engine, &[v.len()], v.to_vec());
-            let inputs = [&t(&by.columns), &t(&by.indptr), &by.entries, values];
+            let inputs = [&by.device_columns, &by.device_indptr, &by.entries, values];
             Launch::per_element(&SHADER, by.columns.len() * width, &[width.word()], &inputs).record(&[&sums]);
         }
     }

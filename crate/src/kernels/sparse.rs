@@ -2,7 +2,8 @@
 
 use crate::gpu::{Engine, Tensor};
 
-/// A sparse matrix. Where its entries are is known to the host and to the device; what they are lives on the device.
+/// A sparse matrix, in compressed rows. Where its entries are is known to the host and to the device; what they are lives
+/// on the device.
 #[derive(Debug, Clone)]
 pub struct Sparse {
     /// Number of columns.
@@ -82,9 +83,23 @@ impl Sparse {
             indptr.extend(part.indptr[1..].iter().map(|s| s + before));
             indices.extend_from_slice(&part.indices);
         }
-        let values: Vec<Tensor> = parts.into_iter().map(|part| part.values).collect();
-        Self::new(cols, indptr, indices, Tensor::concat(&values))
+        let joined = |of: fn(&Sparse) -> &Tensor| {
+            Tensor::concat(&parts.iter().map(|part| of(part).clone()).collect::<Vec<_>>())
+        };
+        let values = joined(|part| &part.values);
+        let device_indptr = Tensor::from_u32(values.engine(), &[indptr.len()], indptr.clone());
+        let device_indices = joined(|part| &part.device_indices);
+        Self { cols, indptr, indices, values, device_indptr, device_indices }
     }
+}
+
+/// Where rows with these numbers of entries begin, and where the last ends.
+pub(super) fn indptr(counts: impl Iterator<Item = u32>) -> Vec<u32> {
+    let ends = counts.scan(0, |end, count| {
+        *end += count;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
 }
 
 /// The entries of a sparse matrix by column: what the gradient of a feature's weights is a sum over.
@@ -96,6 +111,10 @@ pub struct ByColumn {
     pub indptr: Vec<u32>,
     /// Row and place (in the matrix) of each entry, by ascending row within a column, [entries, 2].
     pub entries: Tensor,
+    /// The same as `columns`, on the device.
+    pub(super) device_columns: Tensor,
+    /// The same as `indptr`, on the device.
+    pub(super) device_indptr: Tensor,
 }
 
 impl ByColumn {
@@ -107,11 +126,7 @@ impl ByColumn {
         }
         let touched = (0..matrix.cols as u32).filter(|&c| next[c as usize + 1] > 0);
         let columns: Vec<u32> = touched.collect();
-        let mut indptr = Vec::with_capacity(columns.len() + 1);
-        indptr.push(0);
-        for &c in &columns {
-            indptr.push(indptr[indptr.len() - 1] + next[c as usize + 1]);
-        }
+        let indptr = indptr(columns.iter().map(|&c| next[c as usize + 1]));
         for (&c, &start) in columns.iter().zip(&indptr) {
             next[c as usize] = start;
         }
@@ -123,9 +138,11 @@ impl ByColumn {
                 *place += 1;
             }
         }
-        let shape = [matrix.entries(), 2];
-        let entries = Tensor::from_u32(matrix.values.engine(), &shape, entries.into_flattened());
-        Self { columns, indptr, entries }
+        let t = |shape: &[usize], v: Vec<u32>| Tensor::from_u32(matrix.values.engine(), shape, v);
+        let entries = t(&[matrix.entries(), 2], entries.into_flattened());
+        let device_columns = t(&[columns.len()], columns.clone());
+        let device_indptr = t(&[indptr.len()], indptr.clone());
+        Self { columns, indptr, entries, device_columns, device_indptr }
     }
 }
 

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use super::Sparse;
-pub(crate) use crate::gpu::testing::{close, each_engine, engines};
+pub(crate) use crate::gpu::testing::{close, copies, each_engine, engines};
 use crate::gpu::{Dtype, Engine, Filling, Tensor};
 
 /// `n` values, uniform in [0, 1).

@@ -10,6 +10,7 @@ use crate::lab::{
     Silent, TrainPlan, health, train,
 };
 use crate::model::{Plan, Prompts};
+use crate::sae::kinds::TopK;
 use crate::sae::{SaeKind, SaeWeights, Storage};
 
 /// Heads of tiny-neox, and their width.
@@ -268,7 +269,7 @@ fn hooks_with_heads_are_trained_on_side_by_side() {
     let plan = |hook: &str| TrainPlan {
         batch: 64,
         context: 64,
-        ..TrainPlan::new(hook, SaeKind::TopK { k: 4 }, FEATURES, 256)
+        ..TrainPlan::new(hook, SaeKind::TopK(TopK { k: 4 }), FEATURES, 256)
     };
     let trained =
         |hook: &str| pollster::block_on(train(&subject, &Corpus::builtin(1), &plan(hook), &Silent, None));
@@ -295,13 +296,13 @@ fn hooks_with_heads_are_trained_on_side_by_side() {
 #[test]
 fn training_that_no_memory_holds_is_refused_first() {
     let subject = subject("tiny-neox");
-    let plan = TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK { k: 4 }, FEATURES, 4096);
+    let plan = TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK(TopK { k: 4 }), FEATURES, 4096);
     let refused = |plan: &TrainPlan| {
         let trained = pollster::block_on(train(&subject, &Corpus::builtin(1), plan, &Silent, None));
         trained.err().expect("too much").to_string()
     };
     // 5 TB: sizes within their ranges, of which no machine holds so many.
-    let recipes = vec![Recipe { kind: SaeKind::TopK { k: 4 }, seed: 1 }; 100];
+    let recipes = vec![Recipe { kind: SaeKind::TopK(TopK { k: 4 }), seed: 1 }; 100];
     let error = refused(&TrainPlan { features: 1 << 24, recipes, ..plan.clone() });
     assert!(error.contains(" GB of memory, and ") && error.contains("are the most here"), "{error}");
     for plan in [

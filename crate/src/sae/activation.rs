@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use super::SaeError;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, EntryKind, Gate, Keep, Layout, Product, Sparse, entry_features, gated, jump_relu, matmul,
-    paste, topk,
+    Activation, EntryKind, Gate, Layout, Product, Selection, Sparse, entry_features, gated, jump_relu,
+    matmul, paste, scalar, topk,
 };
 
 /// An activation function with the parameters that it has beside the encoder's bias. `P` is one of them, a number for
@@ -136,23 +136,24 @@ impl ActivationFn<Tensor> {
     }
 
     /// Which pre-activations become features.
-    pub(super) fn keep(&self) -> Keep<'_> {
+    pub(super) fn selection(&self) -> Selection {
         match self {
             // A gate is open where it is positive.
-            Self::Relu | Self::Gated { .. } => Keep::Positive,
-            Self::TopK { k } => Keep::Largest(*k),
-            Self::JumpRelu { threshold } => Keep::Above(threshold),
+            Self::Relu | Self::Gated { .. } => Selection::Positive,
+            Self::TopK { k } => Selection::Largest(*k),
+            Self::JumpRelu { threshold } => Selection::Above(threshold.clone()),
         }
     }
 
-    /// Features of the pre-activations that [`ActivationFn::keep`] left; `bias` is the encoder's. Some may be zeros.
+    /// Features of the pre-activations that [`ActivationFn::selection`] left; `bias` is the encoder's. Some may be zeros.
     pub(super) fn sparse(&self, kept: Sparse, bias: &Tensor) -> Sparse {
         match self {
             Self::Relu | Self::TopK { .. } | Self::JumpRelu { .. } => kept,
             Self::Gated { b_mag, r_mag } => {
                 let features = bias.len();
                 let mut scalars = Tensor::zeros(bias.engine(), &[features, 4]);
-                for (column, values) in [bias, b_mag, r_mag].into_iter().enumerate() {
+                for (column, values) in [(scalar::BIAS, bias), (scalar::B_MAG, b_mag), (scalar::R_MAG, r_mag)]
+                {
                     scalars = paste(&scalars, column, &values.reshape(&[features, 1]));
                 }
                 kept.with_values(entry_features(&kept, EntryKind::Gated, &scalars))

@@ -3,8 +3,8 @@
 use super::{ActivationFn, Codes, SaeConfig, SaeError, SaeWeights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Divisor, Encoder, Layout, Normalize, Product, Sparse, embed, encode, matmul, paste, row_norms, sae_error,
-    sae_input, sae_output, sparse_decode,
+    Binary, Divisor, EncoderWeights, Layout, Normalize, Product, Sparse, columns, embed, encode, matmul,
+    paste, row_norms, sae_error, sae_input, sae_output, sparse_decode, zip,
 };
 
 /// Bytes that the dense features of one block may take.
@@ -101,9 +101,9 @@ impl Sae {
         let (rows, cols) = x.rows_cols();
         self.config.check_width(cols)?;
         let (input, scale) = sae_input(&x.reshape(&[rows, cols]), &self.input_bias, self.config.normalize);
-        let encoder = Encoder { w: &self.w_enc, layout: Layout::Nn, bias: &self.b_enc };
+        let encoder = EncoderWeights { w: &self.w_enc, layout: Layout::Nn, bias: &self.b_enc };
         let norms = row_norms(&input);
-        let kept = encode(&input, &encoder, &[self.activation.keep()]).await?.remove(0);
+        let kept = encode(&input, &encoder, &[self.activation.selection()]).await?.remove(0);
         // A product with what is not finite may be NaN, which no activation lets pass: features would be missing.
         if norms.read_f32().await?.iter().any(|norm| !norm.is_finite()) {
             // A sum of squares may pass the largest number by itself: then the values are looked at.
@@ -116,11 +116,11 @@ impl Sae {
         let mut features = self.activation.sparse(kept, &self.b_enc);
         if self.config.normalize == Normalize::Centered {
             // Back to the token's own scale; there is no shift.
-            let (mut values, scale) = (features.values.read_f32().await?, scale.read_f32().await?);
-            for row in 0..rows {
-                values[features.row(row)].iter_mut().for_each(|v| *v *= scale[2 * row + 1]);
-            }
-            features = features.with_values(Tensor::from_f32(x.engine(), &[values.len()], values));
+            let entries = features.entries();
+            let tokens = (0..rows as u32).flat_map(|t| features.row(t as usize).map(move |_| t)).collect();
+            let tokens = Tensor::from_u32(x.engine(), &[entries], tokens);
+            let scales = embed(&[columns(&scale, 1, 1)], &tokens).reshape(&[entries]);
+            features = features.with_values(zip(&features.values, &scales, Binary::Mul));
         }
         Ok((features, scale))
     }
@@ -207,6 +207,7 @@ impl Sae {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::Tier;
     use crate::kernels::testing::{self, close, each_engine};
 
     #[test]
@@ -294,5 +295,33 @@ mod tests {
             assert_eq!(pollster::block_on(sae.encode(&none)).expect("encode"), Codes::new(3));
             assert_eq!(sae.decode_dense(&none).expect("decode").shape(), [0, 2]);
         });
+    }
+
+    #[test]
+    fn what_was_encoded_comes_back_once() {
+        let engine = pollster::block_on(Engine::gpu(Tier::Full)).expect("an adapter");
+        let values = |seed| testing::normal(seed, 16);
+        for (activation, normalize) in [
+            (ActivationFn::Relu, Normalize::None),
+            (ActivationFn::Relu, Normalize::Centered),
+            (ActivationFn::TopK { k: 3 }, Normalize::ConstantNorm),
+            (ActivationFn::JumpRelu { threshold: values(1) }, Normalize::None),
+            (ActivationFn::Gated { b_mag: values(1), r_mag: values(2) }, Normalize::None),
+        ] {
+            let weights = SaeWeights {
+                w_enc: testing::normal(3, 8 * 16),
+                b_enc: values(4),
+                w_dec: testing::normal(5, 16 * 8),
+                b_dec: vec![0.0; 8],
+                activation,
+            };
+            let what = format!("{:?}, {normalize:?}", weights.activation);
+            let sae = Sae::new(&engine, SaeConfig { normalize, ..SaeConfig::new(8, 16) }, weights);
+            let x = Tensor::from_f32(&engine, &[20, 8], testing::normal(6, 20 * 8));
+            let (codes, [_, readbacks]) = testing::copies(&engine, || pollster::block_on(sae.encode(&x)));
+            assert!(!codes.expect("encode").values.is_empty());
+            // How many features each token has; which; their values; and the norms of what was read.
+            assert_eq!(readbacks, 4, "{what}");
+        }
     }
 }

@@ -10,9 +10,9 @@ use crate::gpu::Engine;
 use crate::kernels::Normalize;
 
 /// Name of the configuration in a SAE's directory.
-pub const CONFIG_FILE: &str = "cfg.json";
+pub(super) const CONFIG_FILE: &str = "cfg.json";
 /// Name of the weights in a SAE's directory.
-pub const WEIGHTS_FILE: &str = "sae_weights.safetensors";
+pub(super) const WEIGHTS_FILE: &str = "sae_weights.safetensors";
 
 /// How weights are stored in a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

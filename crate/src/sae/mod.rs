@@ -32,12 +32,12 @@ pub use config::SaeConfig;
 pub use controls::Rotation;
 pub use encode::Sae;
 pub use error::SaeError;
-pub use files::{CONFIG_FILE, Storage, WEIGHTS_FILE};
+pub use files::Storage;
 pub use formats::{Format, SaeFile, StoredTensor};
 pub use heads::Heads;
 pub use health::{
     DecoderHealth, DecoderScan, Distribution, Flag, Health, HealthAccumulator, Histogram, Quantiles, Spliced,
     code_flags,
 };
-pub use train::{Facts, SaeKind, Snapshot, TrainConfig, TrainStats, Trainer};
+pub use train::{Facts, SaeKind, Snapshot, TrainConfig, TrainStats, Trainer, kinds};
 pub use weights::SaeWeights;

@@ -6,7 +6,7 @@ use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want,
 use mppc::checkpoint::{Files, Known, embedded, known, without_bom};
 use mppc::failure::{Fails as _, Failure};
 use mppc::regular;
-use mppc::sae::{CONFIG_FILE, WEIGHTS_FILE};
+use mppc::sae::formats;
 use mppc::words::{did_you_mean, echo};
 use serde_json::{Map, Value, json};
 
@@ -132,15 +132,6 @@ pub(crate) fn list(out: Output) -> Outcome {
 /// Bytes of a configuration that is looked into, at most.
 const MOST_CONFIG: u64 = 16 << 20;
 
-/// Configuration and weights of an SAE, by the library that writes them.
-const SAE_FILES: [(&str, &str); 5] = [
-    (CONFIG_FILE, WEIGHTS_FILE),
-    ("cfg.json", "sae.safetensors"),
-    ("hyperparams.json", "sae_weights.safetensors"),
-    ("hyperparams.json", "checkpoints/final.safetensors"),
-    ("config.json", "sae_weights.safetensors"),
-];
-
 /// What a repository in the cache is, if the lab can do anything with it.
 fn kind(cached: &CachedRepo) -> Option<&'static str> {
     let has = |file: &str| cached.files.binary_search_by(|path| path.as_str().cmp(file)).is_ok();
@@ -154,11 +145,6 @@ fn kind(cached: &CachedRepo) -> Option<&'static str> {
             _ => {}
         }
     }
-    let is_sae = |path: &String| {
-        SAE_FILES.iter().any(|(config, weights)| {
-            let folder = path.strip_suffix(config).filter(|f| f.is_empty() || f.ends_with('/'));
-            folder.is_some_and(|folder| has(&format!("{folder}{weights}")))
-        })
-    };
+    let is_sae = |path: &String| formats::is_config(path, has);
     cached.files.iter().any(is_sae).then_some("sae")
 }

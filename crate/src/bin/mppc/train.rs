@@ -9,6 +9,7 @@ use mppc::checkpoint::SafeFile;
 use mppc::failure::Failure;
 use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
 use mppc::lock::Lock;
+use mppc::sae::kinds::{BatchTopK, Gated, JumpRelu, Relu, TopK};
 use mppc::sae::{SaeKind, Storage};
 use mppc::words::cell;
 use serde_json::json;
@@ -116,11 +117,11 @@ impl Session {
 
 fn plan(args: &TrainArgs) -> TrainPlan {
     let kinds = [
-        args.topk.iter().map(|&k| SaeKind::TopK { k }).collect::<Vec<_>>(),
-        args.batchtopk.iter().map(|&k| SaeKind::BatchTopK { k }).collect(),
-        args.jumprelu.iter().map(|&l0| SaeKind::JumpRelu { l0 }).collect(),
-        args.gated.iter().map(|&l1| SaeKind::Gated { l1 }).collect(),
-        args.l1.iter().map(|&l1| SaeKind::Relu { l1 }).collect(),
+        args.topk.iter().map(|&k| SaeKind::TopK(TopK { k })).collect::<Vec<_>>(),
+        args.batchtopk.iter().map(|&k| SaeKind::BatchTopK(BatchTopK { k })).collect(),
+        args.jumprelu.iter().map(|&l0| SaeKind::JumpRelu(JumpRelu { l0 })).collect(),
+        args.gated.iter().map(|&l1| SaeKind::Gated(Gated { l1 })).collect(),
+        args.l1.iter().map(|&l1| SaeKind::Relu(Relu { l1 })).collect(),
     ];
     let seeds = if args.sae_seeds.is_empty() { vec![args.seed] } else { args.sae_seeds.clone() };
     let recipe = |kind: &SaeKind| seeds.iter().map(|&seed| Recipe { kind: *kind, seed }).collect::<Vec<_>>();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::lab::{Observer, Silent, limits};
+use crate::sae::kinds::TopK;
 use crate::sae::{Sae, SaeKind, TrainStats};
 
 /// What to train: one SAE for every matching hook and every recipe, all in one pass over the model.
@@ -41,7 +42,7 @@ impl Default for TrainPlan {
     fn default() -> Self {
         Self {
             hook: "blocks.1.hook_resid_post".to_owned(),
-            recipes: vec![Recipe { kind: SaeKind::TopK { k: 32 }, seed: 1 }],
+            recipes: vec![Recipe { kind: SaeKind::TopK(TopK { k: 32 }), seed: 1 }],
             features: 1024,
             lr: 1e-3,
             tokens: 200_000,

@@ -21,7 +21,7 @@ use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};
 pub(super) const CONFIG_2024: &str = "hyperparams.json";
 pub(super) const CONFIG_2025: &str = "config.json";
 /// Where weights lie, the first that is there: `checkpoints` is of 2024.
-const WEIGHTS: [&str; 3] =
+pub(super) const WEIGHTS: [&str; 3] =
     ["sae_weights.safetensors", "checkpoints/pruned.safetensors", "checkpoints/final.safetensors"];
 
 /// What both readers share.

@@ -80,13 +80,10 @@ pub async fn decoder_cosines(a: &Tensor, b: &Tensor, k: usize) -> Result<Decoder
         let cosines = matmul(&some, &b.unit, &Product::default()); // [n, Fb]
         offer(&cosines, start, &mut found).await?;
         let most = sparsify(&topk(&cosines, k)).await?;
-        let mut entries = most.indices.iter().zip(&most.values);
-        for (&i, &count) in a.rows[start..].iter().zip(&most.counts) {
-            let row: Vec<(u32, f32)> = entries
-                .by_ref()
-                .take(count as usize)
-                .map(|(&j, &v)| (b.rows[j as usize], v.min(1.0)))
-                .collect();
+        let values = most.values.read_f32().await?;
+        for (&i, row) in a.rows[start..].iter().zip(0..most.rows()) {
+            let entry = |e: usize| (b.rows[most.indices[e] as usize], values[e].min(1.0));
+            let row: Vec<(u32, f32)> = most.row(row).map(entry).collect();
             // Rows without a direction have no candidates.
             let silent = i as usize - added;
             (0..silent).try_for_each(|_| candidates.push(&[])).map_err(malformed)?;
