@@ -8,6 +8,11 @@ use common::{fails, mppc, text, told};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+/// Standard output and standard error of a command that must succeed.
+fn succeeds(args: &[&str]) -> (String, String) {
+    told(&mut mppc(args))
+}
+
 /// A directory with a SAE of tiny-neox whose 32 features all fire on every token and reconstruct nothing.
 fn sick(dir: &Path) -> PathBuf {
     let saes = dir.join("saes");
@@ -40,7 +45,7 @@ fn one_command_measures_everything_and_saves_it() {
     let dir = tempfile::tempdir().unwrap();
     let save = dir.path().join("health.json");
     let args = ["sae", "health", "tiny-neox", "--tokens", "1200", "--engine", "cpu", "--json"];
-    let (out, _) = told(&mut mppc(&[&args[..], &["--save", text(&save)]].concat()));
+    let (out, _) = succeeds(&[&args[..], &["--save", text(&save)]].concat());
     let report: Value = serde_json::from_str(&out).unwrap();
     let saved: Value = serde_json::from_slice(&std::fs::read(&save).unwrap()).unwrap();
     assert_eq!(report, saved);
@@ -77,14 +82,14 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
     let common = ["--engine", "cpu", "--tokens", "300"];
 
     let health = ["sae", "health", "tiny-neox", "--saes", text(&saes)];
-    let (out, _) = told(&mut mppc(&[&health[..], &common].concat()));
+    let (out, _) = succeeds(&[&health[..], &common].concat());
     assert!(out.contains(&format!("not healthy: blocks.1.hook_resid_post: {REASON}")), "{out}");
     assert!(out.contains("the explained variance is -"), "{out}");
 
     let report = dir.path().join("report");
     let reproduce =
         ["reproduce", "--a-saes", text(&saes), "--neuron-tokens", "100", "--save", text(&report), "--json"];
-    let (out, told) = told(&mut mppc(&[&reproduce[..], &common].concat()));
+    let (out, told) = succeeds(&[&reproduce[..], &common].concat());
     let warning =
         format!("warning: the SAE of tiny-neox, blocks.1.hook_resid_post, is not healthy: {REASON}\n");
     assert_eq!(told, warning, "one warning, on standard error");
@@ -96,20 +101,11 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
     // Codes in a file say the same of themselves.
     let (acts, codes) = (dir.path().join("acts.safetensors"), dir.path().join("codes.safetensors"));
     let hook = "blocks.1.hook_resid_post";
-    told(&mut mppc(&[
-        "run",
-        "tiny-neox",
-        "--text",
-        "Once upon a time",
-        "--hook",
-        hook,
-        "--save",
-        text(&acts),
-    ]));
+    succeeds(&["run", "tiny-neox", "--text", "Once upon a time", "--hook", hook, "--save", text(&acts)]);
     let sae = saes.join(hook);
-    told(&mut mppc(&["sae", "encode", text(&sae), text(&acts), "--key", hook, "--save", text(&codes)]));
+    succeeds(&["sae", "encode", text(&sae), text(&acts), "--key", hook, "--save", text(&codes)]);
     let best = dir.path().join("best.safetensors");
-    let (_, told) = told(&mut mppc(&["correlate", text(&codes), text(&codes), "--save", text(&best)]));
+    let (_, told) = succeeds(&["correlate", text(&codes), text(&codes), "--save", text(&best)]);
     let warning = format!("warning: the SAE of {} is not healthy: {REASON}", text(&codes));
     assert_eq!(told.lines().filter(|line| **line == *warning).count(), 2, "one for each side: {told}");
 }

@@ -1,5 +1,5 @@
-//! Text to token batches: the built-in generator with its ground truth, the user's files, the tokenizer with its special ids,
-//! and the batches.
+//! Text to token batches: the built-in generator with its ground truth, the user's files, the tokenizer with its
+//! special ids, and the batches.
 //!
 //! # The built-in corpus
 //!
@@ -41,8 +41,8 @@
 //! date       ::= day month year | month day "," year | weekday "," day month
 //! ```
 //!
-//! The full productions stand in `grammar.rs`, `papers.rs` and `documents.rs`, the notation in `template.rs`, the words in
-//! `lexicon.rs`. All of it is written for this lab; nothing is quoted.
+//! The full productions stand in `grammar.rs`, `papers.rs` and `documents.rs`, the notation in `template.rs`, the words
+//! in `lexicon.rs`. All of it is written for this lab; nothing is quoted.
 //!
 //! # Not supported
 //!

@@ -18,8 +18,8 @@ pub struct SpecialIds {
     pub bos: Option<u32>,
     /// What ends a document; usually one.
     pub eos: Vec<u32>,
-    /// What fills up the rows of a batch, if a file names it or there is an EOS. It stands behind the text, where it changes
-    /// nothing.
+    /// What fills up the rows of a batch, if a file names it or there is an EOS. It stands behind the text, where it
+    /// changes nothing.
     pub pad: Option<u32>,
     /// Every token that is no text: these, and those that `tokenizer.json` calls special.
     all: BTreeSet<u32>,

@@ -17,8 +17,8 @@ const SETTINGS: &str = "tokenizer_config.json";
 #[error("the text cannot be tokenized: {0}")]
 pub struct TokenizeError(String);
 
-/// Text to token ids and back, as transformers does it where a tokenizer is called with a text and nothing more: never cut,
-/// never filled up.
+/// Text to token ids and back, as transformers does it where a tokenizer is called with a text and nothing more: never
+/// cut, never filled up.
 pub struct Tokenizer {
     tokenizer: tokenizers::Tokenizer,
     /// What messages call the file.
@@ -102,8 +102,8 @@ impl Tokenizer {
             return Err(CheckpointError::Config {
                 file: self.label.clone(),
                 reason: format!(
-                    "has tokens up to id {}, but the model has only {rows} rows of vocabulary; use the tokenizer of these \
-                     weights",
+                    "has tokens up to id {}, but the model has only {rows} rows of vocabulary; use the tokenizer of \
+                     these weights",
                     self.highest
                 ),
             });

@@ -11,7 +11,7 @@ use crate::lab::{
 };
 use crate::model::{Plan, Prompts};
 use crate::sae::kinds::TopK;
-use crate::sae::{SaeKind, SaeWeights, Storage};
+use crate::sae::{Heads, Sae, SaeConfig, SaeFile, SaeKind, SaeWeights, Storage, formats};
 
 /// Heads of tiny-neox, and their width.
 const HEADS: usize = 4;

@@ -1,6 +1,7 @@
 //! Whole experiments put together.
 //!
-//! Three floors: `shared`, what all experiments need; the experiments; and `report`, which makes files of what they found.
+//! Three floors: `shared`, what all experiments need; the experiments; and `report`, which makes files of what they
+//! found.
 
 mod circuit;
 mod compare;

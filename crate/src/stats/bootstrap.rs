@@ -20,12 +20,12 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// 95 % percentile intervals of `K` figures of `n` values, by 1,000 bootstrap resamples (Efron 1979); none for fewer than 2
-/// values. `figures` is given a resample as the `n` places that were drawn, each below `n`, and may reorder them. The same
-/// values give the same intervals.
+/// 95 % percentile intervals of `K` figures of `n` values, by 1,000 bootstrap resamples (Efron 1979); none for fewer
+/// than 2 values. `figures` is given a resample as the `n` places that were drawn, each below `n`, and may reorder
+/// them. The same values give the same intervals.
 ///
-/// What is resampled is taken to be independent. Features of one model are not, quite: the interval says how much a figure
-/// depends on which features there happen to be.
+/// What is resampled is taken to be independent. Features of one model are not, quite: the interval says how much a
+/// figure depends on which features there happen to be.
 pub fn bootstrap<const K: usize>(
     n: usize,
     figures: impl Fn(&mut [usize]) -> [f64; K] + Sync + Send,

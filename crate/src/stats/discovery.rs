@@ -1,7 +1,7 @@
 //! p-values corrected for how many there are.
 
-/// q-values: the smallest false discovery rate at which each hypothesis would be rejected (Benjamini and Hochberg 1995). NaN is no
-/// hypothesis and stays NaN.
+/// q-values: the smallest false discovery rate at which each hypothesis would be rejected (Benjamini and Hochberg
+/// 1995). NaN is no hypothesis and stays NaN.
 pub fn q_values(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).filter(|&i| !p[i].is_nan()).collect();
     order.sort_by(|&i, &j| p[i].total_cmp(&p[j]));

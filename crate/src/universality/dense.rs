@@ -10,15 +10,15 @@ use crate::par;
 /// no digits. Memory: fa·fb float64 values, whatever the number of tokens.
 pub struct DenseCorrelator {
     engine: Engine,
-    a: Side,
-    b: Side,
+    a: FeatureSums,
+    b: FeatureSums,
     tokens: usize,
     /// Σ (x_i − mean_i)(y_j − mean_j), [fa, fb].
     products: Vec<f64>,
 }
 
 /// The features of one side so far.
-struct Side {
+struct FeatureSums {
     mean: Vec<f64>,
     /// Σ (x − mean)².
     squares: Vec<f64>,
@@ -39,8 +39,8 @@ impl DenseCorrelator {
     pub fn new(engine: &Engine, fa: usize, fb: usize) -> Self {
         Self {
             engine: engine.clone(),
-            a: Side::new(fa),
-            b: Side::new(fb),
+            a: FeatureSums::new(fa),
+            b: FeatureSums::new(fb),
             tokens: 0,
             products: vec![0.0; fa * fb],
         }
@@ -101,7 +101,7 @@ impl DenseCorrelator {
     }
 }
 
-impl Side {
+impl FeatureSums {
     fn new(features: usize) -> Self {
         Self {
             mean: vec![0.0; features],

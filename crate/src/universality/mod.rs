@@ -1,14 +1,15 @@
 //! MPPC: for each feature of one model, the largest Pearson correlation with any feature of another model over
 //! the same tokens (paper section 3), with its neuron baseline and its null.
 //!
-//! - [`correlate`]: two SAEs, both directions; [`Prepared`] where one of them meets several others. [`LayerResult`]: all layer pairs of two models.
+//! - [`correlate`]: two SAEs, both directions; [`Prepared`] where one of them meets several others. [`LayerResult`]:
+//!   all layer pairs of two models.
 //! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
 //! - [`published`]: the same in the arithmetic of the paper's script, to see the difference.
-//! - [`shuffle_tokens`], [`shift_tokens`]: nulls. What is left of MPPC when tokens no longer correspond; [`pooled_p_values`] of
-//!   some of them.
+//! - [`shuffle_tokens`], [`shift_tokens`]: nulls. What is left of MPPC when tokens no longer correspond;
+//!   [`pooled_p_values`] of some of them.
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
-//! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
-//!   measures of likeness on the same activations.
+//! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]:
+//!   other measures of likeness on the same activations.
 //! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A

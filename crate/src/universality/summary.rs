@@ -226,7 +226,8 @@ mod tests {
         let rho = depth.spearman.expect("both vary");
         // Equal ranks on both sides; one rounding of the square root.
         assert!((rho - 1.0).abs() < 1e-12, "{rho}");
-        // Two at 0 with 0, one at 0.5 with 0.25; at random 4/9 + 1/9 are where they are, 2/9 at 0 with 0.25, 2/9 at 0.5 with 0.
+        // Two at 0 with 0, one at 0.5 with 0.25; at random 4/9 + 1/9 are where they are, 2/9 at 0 with 0.25, 2/9 at 0.5
+        // with 0.
         assert!((depth.distance.expect("partners") - 0.25 / 3.0).abs() < 1e-15);
         let chance = 0.25 / 9.0 + 0.25 * 2.0 / 9.0 + 0.5 * 2.0 / 9.0;
         assert!((depth.distance_by_chance.expect("partners") - chance).abs() < 1e-15);

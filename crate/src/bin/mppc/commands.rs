@@ -85,7 +85,8 @@ async fn devices(args: &Args, out: Output) -> Outcome {
     for a in &all {
         let mib = |bytes: u64| bytes >> 20;
         text += &format!(
-            "{}\n  {} · {} · {}{}\n  bindings to {} MiB, buffers to {} MiB, workgroup memory {} KiB, {} invocations\n  f16 {}, subgroups {}, timestamps {}\n",
+            "{}\n  {} · {} · {}{}\n  bindings to {} MiB, buffers to {} MiB, workgroup memory {} KiB, {} invocations\n  \
+             f16 {}, subgroups {}, timestamps {}\n",
             a.name,
             a.backend,
             a.kind,

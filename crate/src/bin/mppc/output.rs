@@ -37,8 +37,8 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Prints one of the two. A reader who has seen enough (`mppc … | head`) is no error. Names in files may hold what a
-    /// terminal would obey; it is shown instead.
+    /// Prints one of the two. A reader who has seen enough (`mppc … | head`) is no error. Names in files may hold what
+    /// a terminal would obey; it is shown instead.
     pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Outcome {
         crate::screen::settle();
         let mut out: Box<dyn Write> = match TAKEN.load(Ordering::SeqCst) {

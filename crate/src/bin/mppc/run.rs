@@ -37,7 +37,10 @@ impl Session {
         if let (Some(n), Some(tokenizer), Some(logits)) = (args.top, &tokenizer, &output.logits) {
             let top = next_tokens(&model, &prompts, (logits, tokenizer), n).await?;
             lines.extend(top.iter().enumerate().map(|(prompt, next)| table(prompt, next, tokenizer)));
-            let as_json = |l: &Likely| json!({ "id": l.id, "token": tokenizer.decode(&[l.id]), "logit": l.logit, "probability": l.probability });
+            let as_json = |l: &Likely| {
+                let token = tokenizer.decode(&[l.id]);
+                json!({ "id": l.id, "token": token, "logit": l.logit, "probability": l.probability })
+            };
             told["top"] = top.iter().map(|next| next.iter().map(as_json).collect::<Value>()).collect();
         }
         if let Some(save) = &args.save {

@@ -1,4 +1,5 @@
-//! How complex a feature is, without a judge: the ground-truth tag that it tells best, and how much context that tag takes.
+//! How complex a feature is, without a judge: the ground-truth tag that it tells best, and how much context that tag
+//! takes.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +23,8 @@ pub(super) struct TagMatch {
     pub(super) recall: f64,
 }
 
-/// For each feature the tag with the largest F1, the first of [`Tag::ALL`] of equals; none for a feature that never fires on a
-/// tagged token. `tags[t]` are the tags of token `t`.
+/// For each feature the tag with the largest F1, the first of [`Tag::ALL`] of equals; none for a feature that never
+/// fires on a tagged token. `tags[t]` are the tags of token `t`.
 ///
 /// # Panics
 /// When there are not as many tags as tokens.

@@ -12,8 +12,10 @@ use crate::lab::shared::limits::Whole;
 /// pair.
 pub fn example() -> String {
     let plan = json!(example_plan());
-    let mut text = "# A plan for `mppc compare`. Every key is here with its default; all but the two models may be left out.\n\
-                    # Editors complete it with a schema: `mppc compare --schema > plan.schema.json`, and as the first line\n\
+    let mut text = "# A plan for `mppc compare`. Every key is here with its default; all but the two models \
+                    may be left out.\n\
+                    # Editors complete it with a schema: `mppc compare --schema > plan.schema.json`, and as the \
+                    first line\n\
                     #   #:schema ./plan.schema.json\n"
         .to_owned();
     for (section, about, keys) in SECTIONS {

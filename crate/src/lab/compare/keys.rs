@@ -1,5 +1,5 @@
-//! Every key of a plan: what it means, what it may be. The plan's check, the example that `mppc compare --example` prints and
-//! the JSON Schema of `--schema` are made of this table; their tests hold it against the plan itself.
+//! Every key of a plan: what it means, what it may be. The plan's check, the example that `mppc compare --example`
+//! prints and the JSON Schema of `--schema` are made of this table; their tests hold it against the plan itself.
 
 use serde::Serialize;
 
@@ -72,7 +72,8 @@ const CORPUS: &[Key] = &[
     key("batch", "Documents in a batch.", Kind::Number(limits::DOCUMENTS)),
     key(
         "bos",
-        "BOS at the beginning of a document: put there and left out of all figures, put there and kept, or not put there.",
+        "BOS at the beginning of a document: put there and left out of all figures, put there and kept, or not \
+         put there.",
         Kind::Word(&["drop", "keep", "none"]),
     ),
 ];

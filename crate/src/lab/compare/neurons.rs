@@ -25,7 +25,8 @@ pub(super) fn tokens(run: &Comparing<'_>) -> usize {
     run.what.plan.controls.neuron_tokens.min(run.tokens)
 }
 
-/// The jobs of the baseline: as many layers in a block as memory allows, all of them for small models, one for the paper's.
+/// The jobs of the baseline: as many layers in a block as memory allows, all of them for small models, one for the
+/// paper's.
 pub(super) fn blocks(run: &Comparing<'_>) -> Vec<NeuronBlock> {
     let (a, b) = (run.what.a, run.what.b);
     let of_b = b.neuron_count(&b.model.neuron_hooks());

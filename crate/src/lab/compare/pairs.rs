@@ -87,7 +87,8 @@ impl LayerPair {
     }
 }
 
-/// Does what the store lacks of a pass. Two layers' codes are in memory at a time. `done` pairs of the stage are behind us.
+/// Does what the store lacks of a pass. Two layers' codes are in memory at a time. `done` pairs of the stage are behind
+/// us.
 pub(super) async fn correlate(
     run: &mut Comparing<'_>,
     pass: &Pass,

@@ -1,5 +1,5 @@
-//! What a comparison consists of, said once: its stages, and the jobs of each. The runner does the jobs, the bill prices those of
-//! which the store lacks what comes out, and the number of stages is how many there are.
+//! What a comparison consists of, said once: its stages, and the jobs of each. The runner does the jobs, the bill
+//! prices those of which the store lacks what comes out, and the number of stages is how many there are.
 
 use super::comparing::Comparing;
 use super::comparison::{Comparison, Side};

@@ -10,9 +10,9 @@ use crate::lab::circuit::CircuitReport;
 use crate::lab::shared::LabError;
 use crate::words;
 
-/// Writes for each experiment `NAME.json` (every prompt's answers, and everything that decides them), `NAME.csv` (a line for
-/// each intervention) and `NAME.svg`; and `circuit.svg`, the circuit that they show together, if those that it takes are
-/// there. Each file is whole or as it was before.
+/// Writes for each experiment `NAME.json` (every prompt's answers, and everything that decides them), `NAME.csv` (a
+/// line for each intervention) and `NAME.svg`; and `circuit.svg`, the circuit that they show together, if those that it
+/// takes are there. Each file is whole or as it was before.
 ///
 /// # Errors
 /// [`LabError::Io`].

@@ -8,8 +8,8 @@ use crate::atomic;
 use crate::lab::compare::Compared;
 use crate::lab::shared::LabError;
 
-/// Writes the report directory: `report.json` and `report.html`, `features_a` and `features_b` as `.csv` and `.parquet`,
-/// and the figures of the page as SVG. Each file is whole or as it was before.
+/// Writes the report directory: `report.json` and `report.html`, `features_a` and `features_b` as `.csv` and
+/// `.parquet`, and the figures of the page as SVG. Each file is whole or as it was before.
 ///
 /// # Errors
 /// [`LabError::Io`].

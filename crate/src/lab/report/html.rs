@@ -9,13 +9,18 @@ use crate::stats::Interval;
 use crate::universality::Summary;
 
 const STYLE: &str = "
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; \
+background: #fff }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
-th:first-child, td:first-child, td.text { text-align: left } caption { text-align: left; color: #555; padding-bottom: .3rem }
-mark { background: #ffe08a; padding: 0 .1em } .example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; \
+text-align: right; vertical-align: top }
+th:first-child, td:first-child, td.text { text-align: left } caption { text-align: left; color: #555; padding-bottom: \
+.3rem }
+mark { background: #ffe08a; padding: 0 .1em } .example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: \
+anywhere }
 .warning { border-left: 3px solid #a3271b; padding-left: .7rem }
-figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } code { font-size: .8rem; overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
+figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } code { font-size: .8rem; overflow-wrap: \
+anywhere } svg { max-width: 100%; height: auto }
 ";
 
 /// The whole page.
@@ -37,8 +42,8 @@ pub(super) fn page(report: &Report) -> String {
                 p {
                     "Each feature of one model is correlated with every feature of the other over the same "
                     (report.tokens) " tokens (corpus: " (report.plan.corpus.source) ", seed "
-                    (report.plan.corpus.seed) "). The best correlation it finds is its MPPC, the maximum pairwise Pearson "
-                    "correlation."
+                    (report.plan.corpus.seed) "). The best correlation it finds is its MPPC, the maximum pairwise "
+                    "Pearson correlation."
                 }
                 h2 { "Summary" }
                 (summaries(&report.a_to_b, a, b))
@@ -46,7 +51,9 @@ pub(super) fn page(report: &Report) -> String {
                 p {
                     "Filtered features fire on at least " (report.plan.filter.min) " and at most "
                     (report.plan.filter.max) " of the tokens. In brackets: 95 % bootstrap intervals over the features."
-                    @if report.neuron_tokens > 0 { " The neuron baseline is computed on " (report.neuron_tokens) " tokens." }
+                    @if report.neuron_tokens > 0 {
+                        " The neuron baseline is computed on " (report.neuron_tokens) " tokens."
+                    }
                 }
                 (drawn(&figures, Section::Distribution))
                 h2 { "Layer by layer" }
@@ -62,7 +69,8 @@ pub(super) fn page(report: &Report) -> String {
                 @if let Some(likeness) = &report.likeness {
                     h2 { "The activations themselves" }
                     p {
-                        "Over " (likeness.tokens) " tokens (RSA: " (likeness.rsa_tokens) " of them), between what the SAEs of "
+                        "Over " (likeness.tokens) " tokens (RSA: " (likeness.rsa_tokens) " of them), between what the "
+                        "SAEs of "
                         "the two models read."
                     }
                     (drawn(&figures, Section::Likeness))
@@ -83,7 +91,9 @@ pub(super) fn page(report: &Report) -> String {
                     table {
                         caption { "Files that went in" }
                         tr { th { "file" } th { "bytes" } th { "SHA-256" } }
-                        @for i in &report.inputs { tr { td { (i.name) } td { (i.bytes) } td.text { code { (i.sha256) } } } }
+                        @for i in &report.inputs {
+                            tr { td { (i.name) } td { (i.bytes) } td.text { code { (i.sha256) } } }
+                        }
                     }
                 }
                 table {
@@ -179,8 +189,10 @@ fn trust(report: &Report, figures: &[Figure]) -> Markup {
             @if let Some(s) = &d.significance {
                 p {
                     (from.name) ": " (percent(Some(s.p_below_5))) " of " (s.tested) " features have p < 0.05, and "
-                    (percent(Some(s.q_below_5))) " are found at a false discovery rate of 0.05. Behind each p-value are at least "
-                    (s.draws) " null maxima: those of its own feature, which are exact, and of its neighbours by density, which "
+                    (percent(Some(s.q_below_5))) " are found at a false discovery rate of 0.05. Behind each p-value "
+                    "are at least "
+                    (s.draws) " null maxima: those of its own feature, which are exact, and of its neighbours by "
+                    "density, which "
                     "stand in for more of them."
                 }
             }
@@ -188,7 +200,8 @@ fn trust(report: &Report, figures: &[Figure]) -> Markup {
                 p {
                     (from.name) ", one half of the tokens against the other: mean MPPC " (number(h.means[0])) " and "
                     (number(h.means[1])) ", Spearman correlation " (number(h.spearman)) " over " (h.count)
-                    " features, mean difference " (number(h.difference)) ", the same partner for " (percent(h.same_partner)) "."
+                    " features, mean difference " (number(h.difference)) ", the same partner for "
+                    (percent(h.same_partner)) "."
                 }
             }
         }
@@ -208,7 +221,8 @@ fn complexity(report: &Report) -> Markup {
         @for (from, direction) in [(&report.a, &report.a_to_b), (&report.b, &report.b_to_a)] {
             table {
                 caption {
-                    "Filtered features of " (from.name) " by the context that their best ground-truth tag takes (F1 at least "
+                    "Filtered features of " (from.name) " by the context that their best ground-truth tag takes (F1 "
+                    "at least "
                     (direction.complexity.first().map_or(0.0, |c| c.least_f1)) ")"
                 }
                 tr { th { "context" } th { "features" } th { "mean MPPC" } th { "median" } }
@@ -241,7 +255,10 @@ fn matches(matching: &Matching, a: &Subject, b: &Subject) -> Markup {
     html! {
         table {
             caption { "Pairs of features, none in two of them" }
-            tr { th { } th { "pairs" } th { "of " (a.name) } th { "of " (b.name) } th { "mean correlation" } th { "above 0.5" } }
+            tr {
+                th { } th { "pairs" } th { "of " (a.name) } th { "of " (b.name) } th { "mean correlation" }
+                th { "above 0.5" }
+            }
             (row("each other's best", &matching.mutual))
             (row("assignment of the largest sum", &matching.one_to_one))
         }
@@ -249,7 +266,8 @@ fn matches(matching: &Matching, a: &Subject, b: &Subject) -> Markup {
             table {
                 caption { "One-to-one matches by decoder cosine, of each SAE with the one that it is most alike" }
                 tr {
-                    th { "layer of " (a.name) } th { "layer of " (b.name) } th { "mean best cosine" } th { "mean matched cosine" }
+                    th { "layer of " (a.name) } th { "layer of " (b.name) } th { "mean best cosine" }
+                    th { "mean matched cosine" }
                     th { "matched above 0.7" } th { "same as by MPPC" }
                 }
                 @for d in &matching.decoders {
@@ -270,10 +288,14 @@ fn matches(matching: &Matching, a: &Subject, b: &Subject) -> Markup {
 fn saes(subject: &Subject) -> Markup {
     html! {
         table {
-            caption { (subject.name) " (" (subject.architecture) ", " (subject.layers) " layers, width " (subject.d_model) ")" }
+            caption {
+                (subject.name) " (" (subject.architecture) ", " (subject.layers) " layers, width " (subject.d_model) ")"
+            }
             tr { th { "hook" } th { "features" } th { "L0" } th { "dead here" } th { "filtered" } }
             @for s in &subject.saes {
-                tr { td { (s.hook) } td { (s.features) } td { (format!("{:.1}", s.l0)) } td { (s.dead) } td { (s.kept) } }
+                tr {
+                    td { (s.hook) } td { (s.features) } td { (format!("{:.1}", s.l0)) } td { (s.dead) } td { (s.kept) }
+                }
             }
         }
         @for s in &subject.saes {

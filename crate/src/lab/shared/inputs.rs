@@ -46,7 +46,8 @@ pub struct Inputs {
     pub a: SideInputs,
     /// Of the second model.
     pub b: SideInputs,
-    /// Of the texts; empty for the built-in corpus, which is part of the lab, and for data sets, which name their commit.
+    /// Of the texts; empty for the built-in corpus, which is part of the lab, and for data sets, which name their
+    /// commit.
     pub corpus: Vec<Input>,
 }
 

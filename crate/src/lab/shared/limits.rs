@@ -1,5 +1,5 @@
-//! Ranges of whole numbers that people give, on the command line and in plans: what is beyond them is a slip of the hand,
-//! and is refused before memory is asked for.
+//! Ranges of whole numbers that people give, on the command line and in plans: what is beyond them is a slip of the
+//! hand, and is refused before memory is asked for.
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -1,4 +1,5 @@
-//! What all experiments share: the model they are about, the tokens it reads, what went in, and how they tell where they are.
+//! What all experiments share: the model they are about, the tokens it reads, what went in, and how they tell where
+//! they are.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod corpora;

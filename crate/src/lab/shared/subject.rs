@@ -17,8 +17,8 @@ pub struct LabModel {
     pub tokenizer: Tokenizer,
     /// Its SAEs, in the order of the layers.
     pub saes: Vec<HookedSae>,
-    /// What should be known of the model's files, a sentence each: tensors that are not part of it, special tokens that are not
-    /// named or disagree.
+    /// What should be known of the model's files, a sentence each: tensors that are not part of it, special tokens that
+    /// are not named or disagree.
     pub notes: Vec<String>,
     /// Names of the files that were read, of the model and its tokenizer.
     pub read: Vec<String>,
@@ -88,7 +88,8 @@ impl LabModel {
         find_saes(&self.model, &[self.name()], place, None)
     }
 
-    /// What should be known before features of these SAEs are believed, one line each: of the model's own, or of others.
+    /// What should be known before features of these SAEs are believed, one line each: of the model's own, or of
+    /// others.
     pub fn sae_notes(&self, saes: &[HookedSae]) -> Vec<String> {
         notes(self.name(), saes)
     }
@@ -132,8 +133,8 @@ impl LabModel {
     /// What the hooks see on the kept tokens of a batch: [n, width] each, heads side by side.
     ///
     /// # Errors
-    /// A hook the model does not have, or that has no vector for each token; an id beyond its vocabulary; a pass that is
-    /// not finite.
+    /// A hook the model does not have, or that has no vector for each token; an id beyond its vocabulary; a pass that
+    /// is not finite.
     pub async fn activations(&self, batch: &TokenBatch, hooks: &[String]) -> Result<Vec<Tensor>, LabError> {
         self.run(batch, hooks.to_vec()).await
     }

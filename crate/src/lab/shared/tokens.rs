@@ -82,7 +82,8 @@ pub(in crate::lab) fn short(corpus: &Corpus, found: usize, wanted: usize) -> Str
     format!("the corpus {} has only {found} of the {wanted} tokens asked for", echo(corpus.name()))
 }
 
-/// What is to be known of a corpus before figures are made of it: what was changed to read it, and whether it was short.
+/// What is to be known of a corpus before figures are made of it: what was changed to read it, and whether it was
+/// short.
 pub(in crate::lab) fn notes(corpus: &Corpus, found: usize, wanted: usize) -> impl Iterator<Item = String> {
     let short = (found < wanted).then(|| short(corpus, found, wanted));
     corpus.note().into_iter().chain(short)

@@ -18,8 +18,8 @@ pub(super) struct Spectrum {
 }
 
 impl Spectrum {
-    /// Of the centred products [D, D] of a layer with itself over so many tokens; none without variance. Columns whose scale is
-    /// 0 take no part.
+    /// Of the centred products [D, D] of a layer with itself over so many tokens; none without variance. Columns whose
+    /// scale is 0 take no part.
     pub(super) fn of(products: &[f64], tokens: usize, scales: Vec<f64>) -> Option<Self> {
         let width = scales.len();
         let inverse = inverse(&scales);
@@ -67,8 +67,8 @@ fn inverse(scales: &[f64]) -> Vec<f64> {
     scales.iter().map(|scale| if *scale > 0.0 { 1.0 / scale } else { 0.0 }).collect()
 }
 
-/// Covariances of the whitened coordinates of two layers of centred products [Da, Db], [rank a, rank b]; their singular values are the
-/// canonical correlations.
+/// Covariances of the whitened coordinates of two layers of centred products [Da, Db], [rank a, rank b]; their singular
+/// values are the canonical correlations.
 pub(super) fn whitened(
     products: &[f64],
     (a, rank_a): (&Spectrum, usize),

@@ -15,8 +15,8 @@ use crate::par;
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossSums {
     pub(super) tokens: usize,
-    x: Side,
-    y: Side,
+    x: LayerSums,
+    y: LayerSums,
     /// Σ d eᵀ, [Da, Db], with d = x − its mean and e = y − its mean.
     pub(super) products: Vec<f64>,
     /// Σ ‖d‖² ‖e‖².
@@ -25,7 +25,7 @@ pub struct CrossSums {
 
 /// What [`CrossSums`] knows of one of its sides.
 #[derive(Debug, Clone, PartialEq)]
-struct Side {
+struct LayerSums {
     mean: Vec<f64>,
     /// Σ ‖d‖².
     squares: f64,
@@ -36,13 +36,13 @@ struct Side {
 /// Sums over a stretch of tokens that are to be added, the products in the precision that they come in.
 struct Part<'a, T> {
     tokens: usize,
-    x: &'a Side,
-    y: &'a Side,
+    x: &'a LayerSums,
+    y: &'a LayerSums,
     products: &'a [T],
     squares: f64,
 }
 
-impl Side {
+impl LayerSums {
     fn new(width: usize) -> Self {
         Self { mean: vec![0.0; width], squares: 0.0, weighted: vec![0.0; width] }
     }
@@ -52,7 +52,7 @@ impl Side {
     }
 
     /// The mean over `own` tokens of this and `more` of the other.
-    fn joint_mean(&self, own: usize, other: &Side, more: usize) -> Vec<f64> {
+    fn joint_mean(&self, own: usize, other: &LayerSums, more: usize) -> Vec<f64> {
         let share = more as f64 / (own + more) as f64;
         self.mean.iter().zip(&other.mean).map(|(a, b)| a + (b - a) * share).collect()
     }
@@ -63,8 +63,8 @@ impl CrossSums {
     pub fn new(width_a: usize, width_b: usize) -> Self {
         Self {
             tokens: 0,
-            x: Side::new(width_a),
-            y: Side::new(width_b),
+            x: LayerSums::new(width_a),
+            y: LayerSums::new(width_b),
             products: vec![0.0; width_a * width_b],
             squares: 0.0,
         }
@@ -99,8 +99,8 @@ impl CrossSums {
         let of_x = kernels::matmul(&b.weights, &a.values, &transposed); // [1, Da]
         let of_y = kernels::matmul(&a.weights, &b.values, &transposed); // [1, Db]
         let scaled = |sums: Vec<f32>, by: f64| sums.iter().map(|&v| f64::from(v) * by).collect();
-        let x = Side::of(a, scaled(of_x.read_f32().await?, b.heaviest));
-        let y = Side::of(b, scaled(of_y.read_f32().await?, a.heaviest));
+        let x = LayerSums::of(a, scaled(of_x.read_f32().await?, b.heaviest));
+        let y = LayerSums::of(b, scaled(of_y.read_f32().await?, a.heaviest));
         let products = products.read_f32().await?;
         let squares = a.squares.iter().zip(&b.squares).map(|(p, q)| p * q).sum();
         self.join(&Part { tokens: a.tokens, x: &x, y: &y, products: &products, squares });
@@ -132,7 +132,7 @@ impl CrossSums {
         };
         let (own, other) = (own.about(&mean_x, &mean_y), part.about(&mean_x, &mean_y));
         let all = (self.tokens + part.tokens) as f64;
-        let drift = |own: &Side, other: &Side| -> Vec<f64> {
+        let drift = |own: &LayerSums, other: &LayerSums| -> Vec<f64> {
             let by = (self.tokens as f64 * part.tokens as f64 / all).sqrt();
             own.mean.iter().zip(&other.mean).map(|(a, b)| (b - a) * by).collect()
         };
@@ -164,9 +164,9 @@ struct MovedSide {
 }
 
 impl MovedSide {
-    fn plus(&self, other: &MovedSide, mean: Vec<f64>) -> Side {
+    fn plus(&self, other: &MovedSide, mean: Vec<f64>) -> LayerSums {
         let weighted = self.weighted.iter().zip(&other.weighted).map(|(a, b)| a + b).collect();
-        Side { mean, squares: self.squares + other.squares, weighted }
+        LayerSums { mean, squares: self.squares + other.squares, weighted }
     }
 }
 
@@ -175,7 +175,7 @@ impl<T: Copy + Into<f64> + Sync> Part<'_, T> {
     /// Multiplied out; Σ d and Σ e are 0.
     fn about(&self, mean_x: &[f64], mean_y: &[f64]) -> Moved {
         let n = self.tokens as f64;
-        let shift = |side: &Side, to: &[f64]| -> Vec<f64> {
+        let shift = |side: &LayerSums, to: &[f64]| -> Vec<f64> {
             side.mean
                 .iter()
                 .zip(to)

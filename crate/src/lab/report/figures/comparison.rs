@@ -74,16 +74,16 @@ fn layers(key: &str, (from, to): (&Subject, &Subject), direction: &Direction) ->
         Figure {
             name: format!("layers_{key}"),
             section: Section::Layers,
-            caption: "Mean over the filtered features of a layer (row) of their best correlation within a layer of the other \
-                      model (column)"
+            caption: "Mean over the filtered features of a layer (row) of their best correlation within a layer of \
+                      the other model (column)"
                 .to_owned(),
             svg: map(&direction.layer_mean),
         },
         Figure {
             name: format!("partners_{key}"),
             section: Section::Layers,
-            caption: "Share of the filtered features of a layer (row) whose best partner is in a layer of the other model \
-                      (column)"
+            caption: "Share of the filtered features of a layer (row) whose best partner is in a layer of the other \
+                      model (column)"
                 .to_owned(),
             svg: map(&shares),
         },

@@ -64,8 +64,8 @@ impl Graph {
             (x, y)
         };
         html! {
-            svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}")) width=(width) height=(height)
-                font-family="sans-serif" font-size="13" role="img" {
+            svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {width} {height}"))
+                width=(width) height=(height) font-family="sans-serif" font-size="13" role="img" {
                 title { (self.title) }
                 defs {
                     marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"
@@ -80,7 +80,8 @@ impl Graph {
                         (x, y + BOX.1 / 2.0)
                     });
                     @let y0 = y0 - BOX.1 / 2.0;
-                    path d=(format!("M{x0:.1} {y0:.1} C{x0:.1} {:.1} {x1:.1} {:.1} {x1:.1} {y1:.1}", y0 - 24.0, y1 + 24.0))
+                    @let (y2, y3) = (y0 - 24.0, y1 + 24.0);
+                    path d=(format!("M{x0:.1} {y0:.1} C{x0:.1} {y2:.1} {x1:.1} {y3:.1} {x1:.1} {y1:.1}"))
                         fill="none" stroke="#1f5fa8" stroke-opacity="0.7" marker-end="url(#tip)"
                         stroke-width=(format!("{:.1}", 1.0 + 5.0 * edge.share.clamp(0.0, 1.0))) {}
                     // Near its beginning, where few arrows meet.
@@ -89,13 +90,15 @@ impl Graph {
                 }
                 @for node in &self.nodes {
                     @let (x, y) = place(node);
-                    rect x=(format!("{:.1}", x - BOX.0 / 2.0)) y=(format!("{:.1}", y - BOX.1 / 2.0)) width=(BOX.0) height=(BOX.1)
-                        rx="5" fill=(if node.layer.is_some() { "#e6eef8" } else { "#f3ead8" }) stroke="#888" {}
+                    rect x=(format!("{:.1}", x - BOX.0 / 2.0)) y=(format!("{:.1}", y - BOX.1 / 2.0))
+                        width=(BOX.0) height=(BOX.1) rx="5"
+                        fill=(if node.layer.is_some() { "#e6eef8" } else { "#f3ead8" }) stroke="#888" {}
                     text x=(x) y=(y + 4.5) text-anchor="middle" { (node.label) }
                 }
                 text x=(answer.0) y=(answer.1) text-anchor="middle" font-weight="bold" { "logit of B" }
                 @for (i, name) in self.columns.iter().enumerate() {
-                    text x=(30.0 + column * (i as f64 + 0.5)) y=(ground + 40.0) text-anchor="middle" fill="#555" { (name) }
+                    text x=(30.0 + column * (i as f64 + 0.5)) y=(ground + 40.0) text-anchor="middle"
+                        fill="#555" { (name) }
                 }
             }
         }
