@@ -1,9 +1,8 @@
 //! SAEs at hooks with heads and at others: a function that is written differently gives the same numbers.
 
-use super::*;
 use crate::checkpoint::{Files, embedded};
 use crate::corpus::{Corpus, TokenBatch};
-use crate::gpu::Engine;
+use crate::gpu::{Engine, Tensor};
 use crate::kernels::testing::{normal, uniform};
 use crate::lab::{
     ComparePlan, Comparison, HealthSettings, Inputs, LabModel, MemoryStore, Observer, Progress, Recipe,
@@ -11,7 +10,7 @@ use crate::lab::{
 };
 use crate::model::{Plan, Prompts};
 use crate::sae::kinds::TopK;
-use crate::sae::{Heads, Sae, SaeConfig, SaeFile, SaeKind, SaeWeights, Storage, formats};
+use crate::sae::{Heads, Sae, SaeConfig, SaeKind, SaeWeights, Storage};
 
 /// Heads of tiny-neox, and their width.
 const HEADS: usize = 4;
