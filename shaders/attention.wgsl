@@ -16,6 +16,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<vec4f>; // as q
 @group(0) @binding(4) var<storage, read_write> z: array<vec4f>;
 
+const LANES: u32 = 64u;
 override WIDTH4: u32 = 16u; // width of a head, in fours: at most 32
 const TILE: u32 = 8u;
 const LOWEST: f32 = -3.4028234e38;

@@ -16,6 +16,7 @@ struct Params {
 // (bits of the value, index), index 0xffffffff without a candidate; other lines of it stay as they are.
 @group(0) @binding(2) var<storage, read_write> best: array<vec2<u32>>;
 
+const LANES: u32 = 64u;
 const NONE: u32 = 0xffffffffu;
 var<workgroup> values: array<f32, LANES>;
 var<workgroup> indices: array<u32, LANES>;

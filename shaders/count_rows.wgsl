@@ -12,6 +12,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;            // [rows, cols]
 @group(0) @binding(2) var<storage, read_write> counts: array<u32>; // [rows]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var count = 0u;

@@ -15,6 +15,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> targets: array<u32>;    // [rows], each below vocab
 @group(0) @binding(3) var<storage, read_write> loss: array<f32>; // [rows]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 

@@ -15,6 +15,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<f32>;         // [rows, cols]
 @group(0) @binding(3) var<storage, read_write> kl: array<f32>;  // [rows]
 
+const LANES: u32 = 64u;
 const LEAST: f32 = -3.4028235e38;
 
 fn group(row: u32, lane: u32) {

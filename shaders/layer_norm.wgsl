@@ -15,6 +15,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;    // [cols]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [rows, cols]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 

@@ -1,9 +1,7 @@
 // One workgroup a row, or whatever a kernel's pieces are: `group(g, lane)` of the kernel behind this file, for each g
-// below p.count, on LANES lanes.
+// below p.count. The kernel says on how many lanes: const LANES.
 
-const LANES: u32 = 64u;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) num: vec3<u32>,

@@ -14,6 +14,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<f32>;  // [cols]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [rows, cols]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 

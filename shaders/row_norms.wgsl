@@ -12,6 +12,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;           // [rows, cols]
 @group(0) @binding(2) var<storage, read_write> norms: array<f32>; // [rows]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var squares = 0.0;

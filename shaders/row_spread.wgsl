@@ -13,6 +13,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> sums: array<f32>;         // [cols]: sums of the columns of x
 @group(0) @binding(3) var<storage, read_write> spread: array<f32>; // [rows]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var squares = 0.0;

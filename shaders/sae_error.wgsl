@@ -20,6 +20,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> grad: array<f32>;  // [rows, cols]
 @group(0) @binding(5) var<storage, read_write> error: array<f32>; // [rows]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var width = max(spread[row], p.floor);

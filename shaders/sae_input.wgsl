@@ -21,6 +21,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;     // [rows, cols]
 @group(0) @binding(4) var<storage, read_write> scale: array<f32>; // [rows, 2]: shift, spread
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 

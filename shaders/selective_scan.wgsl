@@ -28,6 +28,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> y: array<f32>; // [batch, steps, channels]
 @group(0) @binding(8) var<storage, read_write> h: array<f32>; // [batch, channels, states]
 
+const LANES: u32 = 64u;
 override TEAM: u32 = 4u; // of one channel: 1, 2, 4, 8 or 16
 const TILE: u32 = 8u; // steps staged at a time
 

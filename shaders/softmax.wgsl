@@ -12,6 +12,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;       // [rows, cols]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [rows, cols]
 
+const LANES: u32 = 64u;
 const LOWEST: f32 = -3.4028234e38;
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;

@@ -29,6 +29,8 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> first: array<f32>;     // [F, cols]
 @group(0) @binding(8) var<storage, read_write> second: array<f32>;    // [F, cols]
 
+const LANES: u32 = 64u;
+
 fn group(l: u32, lane: u32) {
     let row = line[l].x * p.cols;
     let begin = line[l].y;

@@ -14,6 +14,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> b_offset: array<f32>;   // [width]
 @group(0) @binding(5) var<storage, read_write> rho: array<f32>;  // [rows, width], −2 without variance
 
+const LANES: u32 = 64u;
+
 
 fn group(row: u32, lane: u32) {
     let oa = a_offset[row];

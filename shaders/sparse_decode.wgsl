@@ -14,6 +14,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read> bias: array<f32>;     // [cols]
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;  // [rows, cols]
 
+const LANES: u32 = 64u;
+
 
 fn group(row: u32, lane: u32) {
     let first = indptr[row];

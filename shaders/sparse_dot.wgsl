@@ -14,6 +14,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> w: array<f32>;       // [F, cols]
 @group(0) @binding(5) var<storage, read_write> q: array<f32>; // [entries]
 
+const LANES: u32 = 64u;
 const TEAM: u32 = 8u;
 const TEAMS: u32 = 8u;
 var<workgroup> parts: array<f32, 64>;

@@ -13,6 +13,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> indices: array<u32>; // [entries]
 @group(0) @binding(4) var<storage, read_write> values: array<f32>;  // [entries]
 
+const LANES: u32 = 64u;
+
 fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     let own = stretch(lane, p.cols);

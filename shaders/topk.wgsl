@@ -13,6 +13,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;       // [rows, cols]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [rows, cols]
 
+const LANES: u32 = 64u;
 const BINS: u32 = 256u;
 var<workgroup> bins: array<atomic<u32>, BINS>;
 var<workgroup> threshold: u32; // bits of the k-th largest value, as far as they are known

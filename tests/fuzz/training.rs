@@ -2,10 +2,10 @@
 
 use std::cell::OnceCell;
 
-use mppc::checkpoint::SafeFile;
+use mppc::checkpoint::{SafeFile, embedded};
 use mppc::corpus::Corpus;
 use mppc::gpu::Engine;
-use mppc::lab::{Checkpoints, LabModel, LeftTraining, Recipe, Silent, TrainPlan, embedded, train};
+use mppc::lab::{Checkpoints, LabModel, LeftTraining, Recipe, Silent, TrainPlan, train};
 use mppc::sae::SaeKind;
 use mppc::sae::kinds::{Relu, TopK};
 

@@ -15,10 +15,10 @@ macro_rules! shader {
     ($name:literal $(, $shared:literal)*) => {
         $crate::gpu::Shader {
             name: $name,
-            wgsl: concat!(
-                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders/", $shared, ".wgsl")), "\n",)*
-                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders/", $name, ".wgsl"))
-            ),
+            wgsl: &[
+                $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders/", $shared, ".wgsl")),)*
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders/", $name, ".wgsl")),
+            ],
         }
     };
 }

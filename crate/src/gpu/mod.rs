@@ -7,6 +7,8 @@
 //! A [`Tensor`] fits one storage binding ([`Engine::largest_tensor`]); a larger matrix is kept as several, by
 //! rows. Weights may be 16-bit floats, which kernels widen as they read; all arithmetic is in f32.
 //!
+//! A kernel runs as a `Launch`, which knows its shader and its twin on the processor.
+//!
 //! Not supported: several devices at once in one tensor expression.
 
 mod adapter;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::device::{Gpu, lock};
 use super::{Launch, Tensor};
 
-/// A WGSL file and the kernel's name. Every shader has the entry point `main`, its parameters as a uniform at
+/// A kernel's name and its WGSL, in the files that make it up. Every shader has the entry point `main`, its parameters as a uniform at
 /// binding 0, then its inputs (`read`), then its outputs (`read_write`), in the order of the [`Launch`].
 pub(crate) struct Shader {
     pub(crate) name: &'static str,
-    pub(crate) wgsl: &'static str,
+    pub(crate) wgsl: &'static [&'static str],
 }
 
 /// Uniforms are bound at this alignment, the largest that WebGPU allows a device to ask for.
@@ -54,7 +54,7 @@ impl Gpu {
         }
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(launch.shader.name),
-            source: wgpu::ShaderSource::Wgsl(launch.shader.wgsl.into()),
+            source: wgpu::ShaderSource::Wgsl(launch.shader.wgsl.concat().into()),
         });
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(launch.shader.name),

@@ -3,7 +3,7 @@
 use super::par;
 use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = shader!("column_sums");
+static SHADER: Shader = shader!("column_sums", "per_group");
 
 /// Columns that one workgroup of the shader sums.
 const WIDTH: usize = 16;

@@ -8,7 +8,7 @@ use crate::gpu::{Backend, Dtype, Launch, Shader, Tensor, Word, grid, shader};
 
 static REGISTERS: Shader = shader!("matmul", "per_element", "matmul_store", "activation", "weight");
 static FOURS: Shader = shader!("matmul_fours", "per_element", "matmul_store", "activation", "weight");
-static TILED: Shader = shader!("matmul_tiled", "matmul_store", "activation", "weight");
+static TILED: Shader = shader!("matmul_tiled", "per_group", "matmul_store", "activation", "weight");
 
 /// Which axes a product contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -87,7 +87,7 @@ fn every_layout_and_variant_agrees_with_float64() {
             each_engine(|engine| {
                 let (a, b) = (tensor(engine, &sa, &a), tensor(engine, &sb, &b));
                 close(engine, &matmul(&a, &b, &product), &want, tolerance(k));
-                if matches!(engine.backend(), Backend::Gpu(_)) {
+                if engine.is_gpu() {
                     for variant in VARIANTS {
                         close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
                     }
@@ -139,7 +139,7 @@ fn adds_bias_activates_and_adds_the_residual() {
                 let y = matmul(&a, &b, &product);
                 assert_eq!(y.shape(), [1, m, n]);
                 close(engine, &y, &want, tolerance(k));
-                if matches!(engine.backend(), Backend::Gpu(_)) {
+                if engine.is_gpu() {
                     for variant in VARIANTS {
                         close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
                     }
@@ -175,7 +175,7 @@ fn weights_in_parts_and_16_bits_agree_with_float64() {
                     let parts = testing::parts(engine, dtype, &bytes, &cuts, k);
                     close(engine, &matmul_parts(&a, &parts, &product), &want, tolerance(k));
                 }
-                if matches!(engine.backend(), Backend::Gpu(_)) {
+                if engine.is_gpu() {
                     let parts = testing::parts(engine, dtype, &bytes, &[n], k);
                     for variant in VARIANTS {
                         close(engine, &forced(variant, &a, &parts[0], &product), &want, tolerance(k));
@@ -229,7 +229,7 @@ fn nan_and_infinity_reach_their_row_and_column_only() {
         each_engine(|engine| {
             let (a, b) = (tensor(engine, &[m, k], &a), tensor(engine, &[n, k], &b));
             check(&matmul(&a, &b, &product));
-            if matches!(engine.backend(), Backend::Gpu(_)) {
+            if engine.is_gpu() {
                 for variant in VARIANTS {
                     check(&forced(variant, &a, &b, &product));
                 }

@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hooked::HookedSae;
+use super::shared::{
+    CorpusPlan, HookedSae, LabError, LabModel, Observer, Stages, Timing, limits, notes, token_batches,
+};
 use super::splice::{Splice, SpliceSums};
-use super::stages::Stages;
-use super::subject::LabModel;
-use super::tokens::{notes, token_batches};
-use super::{CorpusPlan, LabError, Observer, Timing, limits};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::sae::{DecoderScan, Flag, Health, HealthAccumulator, Spliced};
 

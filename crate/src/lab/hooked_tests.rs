@@ -1,17 +1,16 @@
 //! SAEs at hooks with heads and at others: a function that is written differently gives the same numbers.
 
-use super::*;
-use crate::checkpoint::Files;
+use crate::checkpoint::{Files, embedded};
 use crate::corpus::{Corpus, TokenBatch};
-use crate::gpu::Engine;
+use crate::gpu::{Engine, Tensor};
 use crate::kernels::testing::{normal, uniform};
 use crate::lab::{
     ComparePlan, Comparison, HealthSettings, Inputs, LabModel, MemoryStore, Observer, Progress, Recipe,
-    Silent, TrainPlan, embedded, health, train,
+    Silent, TrainPlan, health, train,
 };
 use crate::model::{Plan, Prompts};
 use crate::sae::kinds::TopK;
-use crate::sae::{SaeKind, SaeWeights, Storage};
+use crate::sae::{Heads, Sae, SaeConfig, SaeKind, SaeWeights, Storage};
 
 /// Heads of tiny-neox, and their width.
 const HEADS: usize = 4;

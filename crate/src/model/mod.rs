@@ -13,10 +13,8 @@ mod mamba;
 mod neox;
 mod readout;
 mod sound;
-mod special;
 #[cfg(test)]
 mod tests;
-mod tokenizer;
 
 use std::collections::BTreeMap;
 
@@ -38,8 +36,6 @@ pub use neox::Neox;
 use neox::NeoxConfig;
 pub use readout::Readout;
 pub(crate) use sound::finite;
-pub use special::SpecialIds;
-pub use tokenizer::{TokenizeError, Tokenizer};
 
 /// A model cannot be loaded or run.
 #[derive(Debug, Error)]

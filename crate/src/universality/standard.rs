@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use super::{Moment, bands};
-use crate::kernels::{Lined, par};
+use crate::kernels::Compressed;
+use crate::par;
 use crate::sae::Codes;
 
 /// How one feature is standardised.
@@ -50,7 +51,7 @@ fn offset(scaling: &Scaling, sum: f64, tokens: usize) -> f64 {
 }
 
 /// The codes by feature.
-pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Lined {
+pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Compressed {
     let scalings = scalings(codes, moments);
     let tokens = codes.tokens();
     let bands = bands::of_features(codes.n_features);
@@ -96,11 +97,11 @@ pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Lined {
             *o = offset(&scalings[j], sum, tokens);
         }
     });
-    Lined { indptr: start, indices: index, values: value, offsets }
+    Compressed { indptr: start, indices: index, values: value, offsets }
 }
 
 /// The codes by token.
-pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Lined {
+pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Compressed {
     let scalings = scalings(codes, moments);
     let tokens = codes.tokens();
     let full: Vec<u32> = (0u32..).zip(&scalings).filter(|(_, s)| s.full()).map(|(j, _)| j).collect();
@@ -147,7 +148,7 @@ pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Lined {
     });
     let total = |j: usize| sums.iter().map(|part: &Vec<f64>| part[j]).sum();
     let offset = scalings.iter().enumerate().map(|(j, s)| offset(s, total(j), tokens)).collect();
-    Lined { indptr: start, indices: index, values: value, offsets: offset }
+    Compressed { indptr: start, indices: index, values: value, offsets: offset }
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use mppc::lab::limits::{self, Whole};
 /// it is in the cache. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured.
 /// A corpus is `builtin`, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME of a data set
 /// on the hub, of which no more files are downloaded than are read: hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]], by
-/// default its split `train` as the hub has converted it to Parquet. Texts in Parquet are in the column `text` or the only one of
-/// strings; another is named after a colon: FILE.parquet:COLUMN.
+/// default its split `train` as the hub has converted it to Parquet. Texts in Parquet are in the column `text` or the
+/// only one of strings; another is named after a colon: FILE.parquet:COLUMN.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -108,7 +108,8 @@ pub(crate) enum SaeCommand {
     Info(InfoArgs),
     /// Write an SAE of any format in SAELens's, with its conventions folded into the weights.
     Convert(ConvertArgs),
-    /// Measure how healthy SAEs are: L0, explained variance, dead features, decoder, loss and divergence when spliced in.
+    /// Measure how healthy SAEs are: L0, explained variance, dead features, decoder, loss and divergence when spliced
+    /// in.
     Health(HealthArgs),
 }
 
@@ -190,7 +191,8 @@ pub(crate) struct TrainArgs {
 pub(crate) struct EncodeArgs {
     /// Directory of an SAE of SAELens, sparsify, Language-Model-SAEs or (converted) dictionary_learning.
     pub(crate) sae_dir: PathBuf,
-    /// Activations, numbers of any type [.., d_in] (as `mppc run` saves them); of heads, [B, T, H, d], the SAE's own or all.
+    /// Activations, numbers of any type [.., d_in] (as `mppc run` saves them); of heads, [B, T, H, d], the SAE's own or
+    /// all.
     pub(crate) acts: PathBuf,
     /// Name of the tensor in that file.
     #[arg(long, value_name = "NAME")]
@@ -379,9 +381,9 @@ fn shards(text: &str) -> Result<std::ops::Range<usize>, String> {
     })
 }
 
-/// Prompts are random tokens with A somewhere in the first half, B behind it, and A again at the end; neither occurs anywhere
-/// else. Every intervention is a run in which one part of the model comes from a corrupted prompt; told is what B's logit
-/// changes by, with a 95 % bootstrap interval over prompts.
+/// Prompts are random tokens with A somewhere in the first half, B behind it, and A again at the end; neither occurs
+/// anywhere else. Every intervention is a run in which one part of the model comes from a corrupted prompt; told is
+/// what B's logit changes by, with a 95 % bootstrap interval over prompts.
 #[derive(Subcommand)]
 pub(crate) enum CircuitCommand {
     /// Transformer: each head's hook_z at the last position from an unrelated prompt, all other heads there frozen.
@@ -422,7 +424,8 @@ pub(crate) struct CircuitArgs {
     /// Seed of the prompts.
     #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
-    /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters most, or all].
+    /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters
+    /// most, or all].
     #[arg(long, value_parser = whole(limits::LAYER))]
     pub(crate) layer: Option<usize>,
     /// Head that receives (head-to-head) [default: the one that matters most].

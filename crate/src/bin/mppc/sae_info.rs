@@ -3,28 +3,29 @@
 use std::path::Path;
 
 use mppc::checkpoint::Files;
+use mppc::failure::Failure;
 use mppc::gpu::Engine;
 use mppc::lab::LabModel;
 use mppc::sae::{Format, Heads, SaeConfig, SaeError, SaeFile, Storage, formats};
 use serde_json::{Value, json};
 
 use crate::args::{ConvertArgs, InfoArgs};
-use crate::commands::{Outcome, text, writable_dir};
 use crate::output::Output;
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, text, writable_dir};
 
 /// What the files of one SAE, or of several, hold.
 pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
     let place = Files::dir(&args.dir);
     if !args.dir.is_dir() {
-        return Err(format!(
-            "{} is no directory; give the folder of an SAE, or of several",
-            args.dir.display()
+        return Err(Failure::new(
+            format!("{} is no directory", args.dir.display()),
+            "give the folder of an SAE, or of several",
         ));
     }
     let found = formats::find(&place).map_err(text)?;
     if found.is_empty() {
-        return Err(text(SaeError::NotSae { place: place.place() }));
+        return Err(SaeError::NotSae { place: place.place() }.into());
     }
     let (mut texts, mut rows) = (Vec::new(), Vec::new());
     for (path, files) in &found {

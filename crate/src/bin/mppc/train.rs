@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use mppc::atomic;
 use mppc::checkpoint::SafeFile;
+use mppc::failure::Failure;
 use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
 use mppc::lock::Lock;
 use mppc::sae::kinds::{BatchTopK, Gated, JumpRelu, Relu, TopK};
@@ -14,8 +15,8 @@ use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::TrainArgs;
-use crate::commands::{Outcome, Session, text, writable_dir};
 use crate::output::csv;
+use crate::session::{Outcome, Session, text, writable_dir};
 use crate::{corpora, interrupt, models};
 
 /// What a run that was stopped leaves in its directory.
@@ -37,9 +38,9 @@ impl Session {
         let lock = args.save.join(LOCK);
         let lock = Lock::take_for_now(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
         let _lock = lock.ok_or_else(|| {
-            format!(
-                "another training is at work in {}; wait for it, or save to another directory",
-                args.save.display()
+            Failure::new(
+                format!("another training is at work in {}", args.save.display()),
+                "wait for it, or save to another directory",
             )
         })?;
         atomic::folder(&args.save).map_err(failed)?;
@@ -109,7 +110,8 @@ impl Session {
             texts.into_iter().chain(figures).collect()
         });
         let table = csv(&names, rows);
-        atomic::write(path, |out| out.write_all(&table)).map_err(|e| format!("{}: {e}", path.display()))
+        atomic::write(path, |out| out.write_all(&table))
+            .map_err(|e| format!("{}: {e}", path.display()).into())
     }
 }
 

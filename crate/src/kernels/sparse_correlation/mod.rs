@@ -22,7 +22,7 @@ use crate::gpu::{Backend, Engine, GpuError};
 /// Standardised sparse features in compressed lines. By feature: a line is a feature, its indices are tokens;
 /// by token: a line is a token, its indices are features, ascending.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Lined {
+pub(crate) struct Compressed {
     /// Where each line starts, [lines + 1].
     pub(crate) indptr: Vec<usize>,
     /// Token or feature of each entry.
@@ -33,7 +33,7 @@ pub(crate) struct Lined {
     pub(crate) offsets: Vec<f64>,
 }
 
-impl Lined {
+impl Compressed {
     fn line(&self, i: usize) -> (&[u32], &[f32]) {
         let range = self.indptr[i]..self.indptr[i + 1];
         (&self.indices[range.clone()], &self.values[range])
@@ -49,8 +49,8 @@ impl Lined {
 /// When an index of `a` is no token of `b`, or an index of `b` no feature of it.
 pub(crate) async fn sparse_correlation(
     engine: &Engine,
-    a: &Lined,
-    b: &Lined,
+    a: &Compressed,
+    b: &Compressed,
 ) -> Result<(Best, Best), GpuError> {
     let (fa, fb) = (a.offsets.len(), b.offsets.len());
     if fa == 0 || fb == 0 {
@@ -95,19 +95,19 @@ mod tests {
     }
 
     /// Random lines over `other` indices, of which each line has about one in five.
-    fn lined(seed: u64, lines: usize, other: usize) -> Lined {
+    fn compressed(seed: u64, lines: usize, other: usize) -> Compressed {
         let gate = uniform(seed, lines * other);
         let z = normal(seed + 1, lines * other);
-        let mut lined = Lined { indptr: vec![0], ..Lined::default() };
+        let mut compressed = Compressed { indptr: vec![0], ..Compressed::default() };
         for line in 0..lines {
             for i in (0..other).filter(|i| gate[line * other + i] < 0.2) {
-                lined.indices.push(i as u32);
+                compressed.indices.push(i as u32);
                 // Σz² ≤ 2 along either axis for these sizes.
-                lined.values.push(z[line * other + i] / 20.0);
+                compressed.values.push(z[line * other + i] / 20.0);
             }
-            lined.indptr.push(lined.indices.len());
+            compressed.indptr.push(compressed.indices.len());
         }
-        lined
+        compressed
     }
 
     #[test]
@@ -117,8 +117,8 @@ mod tests {
             [(1, 1, 1), (1, 200, 5), (7, 200, 1), (130, 133, 129), (3, 0, 2), (0, 4, 2), (2, 9, 70_000)];
         for (fa, tokens, fb) in sizes {
             let offsets = |seed, n| normal(seed, n).iter().map(|&v| f64::from(v) / 10.0).collect::<Vec<_>>();
-            let mut a = Lined { offsets: offsets(1, fa), ..lined(2, fa, tokens) };
-            let mut b = Lined { offsets: offsets(3, fb), ..lined(4, tokens, fb) };
+            let mut a = Compressed { offsets: offsets(1, fa), ..compressed(2, fa, tokens) };
+            let mut b = Compressed { offsets: offsets(3, fb), ..compressed(4, tokens, fb) };
             for side in [&mut a, &mut b] {
                 side.offsets.iter_mut().skip(4).step_by(9).for_each(|o| *o = f64::NAN);
             }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     /// ρ [fa][fb] in float64; NaN, which `max` passes over, without variance.
-    fn reference(a: &Lined, b: &Lined) -> Vec<Vec<f64>> {
+    fn reference(a: &Compressed, b: &Compressed) -> Vec<Vec<f64>> {
         let row = |i: usize| {
             let mut sums = vec![0.0; b.offsets.len()];
             for (&t, &za) in a.line(i).0.iter().zip(a.line(i).1) {

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::super::best::{Best, Lines, best_into, collect};
-use super::{Lined, cut};
+use super::{Compressed, cut};
 use crate::gpu::{Dtype, Engine, GpuError, Launch, Shader, Tensor, Word, shader};
 
-static SUMS: Shader = shader!("sparse_sums");
+static SUMS: Shader = shader!("sparse_sums", "per_group");
 static CORRELATION: Shader = shader!("sparse_correlation", "per_group");
 
 /// Features of B in one tile: accumulators of 8 bytes in 16 KiB of workgroup memory.
@@ -25,7 +25,11 @@ const TEAMS: usize = 16;
 const ROUNDS: usize = 60_000;
 
 /// [`super::sparse_correlation`] by shaders.
-pub(super) async fn on_gpu(engine: &Engine, a: &Lined, b: &Lined) -> Result<(Best, Best), GpuError> {
+pub(super) async fn on_gpu(
+    engine: &Engine,
+    a: &Compressed,
+    b: &Compressed,
+) -> Result<(Best, Best), GpuError> {
     let (fa, fb) = (a.offsets.len(), b.offsets.len());
     let mut b_counts = vec![0; fb];
     for &j in &b.indices {
@@ -55,7 +59,7 @@ pub(super) async fn on_gpu(engine: &Engine, a: &Lined, b: &Lined) -> Result<(Bes
 }
 
 /// Most entries that a token has in one tile.
-fn longest_row(b: &Lined, tiles: &[Range<usize>]) -> usize {
+fn longest_row(b: &Compressed, tiles: &[Range<usize>]) -> usize {
     let mut longest = 0;
     for t in 0..b.indptr.len() - 1 {
         let mut row = b.line(t).0;
@@ -87,7 +91,7 @@ struct SideA {
 }
 
 impl SideA {
-    fn new(engine: &Engine, a: &Lined, group: &Range<usize>, length: usize) -> Self {
+    fn new(engine: &Engine, a: &Compressed, group: &Range<usize>, length: usize) -> Self {
         let base = a.indptr[group.start];
         let mut first = vec![0];
         let mut slice = vec![0];
@@ -121,7 +125,7 @@ struct SideB {
 
 impl SideB {
     /// `next[t]` is the first entry of token t that is not in an earlier tile; it is moved to the next tile.
-    fn new(engine: &Engine, b: &Lined, tile: &Range<usize>, next: &mut [usize]) -> Self {
+    fn new(engine: &Engine, b: &Compressed, tile: &Range<usize>, next: &mut [usize]) -> Self {
         let mut indptr = vec![0];
         let mut entries = Vec::new();
         for (t, next) in next.iter_mut().enumerate() {

@@ -13,7 +13,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::super::best::{Best, Running};
 use super::super::par;
-use super::{Lined, cut};
+use super::{Compressed, cut};
 
 /// Pieces of A that the cores work on: enough to balance them, few enough that their answers for all of B stay
 /// small.
@@ -24,7 +24,7 @@ const AHEAD: usize = 8;
 const LANES: usize = 16;
 
 /// [`super::sparse_correlation`] on the processor.
-pub(super) fn twin(a: &Lined, b: &Lined) -> (Best, Best) {
+pub(super) fn twin(a: &Compressed, b: &Compressed) -> (Best, Best) {
     if b.offsets.len() <= usize::from(u16::MAX) + 1 {
         Side::new(b, |rank| rank as u16).best(a, b.offsets.len())
     } else {
@@ -49,27 +49,27 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
     /// Numbers in a word.
     const IN_WORD: usize = size_of::<u32>() / size_of::<I>();
 
-    fn new(lined: &Lined, narrow: impl Fn(u32) -> I + Sync) -> Self {
-        let mut count = vec![0u32; lined.offsets.len()];
-        lined.indices.iter().for_each(|&j| count[j as usize] += 1);
-        let mut feature: Vec<u32> = (0..lined.offsets.len() as u32).collect();
+    fn new(compressed: &Compressed, narrow: impl Fn(u32) -> I + Sync) -> Self {
+        let mut count = vec![0u32; compressed.offsets.len()];
+        compressed.indices.iter().for_each(|&j| count[j as usize] += 1);
+        let mut feature: Vec<u32> = (0..compressed.offsets.len() as u32).collect();
         feature.sort_by_key(|&j| Reverse(count[j as usize]));
         let mut rank = vec![I::default(); feature.len()];
         (0u32..).zip(&feature).for_each(|(new, &j)| rank[j as usize] = narrow(new));
-        let mut offset: Vec<f64> = feature.iter().map(|&j| lined.offsets[j as usize]).collect();
+        let mut offset: Vec<f64> = feature.iter().map(|&j| compressed.offsets[j as usize]).collect();
         offset.resize(feature.len().next_multiple_of(LANES), f64::NAN);
         feature.resize(offset.len(), u32::MAX);
 
-        let tokens = lined.indptr.len() - 1;
+        let tokens = compressed.indptr.len() - 1;
         let mut indptr = vec![0; tokens + 1];
         for t in 0..tokens {
-            let n = lined.indptr[t + 1] - lined.indptr[t];
+            let n = compressed.indptr[t + 1] - compressed.indptr[t];
             indptr[t + 1] = indptr[t] + n + n.div_ceil(Self::IN_WORD);
         }
         let mut words = vec![0u32; indptr[tokens]];
         let mut rows = par::pieces(&mut words, indptr.windows(2).map(|w| w[1] - w[0]));
         par::each_mut(&mut rows, 128, |t, row| {
-            let (features, values) = lined.line(t);
+            let (features, values) = compressed.line(t);
             let (to_values, to_numbers) = row.split_at_mut(values.len());
             to_values.copy_from_slice(bytemuck::cast_slice(values));
             let to_numbers: &mut [I] = bytemuck::cast_slice_mut(to_numbers);
@@ -78,7 +78,7 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
         Self { indptr, words, feature, offset, number: std::marker::PhantomData }
     }
 
-    fn best(&self, a: &Lined, fb: usize) -> (Best, Best) {
+    fn best(&self, a: &Compressed, fb: usize) -> (Best, Best) {
         let fa = a.offsets.len();
         let row = |t: &u32| self.indptr[*t as usize + 1] - self.indptr[*t as usize];
         let mut costs = vec![0; fa];
@@ -99,7 +99,7 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
     }
 
     /// The features `range` of A against all of B: their best, and the best of each number of B among them.
-    fn piece(&self, a: &Lined, range: Range<usize>) -> (Running, Columns) {
+    fn piece(&self, a: &Compressed, range: Range<usize>) -> (Running, Columns) {
         let mut rows = Running::new(range.len());
         let fb = self.offset.len();
         let mut columns = Columns { value: vec![f64::NEG_INFINITY; fb], index: vec![-1; fb] };

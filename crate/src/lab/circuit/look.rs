@@ -8,7 +8,7 @@ use crate::circuits::{
     scores, state_writes, tap_shares,
 };
 use crate::corpus::Tokenize as _;
-use crate::lab::stages::Stages;
+use crate::lab::shared::Stages;
 use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
 use crate::model::{Likely, Plan, Prompts, likeliest};
 

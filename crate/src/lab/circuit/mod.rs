@@ -1,19 +1,14 @@
 //! The paper's circuit experiments as named runs (section 4).
 
-#[cfg(not(target_arch = "wasm32"))]
-mod drawing;
 mod look;
 #[cfg(not(target_arch = "wasm32"))]
 mod published;
 mod report;
-#[cfg(not(target_arch = "wasm32"))]
-mod save;
 
 use std::cell::RefCell;
 use std::pin::Pin;
 
-use super::stages::Stages;
-use super::{LabError, LabModel, Observer};
+use super::shared::{LabError, LabModel, Observer, Stages};
 use crate::circuits::{
     Answers, CircuitError, Corruption, Draw, Experiment, Head, Induction, Offset, SsmPart, Taps, Target,
     Watch,
@@ -23,8 +18,6 @@ pub use look::{InductionView, induction_view};
 #[cfg(not(target_arch = "wasm32"))]
 pub use published::{Deviation, PublishedCircuit, published};
 pub use report::{CircuitCell, CircuitName, CircuitReport, CircuitSettings};
-#[cfg(not(target_arch = "wasm32"))]
-pub use save::save_circuits;
 
 /// Prompts that run through an experiment together: what is kept of their runs must fit memory.
 const PIECE: usize = 32;

@@ -9,11 +9,7 @@ use checkpoint::{Course, Left};
 pub use plan::{CurvePoint, Recipe, TrainPlan, TrainWatch, Trained};
 use web_time::Instant;
 
-use super::hooked::{has_heads, width_of};
-use super::stages::Stages;
-use super::subject::LabModel;
-use super::tokens::{short, token_batches};
-use super::{CorpusPlan, LabError};
+use super::shared::{CorpusPlan, LabError, LabModel, Stages, has_heads, short, token_batches, width_of};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::gpu::{Engine, Tensor};
 use crate::sae::{ShuffleBuffer, TrainConfig, Trainer};
