@@ -1,6 +1,6 @@
 //! What a SAE is, beside its weights.
 
-use super::{Heads, SaeError};
+use super::SaeError;
 use crate::kernels::Normalize;
 
 /// What a sparse autoencoder is, beside its weights and its activation function.
@@ -25,6 +25,33 @@ pub struct SaeConfig {
     pub hook_name: Option<String>,
     /// What it reads of a hook with heads.
     pub heads: Heads,
+}
+
+/// What a SAE reads of a hook that has heads. Of one without heads it reads everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Heads {
+    /// All of them, side by side: who gives the activations puts them so.
+    #[default]
+    Flat,
+    /// All of them, side by side: SAELens's SAE itself puts them so (`reshape_activations: "hook_z"`).
+    Reshaped,
+    /// One of them, from 0 (`hook_head_index`).
+    One(usize),
+}
+
+impl Heads {
+    /// The head, if it is a single one.
+    pub fn one(self) -> Option<usize> {
+        match self {
+            Self::One(head) => Some(head),
+            Self::Flat | Self::Reshaped => None,
+        }
+    }
+
+    /// What a SAE of all that a hook shows reads. SAELens reshapes `hook_z` alone.
+    pub fn all_of(hook: &str) -> Self {
+        if hook.ends_with(".hook_z") { Self::Reshaped } else { Self::Flat }
+    }
 }
 
 impl SaeConfig {

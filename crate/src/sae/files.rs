@@ -4,15 +4,11 @@ use half::f16;
 use safetensors::serialize;
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::formats::saelens::{CONFIG as CONFIG_FILE, WEIGHTS as WEIGHTS_FILE};
 use super::{Sae, SaeError, SaeFile};
 use crate::checkpoint::Files;
 use crate::gpu::Engine;
 use crate::kernels::Normalize;
-
-/// Name of the configuration in a SAE's directory.
-pub(super) const CONFIG_FILE: &str = "cfg.json";
-/// Name of the weights in a SAE's directory.
-pub(super) const WEIGHTS_FILE: &str = "sae_weights.safetensors";
 
 /// How weights are stored in a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -28,13 +28,12 @@ mod without;
 pub use activation::ActivationFn;
 pub use buffer::ShuffleBuffer;
 pub use codes::Codes;
-pub use config::SaeConfig;
+pub use config::{Heads, SaeConfig};
 pub use controls::Rotation;
 pub use encode::Sae;
 pub use error::SaeError;
 pub use files::Storage;
 pub use formats::{Format, SaeFile, StoredTensor};
-pub use heads::Heads;
 pub use health::{
     DecoderHealth, DecoderScan, Distribution, Flag, Health, HealthAccumulator, Histogram, Quantiles, Spliced,
     code_flags,

@@ -1,8 +1,8 @@
 //! dictionary_learning: `config.json` and the tensors of `ae.pt`, which `tools/convert_dictionary_learning.py`
 //! makes a safetensors file.
 
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec};
 use crate::checkpoint::Files;
 use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};
 

@@ -11,9 +11,9 @@
 
 use serde_json::Value;
 
-use super::fold::scale;
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
+use super::fold::{row_norms, scale};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec, row_norms};
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};

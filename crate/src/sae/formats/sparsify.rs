@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec, module_hook};
+use super::modules::module_hook;
 use crate::checkpoint::{Files, without_bom};
 use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};
 

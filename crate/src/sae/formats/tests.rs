@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::gpu::Tensor;
+use crate::checkpoint::SafeFile;
+use crate::gpu::{Engine, Tensor};
 use crate::kernels::testing::{close, each_engine};
 use crate::sae::ActivationFn;
 

@@ -1,9 +1,10 @@
 //! A step on all features: for ReLU before its penalty has made it sparse.
 
+use super::config::TrainConfig;
 use super::kinds::Penalized;
 use super::state::{L0, Parameters, State};
+use super::step::{At, Pass};
 use super::target::Target;
-use super::{At, Pass, TrainConfig};
 use crate::gpu::Tensor;
 use crate::kernels::scalar::BIAS;
 use crate::kernels::{

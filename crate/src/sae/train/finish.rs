@@ -1,7 +1,7 @@
 //! From what was trained to a SAE that reads activations as they are.
 
-use super::Trainer;
 use super::kinds::{Scale, TrainedScalars};
+use super::trainer::Trainer;
 use crate::kernels::Normalize;
 use crate::kernels::scalar::BIAS;
 use crate::sae::{Heads, Sae, SaeConfig, SaeError, SaeWeights};

@@ -1,7 +1,11 @@
 //! Gradients of every kind's loss against central differences in float64.
 
 use super::kinds::{BatchTopK, Gated, JumpRelu, Relu, StandIn, TopK};
+use super::state::{self, State};
+use super::step::At;
+use super::target::Target;
 use super::*;
+use crate::gpu::{Engine, Tensor};
 use crate::kernels::scalar::{B_MAG, BIAS, R_MAG};
 use crate::kernels::testing::{self, each_engine};
 
@@ -255,7 +259,7 @@ impl Case {
 }
 
 /// Sums of entries, as matrices: w_enc [D, F], b_enc [F], w_dec [F, D], b_dec [D], and what else features own [F, 2].
-fn dense_of(g: &sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
+fn dense_of(g: &super::sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
     let read = |t: &Tensor| pollster::block_on(t.read_f32()).expect("readback");
     let entries = pollster::block_on(g.by.entries.read_u32()).expect("readback");
     let (weights, outputs, inputs, scalars) =

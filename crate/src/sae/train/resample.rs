@@ -6,8 +6,9 @@
 
 use super::kinds::Revival;
 use super::state::Parameters;
+use super::step::Pass;
 use super::target::Target;
-use super::{Pass, Trainer};
+use super::trainer::Trainer;
 use crate::gpu::Tensor;
 use crate::rng::Rng;
 use crate::sae::SaeError;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::TrainConfig;
 use super::state::{L0, Parameters, State};
-use super::{TrainConfig, TrainStats, Trainer};
+use super::trainer::{TrainStats, Trainer};
 use crate::checkpoint::SafeFile;
 use crate::gpu::{Engine, Tensor};
 use crate::sae::SaeError;

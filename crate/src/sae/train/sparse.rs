@@ -1,9 +1,10 @@
 //! A step that touches active features only.
 
+use super::config::TrainConfig;
 use super::kinds::{self, Penalized, Revival, Scale};
 use super::state::{L0, State};
+use super::step::{At, Pass};
 use super::target::Target;
-use super::{At, Pass, TrainConfig};
 use crate::gpu::Tensor;
 use crate::kernels::scalar::{ACTIVITY, BIAS};
 use crate::kernels::{
@@ -68,7 +69,7 @@ impl State {
         let scalars = &self.params.scalars;
         let bias = columns(scalars, BIAS, 1).reshape(&[features]);
         let encoder = EncoderWeights { w: &self.params.w_enc, layout: Layout::Nt, bias: &bias };
-        let mut selections = vec![kind.selection(config, scalars)];
+        let mut selections = vec![kind.selection(scalars, config.bandwidth)];
         let with_aux = matches!(kind.revival(), Revival::AuxiliaryLoss) && config.aux_k > 0 && dead > 0;
         if with_aux {
             let (k, limit) = (config.aux_k.min(dead), config.dead_after as f32);

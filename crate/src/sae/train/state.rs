@@ -1,7 +1,7 @@
 //! What is trained, and what a step needs to remember.
 
+use super::config::TrainConfig;
 use super::kinds::Scale;
-use super::{TrainConfig, positive};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Normalize, sae_input};
 use crate::rng::Rng;
@@ -74,6 +74,11 @@ impl L0 {
             Self::Positive(features, tokens) => positive(features).await? as f64 / *tokens as f64,
         })
     }
+}
+
+/// How many values of a tensor are positive.
+pub(super) async fn positive(values: &Tensor) -> Result<usize, SaeError> {
+    Ok(values.read_f32().await?.iter().filter(|&&v| v > 0.0).count())
 }
 
 /// An error below this is none.

@@ -1,6 +1,6 @@
 //! What a batch is trained on.
 
-use super::TrainConfig;
+use super::config::TrainConfig;
 use super::kinds::Scale;
 use super::state::State;
 use crate::gpu::Tensor;

@@ -1,9 +1,11 @@
 //! Training on data whose features are known; settings, snapshots and what a saved SAE encodes.
 
 use super::kinds::{BatchTopK, Gated, JumpRelu, Relu, StandIn, TopK};
+use super::step::At;
+use super::target::Target;
 use super::*;
 use crate::checkpoint::Files;
-use crate::gpu::Tier;
+use crate::gpu::{Engine, Tensor, Tier};
 use crate::kernels::scalar::BIAS;
 use crate::kernels::testing::{self, each_engine};
 use crate::sae::{HealthAccumulator, Sae, Storage};

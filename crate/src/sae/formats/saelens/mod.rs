@@ -6,15 +6,17 @@ use serde_json::Value;
 
 use config::Said;
 
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec, module_hook};
+use super::modules::module_hook;
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
-use crate::sae::files::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::sae::{SaeError, SaeWeights};
 
-pub(super) const CONFIG: &str = CONFIG_FILE;
-pub(super) const WEIGHTS: &str = WEIGHTS_FILE;
+/// Name of the configuration in a SAE's directory.
+pub(in crate::sae) const CONFIG: &str = "cfg.json";
+/// Name of the weights in a SAE's directory.
+pub(in crate::sae) const WEIGHTS: &str = "sae_weights.safetensors";
 /// Beside the checkpoints of a training run whose constant is not folded into the weights yet.
 const SCALER: &str = "activation_scaler.json";
 

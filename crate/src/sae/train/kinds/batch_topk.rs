@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Revival, TrainedScalars};
+use super::kind::{Kind, Revival, TrainedScalars};
 use crate::gpu::Tensor;
 use crate::kernels::{Selection, Sparse};
-use crate::sae::train::TrainConfig;
 use crate::sae::{ActivationFn, SaeError};
 
 /// Of a token at most this many times k features are looked at.
@@ -35,8 +34,8 @@ impl Kind for BatchTopK {
         Some(self.k)
     }
 
-    fn selection(&self, config: &TrainConfig, _: &Tensor) -> Selection {
-        Selection::Largest(config.features.min(CANDIDATES * self.k))
+    fn selection(&self, scalars: &Tensor, _: f64) -> Selection {
+        Selection::Largest(scalars.rows_cols().0.min(CANDIDATES * self.k))
     }
 
     fn most_of_batch(&self, tokens: usize) -> Option<usize> {

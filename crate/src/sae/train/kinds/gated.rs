@@ -3,12 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Penalized, Revival, TrainedScalars};
+use super::kind::{Kind, Penalized, Revival, TrainedScalars};
 use crate::gpu::Tensor;
 use crate::kernels::scalar::{B_MAG, BIAS, R_MAG};
 use crate::kernels::{EntryKind, Selection, Sparse};
 use crate::sae::ActivationFn;
-use crate::sae::train::TrainConfig;
 
 /// See [`SaeKind::Gated`](super::SaeKind::Gated).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -35,7 +34,7 @@ impl Kind for Gated {
     }
 
     /// Open gates.
-    fn selection(&self, _: &TrainConfig, _: &Tensor) -> Selection {
+    fn selection(&self, _: &Tensor, _: f64) -> Selection {
         Selection::Positive
     }
 

@@ -2,12 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Penalized, Revival, TrainedScalars};
+use super::kind::{Kind, Penalized, Revival, TrainedScalars};
 use crate::gpu::Tensor;
 use crate::kernels::scalar::LN_THRESHOLD;
 use crate::kernels::{Activation, Binary, EntryKind, Selection, Sparse, columns, map, zip};
 use crate::sae::ActivationFn;
-use crate::sae::train::TrainConfig;
 
 /// See [`SaeKind::JumpRelu`](super::SaeKind::JumpRelu).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,9 +33,9 @@ impl Kind for JumpRelu {
     }
 
     /// Thresholds learn from pre-activations below themselves, too.
-    fn selection(&self, config: &TrainConfig, scalars: &Tensor) -> Selection {
-        let features = config.features;
-        let below = vec![-0.5 * config.bandwidth as f32; features];
+    fn selection(&self, scalars: &Tensor, bandwidth: f64) -> Selection {
+        let features = scalars.rows_cols().0;
+        let below = vec![-0.5 * bandwidth as f32; features];
         let below = Tensor::from_f32(scalars.engine(), &[features], below);
         let threshold = map(&columns(scalars, LN_THRESHOLD, 1).reshape(&[features]), Activation::NegExp);
         Selection::Above(zip(&below, &threshold, Binary::Sub))

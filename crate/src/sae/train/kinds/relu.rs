@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Penalized, Revival, Scale, TrainedScalars};
+use super::kind::{Kind, Penalized, Revival, Scale, TrainedScalars};
 use crate::gpu::Tensor;
 use crate::kernels::{Selection, Sparse};
 use crate::sae::ActivationFn;
-use crate::sae::train::TrainConfig;
 
 /// See [`SaeKind::Relu`](super::SaeKind::Relu).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -37,7 +36,7 @@ impl Kind for Relu {
         true
     }
 
-    fn selection(&self, _: &TrainConfig, _: &Tensor) -> Selection {
+    fn selection(&self, _: &Tensor, _: f64) -> Selection {
         Selection::Positive
     }
 

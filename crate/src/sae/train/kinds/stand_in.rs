@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Revival, TrainedScalars};
+use super::kind::{Kind, Revival, TrainedScalars};
 use crate::gpu::Tensor;
 use crate::kernels::Selection;
 use crate::sae::ActivationFn;
-use crate::sae::train::TrainConfig;
 
 /// See [`SaeKind::StandIn`](super::SaeKind::StandIn).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -25,9 +24,10 @@ impl Kind for StandIn {
         0.0
     }
 
-    fn selection(&self, config: &TrainConfig, scalars: &Tensor) -> Selection {
-        let threshold = vec![self.threshold; config.features];
-        Selection::Above(Tensor::from_f32(scalars.engine(), &[config.features], threshold))
+    fn selection(&self, scalars: &Tensor, _: f64) -> Selection {
+        let features = scalars.rows_cols().0;
+        let threshold = vec![self.threshold; features];
+        Selection::Above(Tensor::from_f32(scalars.engine(), &[features], threshold))
     }
 
     fn revival(&self) -> Revival {

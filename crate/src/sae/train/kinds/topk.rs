@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Revival, TrainedScalars};
+use super::kind::{Kind, Revival, TrainedScalars};
 use crate::gpu::Tensor;
 use crate::kernels::Selection;
 use crate::sae::ActivationFn;
-use crate::sae::train::TrainConfig;
 
 /// See [`SaeKind::TopK`](super::SaeKind::TopK).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,7 +28,7 @@ impl Kind for TopK {
         Some(self.k)
     }
 
-    fn selection(&self, _: &TrainConfig, _: &Tensor) -> Selection {
+    fn selection(&self, _: &Tensor, _: f64) -> Selection {
         Selection::Largest(self.k)
     }
 
