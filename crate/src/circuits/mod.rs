@@ -30,7 +30,7 @@ pub use error::CircuitError;
 pub use experiment::{Experiment, Unwatched, Watch};
 pub use figures::{Answers, Mean, Means, Target};
 pub use heads::Head;
-pub use intervention::{Change, Intervention, Place, Positions, Units, compile};
+pub use intervention::{Change, Intervention, Location, Positions, Units, compile};
 pub use lens::{Contribution, Part, attribution, logit_lens};
 pub use look::{
     Attention, Pattern, Scores, attention, hidden_attention_of, scores, state_writes, tap_shares,

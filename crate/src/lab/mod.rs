@@ -31,7 +31,8 @@ mod top;
 mod train;
 
 pub use circuit::{
-    CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionView, circuit, induction_view,
+    CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionView, circuit, experiments_of,
+    induction_view,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use circuit::{Deviation, PublishedCircuit, published, save_circuits};

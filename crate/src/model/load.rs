@@ -2,8 +2,25 @@
 
 use super::config::Config;
 use super::hooks::Linear;
-use crate::checkpoint::{CheckpointError, Stored, Weights};
+use crate::checkpoint::{CheckpointError, Files, Stored, Weights};
 use crate::gpu::{Dtype, Engine, Filling, Tensor};
+
+/// A checkpoint that is about to be loaded.
+pub(super) struct Source<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) config: &'a Config,
+    pub(super) files: &'a Files,
+}
+
+impl Source<'_> {
+    /// Opens the weights, and refuses more layers than they have tensors of; `key` is the config's word for their number,
+    /// `usual` what the names begin with in a model that was saved with its head.
+    pub(super) fn weights(&self, key: &str, layers: usize, usual: &str) -> Result<Weights, CheckpointError> {
+        let weights = Weights::open(self.files)?;
+        check_layers(self.config, (key, layers), &weights, prefix(&weights, usual))?;
+        Ok(weights)
+    }
+}
 
 /// Takes tensors of a checkpoint to an engine: matrices as they are stored, 16-bit ones too, everything else as
 /// f32. A matrix goes there a few megabytes at a time.
@@ -110,7 +127,7 @@ pub(super) fn prefix<'p>(weights: &Weights, prefix: &'p str) -> &'p str {
 
 /// Refuses more layers than the files have tensors of; `prefix` is what their names begin with, `key` the config's word for
 /// the number.
-pub(super) fn check_layers(
+fn check_layers(
     config: &Config,
     (key, layers): (&str, usize),
     weights: &Weights,

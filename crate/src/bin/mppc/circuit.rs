@@ -63,9 +63,8 @@ fn settings(args: &CircuitArgs) -> CircuitSettings {
 async fn all(session: &Session, args: &CircuitArgs) -> Outcome {
     saved_to(args.save.as_deref())?;
     let model = load(session, &args.model)?;
-    let transformer = model.model.architecture() == "gpt_neox";
     let mut reports: Vec<CircuitReport> = Vec::new();
-    for name in CircuitName::ALL.into_iter().filter(|name| name.of_transformer() == transformer) {
+    for name in lab::experiments_of(&model) {
         let mut settings = settings(args);
         if name == CircuitName::WritePosition && settings.layer.is_none() {
             let states = reports.iter().find(|report| report.experiment == CircuitName::StateToLogit);
@@ -171,7 +170,7 @@ async fn look(session: &Session, args: &LookArgs) -> Outcome {
 }
 
 fn seen(view: &InductionView) -> Vec<String> {
-    let unit = if view.architecture == "gpt_neox" { "head" } else { "layer" };
+    let unit = if view.hidden { "layer" } else { "head" };
     let name = |layer: usize, n: usize| {
         if view.units == 1 { format!("{unit} {layer}") } else { format!("{unit} {layer}.{n}") }
     };
@@ -216,7 +215,7 @@ async fn paper(session: &Session, args: &PaperArgs) -> Outcome {
     let models = [load(session, &args.a)?, load(session, &args.b)?];
     let (mut rows, mut reports) = (Vec::new(), [Vec::new(), Vec::new()]);
     for told in lab::published() {
-        let which = usize::from(!told.experiment.of_transformer());
+        let which = usize::from(!told.experiment.of_heads());
         let report = measured(session, &models[which], &told, args).await?;
         rows.extend(told.beside(&report));
         // The longest prompts of each stay in the directory.

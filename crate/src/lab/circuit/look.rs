@@ -10,7 +10,7 @@ use crate::circuits::{
 use crate::corpus::Tokenize as _;
 use crate::lab::stages::Stages;
 use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
-use crate::model::{Likely, Plan, Prompts, likeliest};
+use crate::model::{Likely, Plan, Prompts, Softmax, likeliest};
 
 /// The longest prompt (tokens): patterns grow with its square.
 const LONGEST: usize = 128;
@@ -25,12 +25,14 @@ const SCORED: usize = 16;
 pub struct InductionView {
     /// Name of the model.
     pub model: String,
-    /// `gpt_neox` or `mamba`.
+    /// Its `model_type`, e.g. `gpt_neox`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,
     /// Heads of a layer, or groups of its channels.
     pub units: usize,
+    /// Whether what is shown of attention is hidden attention: that of a recurrence, by groups of channels.
+    pub hidden: bool,
     /// The prompt, token by token.
     pub tokens: Vec<PromptToken>,
     /// Where A stands first; B is behind it. None in a text.
@@ -47,9 +49,9 @@ pub struct InductionView {
     pub attention: Vec<Attention>,
     /// Who matches prefixes, looks one back, looks at duplicates: on random blocks said again and again.
     pub scores: Vec<Scores>,
-    /// Of a Mamba: how much of each position's write is left in each layer's last state, `[layer][position]`.
+    /// Of a recurrence: how much of each position's write is left in each layer's last state, `[layer][position]`.
     pub writes: Vec<Vec<f64>>,
-    /// Of a Mamba: the share of each tap in each layer's convolution, `[layer][how far back]`.
+    /// Of a convolution: the share of each tap, `[layer][how far back]`.
     pub taps: Vec<Vec<f64>>,
 }
 
@@ -103,12 +105,13 @@ pub async fn induction_view(
     let attribution = attributed(model, &prompt, answer).await?;
     stages.begin("attention", model.model.layers(), "layers").await?;
     let patterns = attention(&model.model, &prompt, settings.groups).await?;
-    let (writes, taps) = match model.model.mamba() {
-        Some(mamba) if prompt.len >= mamba.taps() => {
-            (state_writes(&model.model, &prompt).await?, tap_shares(&model.model, &prompt).await?)
-        }
-        Some(_) => (state_writes(&model.model, &prompt).await?, Vec::new()),
-        None => (Vec::new(), Vec::new()),
+    let writes = match model.model.recurrence() {
+        Some(_) => state_writes(&model.model, &prompt).await?,
+        None => Vec::new(),
+    };
+    let taps = match model.model.convolution() {
+        Some(convolution) if prompt.len >= convolution.taps() => tap_shares(&model.model, &prompt).await?,
+        _ => Vec::new(),
     };
     stages.begin("scores", model.model.layers(), "layers").await?;
     let from = model.tokenizer.drawable(model.model.vocab());
@@ -117,11 +120,13 @@ pub async fn induction_view(
     let repeated = repeated_blocks(draw, period)?;
     let scores = scores(&model.model, &repeated, period, (settings.groups, &Unwatched)).await?;
     stages.step(model.model.layers()).await?;
+    let attention = model.model.attention();
     Ok(InductionView {
         model: model.name().to_owned(),
         architecture: model.model.architecture().to_owned(),
         layers: model.model.layers(),
-        units: model.model.neox().map_or(settings.groups, crate::model::Neox::heads),
+        units: attention.map_or(settings.groups, |attention| attention.heads()),
+        hidden: attention.is_none(),
         tokens: prompt.ids.iter().map(|&id| token(id)).collect(),
         planted,
         next: next_tokens.into_iter().map(next).collect(),
@@ -141,12 +146,7 @@ async fn lens(
     prompt: &Prompts,
     (token, vocab): (u32, usize),
 ) -> Result<Vec<f64>, LabError> {
-    let probability = |logits: &Vec<f32>| {
-        let real = &logits[..vocab];
-        let largest = real.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = real.iter().map(|&v| f64::from(v - largest).exp()).sum();
-        f64::from(real[token as usize] - largest).exp() / sum
-    };
+    let probability = |logits: &Vec<f32>| Softmax::over(&logits[..vocab]).probability(logits[token as usize]);
     Ok(logit_lens(&model.model, prompt).await?.iter().map(probability).collect())
 }
 
@@ -155,8 +155,7 @@ async fn attributed(model: &LabModel, prompt: &Prompts, token: u32) -> Result<Ve
         Part::Embed => "embedding".to_owned(),
         Part::Head(layer, head) => format!("head {layer}.{head}"),
         Part::AttentionBias(layer) => format!("attention bias {layer}"),
-        Part::Mlp(layer) => format!("MLP {layer}"),
-        Part::Block(layer) => format!("block {layer}"),
+        Part::Addend(name, layer) => format!("{name} {layer}"),
         Part::Rest => "bias of the last norm".to_owned(),
     };
     let all = attribution(&model.model, prompt, &[token]).await?;

@@ -126,21 +126,28 @@ impl Watch for After<'_> {
     }
 }
 
-/// Refuses what is not about this kind of model.
+/// Refuses what takes something apart that the model does not have.
 fn fits(model: &LabModel, experiment: CircuitName) -> Result<(), LabError> {
-    let transformer = model.model.neox().is_some();
-    if experiment.of_transformer() == transformer {
+    let Some(lacking) = experiment.needs().iter().find(|needed| !model.model.has(**needed)) else {
         return Ok(());
-    }
-    let (is, needs) = if transformer { ("Transformer", "Mamba") } else { ("Mamba", "Transformer") };
-    let others: Vec<&str> =
-        CircuitName::ALL.iter().filter(|e| e.of_transformer() == transformer).map(|e| e.name()).collect();
+    };
+    let others: Vec<&str> = experiments_of(model).into_iter().map(CircuitName::name).collect();
+    let advice = match &others[..] {
+        [] => "choose another model".to_owned(),
+        others => format!("for it there are {}", others.join(", ")),
+    };
     Err(LabError::Mismatch(format!(
-        "{} takes a {needs} apart, but {} is a {is}; for it there are {}",
+        "{} takes {} apart, and {} has none; {advice}",
         experiment.name(),
-        model.name(),
-        others.join(", ")
+        lacking.needed(),
+        model.name()
     )))
+}
+
+/// The experiments on what a model has.
+pub fn experiments_of(model: &LabModel) -> Vec<CircuitName> {
+    let fits = |name: &CircuitName| name.needs().iter().all(|needed| model.model.has(*needed));
+    CircuitName::ALL.into_iter().filter(fits).collect()
 }
 
 /// Finds the layer or the receiver that the settings leave open: the one that matters most.
@@ -269,8 +276,8 @@ enum How {
 
 fn plan(model: &LabModel, experiment: CircuitName, settings: &CircuitSettings) -> Result<CellPlan, LabError> {
     let layers = model.model.layers();
-    let heads = model.model.neox().map_or(0, crate::model::Neox::heads);
-    let taps = model.model.mamba().map_or(0, crate::model::Mamba::taps);
+    let heads = model.model.attention().map_or(0, |attention| attention.heads());
+    let taps = model.model.convolution().map_or(0, |convolution| convolution.taps());
     let of_heads = |layers: usize| {
         let all = (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
         all.map(|(layer, unit)| Cell { label: format!("head {layer}.{unit}"), layer, unit }).collect()

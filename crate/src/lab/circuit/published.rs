@@ -22,6 +22,9 @@ pub struct PublishedCircuit {
     pub layer: Option<usize>,
     /// The head that received.
     pub receiver: Option<[usize; 2]>,
+    /// Whether its logits are less their mean over the vocabulary.
+    #[serde(default)]
+    pub centred: bool,
     /// The unchanged answer.
     pub clean: PublishedAnswer,
     /// Every cell.
@@ -31,7 +34,7 @@ pub struct PublishedCircuit {
 /// An answer; what was not published is absent.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct PublishedAnswer {
-    /// Logit of B; of Pythia less its mean over the vocabulary.
+    /// Logit of B.
     pub logit: Option<f64>,
     /// Probability of B.
     pub probability: Option<f64>,
@@ -87,7 +90,7 @@ pub fn published() -> Vec<PublishedCircuit> {
 impl PublishedCircuit {
     /// Its figures beside those of a measurement of the same experiment.
     pub fn beside(&self, measured: &CircuitReport) -> Vec<Deviation> {
-        let centred = measured.architecture == "gpt_neox";
+        let centred = self.centred;
         let row = |label: &str, figure, published, measured| Deviation {
             experiment: self.experiment,
             tokens: self.tokens,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::circuits::{Answers, Means};
 use crate::lab::Timing;
+use crate::model::Capability;
 
 /// Everything that decides the numbers of a circuit experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,9 +83,20 @@ impl CircuitName {
         }
     }
 
-    /// Whether it is about a Transformer; else it is about a Mamba.
-    pub fn of_transformer(self) -> bool {
-        matches!(self, Self::HeadToLogit | Self::HeadToHead)
+    /// What a model must have for it.
+    pub fn needs(self) -> &'static [Capability] {
+        match self {
+            Self::HeadToLogit | Self::HeadToHead => &[Capability::Attention],
+            Self::StateToLogit | Self::YToLogit | Self::SsmParts | Self::WritePosition => {
+                &[Capability::Recurrence]
+            }
+            Self::ConvTaps | Self::OffByOne => &[Capability::Convolution, Capability::Recurrence],
+        }
+    }
+
+    /// Whether it takes heads apart, and its cells are heads.
+    pub fn of_heads(self) -> bool {
+        self.needs().contains(&Capability::Attention)
     }
 
     /// What is done, in a sentence.
@@ -153,7 +165,7 @@ pub struct CircuitReport {
     pub adapter: String,
     /// Name of the model.
     pub model: String,
-    /// `gpt_neox` or `mamba`.
+    /// Its `model_type`, e.g. `gpt_neox`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,
