@@ -17,8 +17,8 @@ pub struct Head {
 }
 
 impl Experiment<'_> {
-    /// Head → logit: for each head of each layer (layer by layer), `hook_z` of that head at the last position comes from the
-    /// corrupted run, that of every other head is frozen; MLPs run.
+    /// Head → logit: for each head of each layer (layer by layer), `hook_z` of that head at the last position comes
+    /// from the corrupted run, that of every other head is frozen; MLPs run.
     ///
     /// # Errors
     /// A model without heads; those of the model, the device and the watch.
@@ -27,7 +27,7 @@ impl Experiment<'_> {
         let (heads, layers, last) = (attention.heads(), self.model.layers(), self.last());
         let z = |layer: usize| attention.z(layer);
         let keep: Vec<String> = (0..layers).map(z).collect();
-        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.other, keep)?);
+        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);
         let pairs: Vec<_> = (0..layers).map(|l| (at(&clean[&z(l)], last), at(&other[&z(l)], last))).collect();
         self.scan(layers * heads, |cells| {
             let patch = |(layer, (clean, other)): (usize, &(_, _))| {
@@ -42,8 +42,9 @@ impl Experiment<'_> {
         .await
     }
 
-    /// Head → head → logit: for each head of each layer below the receiver's, its `hook_z` at B comes from the corrupted run
-    /// while the others of those layers are frozen there; what the receiver then says at the last position is patched alone.
+    /// Head → head → logit: for each head of each layer below the receiver's, its `hook_z` at B comes from the
+    /// corrupted run while the others of those layers are frozen there; what the receiver then says at the last
+    /// position is patched alone.
     ///
     /// # Errors
     /// A model without heads, a receiver that does not exist; those of the model, the device and the watch.
@@ -60,7 +61,7 @@ impl Experiment<'_> {
             ));
         }
         let keep: Vec<String> = (0..receiver.layer).map(z).collect();
-        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.other, keep)?);
+        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);
         let b: Vec<usize> = self.a.iter().map(|a| a + 1).collect();
         let pairs: Vec<_> =
             (0..receiver.layer).map(|l| (at_each(&clean[&z(l)], &b), at_each(&other[&z(l)], &b))).collect();

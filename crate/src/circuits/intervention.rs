@@ -1,4 +1,5 @@
-//! What is done to a model while it runs: at a hook, on some prompts, at some positions, to some heads, channels or states.
+//! What is done to a model while it runs: at a hook, on some prompts, at some positions, to some heads, channels or
+//! states.
 //!
 //! Interventions are compiled into the [edits](Edit) of one run, after every mistake in them has been named.
 
@@ -101,8 +102,8 @@ impl Intervention {
 /// Checks interventions against the hooks of a model for the prompts at hand, and makes the edits of a run of them.
 ///
 /// # Errors
-/// A hook, prompt, position, head, channel or state that does not exist; a value of a wrong shape; two interventions that
-/// change the same place.
+/// A hook, prompt, position, head, channel or state that does not exist; a value of a wrong shape; two interventions
+/// that change the same place.
 pub fn compile(interventions: &[Intervention], hooks: &[HookPoint]) -> Result<Vec<Edit>, CircuitError> {
     let mut taken: Vec<(&str, Vec<bool>)> = Vec::new();
     let mut all = Vec::new();

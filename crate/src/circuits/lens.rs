@@ -48,7 +48,8 @@ pub async fn logit_lens(model: &Model, prompts: &Prompts) -> Result<Vec<Vec<f32>
     Ok(all)
 }
 
-/// What every part adds to the logit of a token at the last position of each prompt. The contributions add up to the logit.
+/// What every part adds to the logit of a token at the last position of each prompt. The contributions add up to the
+/// logit.
 ///
 /// # Errors
 /// As [`logit_lens`]; not as many tokens as prompts.

@@ -40,9 +40,9 @@ pub struct Scores {
     pub duplicate_token: f64,
 }
 
-/// Attention patterns of every head of a Transformer over one prompt, or hidden attention (Ali et al. 2024) of every layer of a
-/// Mamba, its channels in `groups`: α_{t,s} = C_t · (∏_{k=s+1..t} Ā_k) B̄_s for each channel. Of the T² values of all
-/// channels only a layer's are there at a time.
+/// Attention patterns of every head of a Transformer over one prompt, or hidden attention (Ali et al. 2024) of every
+/// layer of a Mamba, its channels in `groups`: α_{t,s} = C_t · (∏_{k=s+1..t} Ā_k) B̄_s for each channel. Of the T²
+/// values of all channels only a layer's are there at a time.
 ///
 /// # Errors
 /// More than one prompt, groups that do not divide the channels; those of the model and of the device.
@@ -65,8 +65,8 @@ pub async fn attention(
     Ok(all)
 }
 
-/// Scores of every head, or of every layer of a Mamba with its channels in `groups`, on prompts that say blocks of `period` tokens
-/// again and again. Hidden attention is divided by the sum of its row first.
+/// Scores of every head, or of every layer of a Mamba with its channels in `groups`, on prompts that say blocks of
+/// `period` tokens again and again. Hidden attention is divided by the sum of its row first.
 ///
 /// # Errors
 /// As [`attention`]; a period that does not come back.
@@ -190,8 +190,8 @@ fn repeated(inputs: &RecurrenceInputs, x: Tensor) -> RecurrenceInputs {
     RecurrenceInputs { delta: again(&inputs.delta), b: again(&inputs.b), c: again(&inputs.c), x }
 }
 
-/// Hidden attention of a layer over one prompt: the answers y of its recurrence to an input that is 1 at one position and 0
-/// elsewhere are column s of α. Mean of |α| over each group of channels.
+/// Hidden attention of a layer over one prompt: the answers y of its recurrence to an input that is 1 at one position
+/// and 0 elsewhere are column s of α. Mean of |α| over each group of channels.
 async fn hidden(
     recurrence: &dyn Recurrence,
     layer: usize,
@@ -253,8 +253,8 @@ pub async fn hidden_attention_of(
     Ok(pattern)
 }
 
-/// For each layer of a Mamba and each position, the Euclidean norm of what is left of its write in the last state of one prompt:
-/// ‖(∏_{k>p} Ā_k) ⊙ B̄_p x_p‖ over channels and states, [L][T].
+/// For each layer of a Mamba and each position, the Euclidean norm of what is left of its write in the last state of
+/// one prompt: ‖(∏_{k>p} Ā_k) ⊙ B̄_p x_p‖ over channels and states, [L][T].
 ///
 /// # Errors
 /// As [`hidden_attention_of`].
@@ -277,8 +277,8 @@ pub async fn state_writes(model: &Model, prompt: &Prompts) -> Result<Vec<Vec<f64
     Ok(all)
 }
 
-/// For each layer of a Mamba and each tap of its convolution (0 reads the position itself, 1 the one before, …) its mean share of
-/// Σ_e |w_e x_e| over prompts and positions that all taps reach: [L][K].
+/// For each layer of a Mamba and each tap of its convolution (0 reads the position itself, 1 the one before, …) its
+/// mean share of Σ_e |w_e x_e| over prompts and positions that all taps reach: [L][K].
 ///
 /// # Errors
 /// A model without a convolution; those of the model and of the device; prompts shorter than the convolution.

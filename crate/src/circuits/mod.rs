@@ -1,8 +1,9 @@
-//! Induction circuits taken apart (paper, section 4): A B … A, what comes next, and through which parts of the model does the
-//! answer go?
+//! Induction circuits taken apart (paper, section 4): A B … A, what comes next, and through which parts of the model
+//! does the answer go?
 //!
 //! - [`Induction`], [`repeated_blocks`]: prompts, and how they are corrupted.
-//! - [`Intervention`]: what is done at a hook, to which prompts, positions, heads, channels or states; [`compile`] refuses
+//! - [`Intervention`]: what is done at a hook, to which prompts, positions, heads, channels or states; [`compile`]
+//!   refuses
 //!   what cannot be, by name.
 //! - [`Experiment`]: the paper's experiments, each cell of a scan an answer ([`Answers`]) beside the unchanged one.
 //! - [`attention`], [`scores`], [`state_writes`], [`tap_shares`]: looking inside.

@@ -109,8 +109,8 @@ impl Experiment<'_> {
         .await
     }
 
-    /// State → logit: for each layer, its last state is rebuilt from the corrupted run's state before it by the clean run's
-    /// last step (Ā, B̄ and x of the last position), and all other layers' last states are frozen.
+    /// State → logit: for each layer, its last state is rebuilt from the corrupted run's state before it by the clean
+    /// run's last step (Ā, B̄ and x of the last position), and all other layers' last states are frozen.
     ///
     /// # Errors
     /// A model without states; those of the model, the device and the watch.
@@ -119,7 +119,7 @@ impl Experiment<'_> {
         let (recurrence, last) = (recurrence_of(self.model)?, self.last());
         let layers = 0..self.model.layers();
         let clean = self.last_states(self.clean, last)?;
-        let before = self.last_states(self.other, last - 1)?;
+        let before = self.last_states(self.corrupted, last - 1)?;
         let keep = layers.clone().flat_map(|layer| input_hooks(recurrence, layer)).collect();
         let inputs = self.cache(self.clean, keep)?;
         let rebuilt = |layer: usize| {
@@ -130,8 +130,8 @@ impl Experiment<'_> {
         self.last_state_scan(&clean, &rebuilt).await
     }
 
-    /// y → logit: for each layer `hook_y` at the last position comes from the corrupted run, that of all other layers is
-    /// frozen.
+    /// y → logit: for each layer `hook_y` at the last position comes from the corrupted run, that of all other layers
+    /// is frozen.
     ///
     /// # Errors
     /// As [`Experiment::state_to_logit`].
@@ -140,7 +140,7 @@ impl Experiment<'_> {
         let (last, layers) = (self.last(), self.model.layers());
         let y = |layer: usize| recurrence.points(layer).y;
         let keep: Vec<String> = (0..layers).map(y).collect();
-        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.other, keep)?);
+        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);
         let pairs: Vec<_> = (0..layers).map(|l| (at(&clean[&y(l)], last), at(&other[&y(l)], last))).collect();
         self.scan(layers, |cells| {
             let patch = |(layer, (clean, other)): (usize, &(Tensor, Tensor))| {
@@ -153,9 +153,9 @@ impl Experiment<'_> {
         .await
     }
 
-    /// Write position: for each of `places`, the last state of a layer is rebuilt with only that position's write taken from
-    /// the corrupted run; all other layers' last states are frozen. With `published`, that write decays from p to p + 1 by
-    /// the corrupted run's Ā, as in the paper's notebook (probably a slip).
+    /// Write position: for each of `places`, the last state of a layer is rebuilt with only that position's write
+    /// taken from the corrupted run; all other layers' last states are frozen. With `published`, that write decays
+    /// from p to p + 1 by the corrupted run's Ā, as in the paper's notebook (probably a slip).
     ///
     /// # Errors
     /// As [`Experiment::state_to_logit`]; a layer or a position that does not exist.
@@ -176,7 +176,7 @@ impl Experiment<'_> {
             let cache = self.cache(prompts, input_hooks(recurrence, layer))?;
             Ok::<_, CircuitError>(inputs_of(recurrence, layer, &cache))
         };
-        let (of_clean, of_other) = (inputs(self.clean)?, inputs(self.other)?);
+        let (of_clean, of_other) = (inputs(self.clean)?, inputs(self.corrupted)?);
         let of_layer = Layer { recurrence, layer };
         let rebuilt = |&p: &usize| {
             let own = of_layer.left(&of_clean, p, &of_layer.write(&of_clean, p));
@@ -229,8 +229,8 @@ impl SsmPart {
 }
 
 impl Experiment<'_> {
-    /// Parts of the recurrence: for each of `cells`, one part of one layer comes from the corrupted run at every position, the
-    /// layer's other parts as the run has them.
+    /// Parts of the recurrence: for each of `cells`, one part of one layer comes from the corrupted run at every
+    /// position, the layer's other parts as the run has them.
     ///
     /// # Errors
     /// As [`Experiment::write_position`].
@@ -243,7 +243,7 @@ impl Experiment<'_> {
         let name = |layer: usize, part: SsmPart| part.hook(recurrence.points(layer));
         let all: Vec<String> =
             cells.iter().flat_map(|(l, _)| SsmPart::ALL.map(|part| name(*l, part))).collect();
-        let (clean, other) = (self.cache(self.clean, all.clone())?, self.cache(self.other, all)?);
+        let (clean, other) = (self.cache(self.clean, all.clone())?, self.cache(self.corrupted, all)?);
         let n = self.clean.batch;
         self.scan(cells.len(), |stretch| {
             let patch = |(place, &(layer, part)): (usize, &(usize, SsmPart))| {

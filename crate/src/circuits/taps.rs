@@ -1,4 +1,5 @@
-//! A Mamba's convolution: what it mixes into a position, and what becomes of induction without it or when it comes sooner.
+//! A Mamba's convolution: what it mixes into a position, and what becomes of induction without it or when it comes
+//! sooner.
 
 use super::error::{CircuitError, convolution_of, recurrence_of, within};
 use super::experiment::Experiment;
@@ -24,19 +25,20 @@ pub struct Taps {
 pub enum Offset {
     /// The tap that reads so far back is left out.
     Without(usize),
-    /// Every tap reads one position later; the one that reads the position itself, and would read the next, is left out.
+    /// Every tap reads one position later; the one that reads the position itself, and would read the next, is left
+    /// out.
     TapsLater,
     /// The SSM is given the next position's input; the last keeps its own.
     InputSooner,
 }
 
 impl Experiment<'_> {
-    /// Conv taps: for each of `cells`, the output of the convolution of `layer` at a position behind A is made anew with some
-    /// of its taps reading the corrupted run; then the run goes on, all later layers' last states frozen.
+    /// Conv taps: for each of `cells`, the output of the convolution of `layer` at a position behind A is made anew
+    /// with some of its taps reading the corrupted run; then the run goes on, all later layers' last states frozen.
     ///
     /// # Errors
-    /// A model without a convolution or a recurrence; a layer or tap that does not exist, a position behind the end; those of the model, the device
-    /// and the watch.
+    /// A model without a convolution or a recurrence; a layer or tap that does not exist, a position behind the end;
+    /// those of the model, the device and the watch.
     pub async fn conv_taps(&self, layer: usize, cells: &[Taps]) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
         let (convolution, recurrence) = (convolution_of(self.model)?, recurrence_of(self.model)?);
@@ -59,7 +61,7 @@ impl Experiment<'_> {
         let hook = points.input;
         let keep = vec![hook.clone()];
         let clean = self.cache(self.clean, keep.clone())?.remove(&hook).expect("it was asked for"); // [N, T, E]
-        let other = self.cache(self.other, keep)?.remove(&hook).expect("it was asked for"); // [N, T, E]
+        let other = self.cache(self.corrupted, keep)?.remove(&hook).expect("it was asked for"); // [N, T, E]
         let made = |taps: &Taps| {
             let places: Vec<usize> = self.a.iter().map(|a| a + taps.behind).collect();
             let mixed = self.mixed(&clean, &other, &places, &taps.back);

@@ -80,9 +80,9 @@ fn wait<T>(run: impl Future<Output = Result<T, CircuitError>>) -> T {
 }
 
 /// An experiment whose logits are kept.
-fn experiment<'a>(g: &'a Golden, clean: &'a Prompts, other: &'a Prompts) -> Experiment<'a> {
+fn experiment<'a>(g: &'a Golden, clean: &'a Prompts, corrupted: &'a Prompts) -> Experiment<'a> {
     let (model, a, target) = (&g.model, &g.a, &g.target);
-    Experiment { model, clean, other, a, target, logits: true, watch: &Unwatched }
+    Experiment { model, clean, corrupted, a, target, logits: true, watch: &Unwatched }
 }
 
 /// Hugging Face transformers with a value put in at a hook, in float64, as in `model/tests.rs`.
@@ -401,7 +401,7 @@ fn a_further_architecture_has_what_every_network_has_and_is_refused_the_rest() {
         let one = Experiment {
             model: &model,
             clean: &prompts,
-            other: &prompts,
+            corrupted: &prompts,
             a: &a,
             target: &target,
             logits: false,

@@ -23,6 +23,8 @@ mod save;
 mod special_tests;
 mod splice;
 mod stages;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod stand_in_tests;
 mod subject;
 #[cfg(not(target_arch = "wasm32"))]
 mod tables;
@@ -31,11 +33,11 @@ mod top;
 mod train;
 
 pub use circuit::{
-    CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionView, circuit, experiments_of,
-    induction_view,
+    CircuitAsk, CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionPair, InductionView,
+    circuits, experiments_of, induction_pair, induction_view,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use circuit::{Deviation, PublishedCircuit, published, save_circuits};
+pub use circuit::{Deviation, Paper, paper, save_circuits, save_paper};
 pub use compare::{
     Bill, Bos, Charge, ComparePlan, Compared, Comparison, Controls, CorpusPlan, Encoded, FeatureRow, Input,
     Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,

@@ -1,5 +1,5 @@
-//! What a network can have beside the residual stream that every one has, so that experiments ask for what they need and not
-//! for an architecture. A network answers for each with itself, or with nothing.
+//! What a network can have beside the residual stream that every one has, so that experiments ask for what they need
+//! and not for an architecture. A network answers for each with itself, or with nothing.
 
 use crate::gpu::Tensor;
 use crate::kernels::Scan;
@@ -110,8 +110,8 @@ pub trait Convolution {
     /// Hook points of what a layer's convolution reads and of what it gives, [B, T, E] both.
     fn points(&self, layer: usize) -> ConvolutionPoints;
 
-    /// The weights of a layer [E, K]; the last column reads the current token, the one before it the token before, and so
-    /// on.
+    /// The weights of a layer [E, K]; the last column reads the current token, the one before it the token before,
+    /// and so on.
     fn weight(&self, layer: usize) -> &Tensor;
 
     /// The convolution of a layer with other weights [E, K] than its own: x [B, T, E] → [B, T, E].

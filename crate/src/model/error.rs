@@ -31,8 +31,8 @@ pub enum ModelError {
     },
     /// A pass that is not finite.
     #[error(
-        "the model is not finite: {hook} holds {value} (prompt {prompt}{}), and nothing before it does; the weights or a number \
-         of the config cannot be right",
+        "the model is not finite: {hook} holds {value} (prompt {prompt}{}), and nothing before it does; the \
+         weights or a number of the config cannot be right",
         position.map_or_else(String::new, |position| format!(", position {position}"))
     )]
     NotFinite {
@@ -47,8 +47,8 @@ pub enum ModelError {
     },
     /// A prompt longer than the model was made to read.
     #[error(
-        "the prompt has {len} tokens, but the model was made to read {context}; such a run would take about {operations:.0e} \
-         operations and {gigabytes:.1} GB; give a shorter one{}{remedy}",
+        "the prompt has {len} tokens, but the model was made to read {context}; such a run would take about \
+         {operations:.0e} operations and {gigabytes:.1} GB; give a shorter one{}{remedy}",
         if remedy.is_empty() { "" } else { ", " }
     )]
     TooLong {

@@ -53,8 +53,8 @@ impl HookPoint {
     }
 }
 
-/// A function at a hook point: it is given the model's own value, and what it returns, of the same shape, is what the model
-/// goes on with. It may hold other runs' values.
+/// A function at a hook point: it is given the model's own value, and what it returns, of the same shape, is what the
+/// model goes on with. It may hold other runs' values.
 #[derive(Clone)]
 pub struct Edit {
     /// Name of the hook point.

@@ -150,8 +150,8 @@ impl Model {
         self.network.neurons().iter().any(|neurons| neurons.gate && neurons.hook == hook)
     }
 
-    /// Checks that prompts of `len` tokens are not longer than the model was made to read; `remedy` is what else there is to do
-    /// than to shorten them.
+    /// Checks that prompts of `len` tokens are not longer than the model was made to read; `remedy` is what else
+    /// there is to do than to shorten them.
     ///
     /// # Errors
     /// [`ModelError::TooLong`], with what a prompt would take.

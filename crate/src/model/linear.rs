@@ -1,4 +1,5 @@
-//! A stand-in for a further architecture, in tests: one linear layer, and nothing that circuits could be taken apart by.
+//! A stand-in for a further architecture, in tests: one linear layer, and nothing that circuits could be taken apart
+//! by.
 //!
 //! ```text
 //! x ← x + W x + b,  logits = U RMSNorm(x)
@@ -89,29 +90,32 @@ impl Network for LinearLayer {
 /// Hook point of what the layer adds.
 pub(crate) const OUT: &str = "blocks.0.hook_linear_out";
 
-/// `config.json` and weights of such a model, [`normal`] of that seed.
+/// `config.json` and weights of such a model, drawn from a seed.
 pub(crate) fn files(vocab: usize, d: usize, seed: u64) -> [(String, Bytes); 2] {
     let config = json!({ "model_type": "linear", "hidden_size": d, "vocab_size": vocab });
     let scale = 1.0 / (d as f32).sqrt();
-    let tensors: [(&str, Vec<usize>, f32); 5] = [
-        ("embed.weight", vec![vocab, d], 1.0),
-        ("layers.0.linear.weight", vec![d, d], scale),
-        ("layers.0.linear.bias", vec![d], scale),
-        ("norm.weight", vec![d], 1.0),
-        ("head.weight", vec![vocab, d], scale),
+    let tensors: [(&str, &[usize], f32); 5] = [
+        ("embed.weight", &[vocab, d], 1.0),
+        ("layers.0.linear.weight", &[d, d], scale),
+        ("layers.0.linear.bias", &[d], scale),
+        ("norm.weight", &[d], 1.0),
+        ("head.weight", &[vocab, d], scale),
     ];
-    let bytes = |(shape, scale, seed): (&[usize], f32, u64)| -> Vec<u8> {
-        let values = normal(seed, shape.iter().product());
-        values.iter().flat_map(|v| (v * scale).to_le_bytes()).collect()
-    };
-    let data: Vec<Vec<u8>> =
-        tensors.iter().zip(seed..).map(|((_, shape, scale), seed)| bytes((shape, *scale, seed))).collect();
-    let views = tensors.iter().zip(&data).map(|((name, shape, _), data)| {
-        (*name, TensorView::new(Dtype::F32, shape.clone(), data).expect("a tensor"))
-    });
-    let weights = safetensors::serialize(views, None).expect("safetensors");
     [
         ("config.json".to_owned(), config.to_string().into_bytes().into()),
-        ("model.safetensors".to_owned(), weights.into()),
+        ("model.safetensors".to_owned(), safetensors_of(&tensors, seed)),
     ]
+}
+
+/// A safetensors file of normal values of these deviations, from a seed.
+pub(crate) fn safetensors_of(tensors: &[(&str, &[usize], f32)], seed: u64) -> Bytes {
+    let drawn = |(&(_, shape, deviation), seed): (&(&str, &[usize], f32), u64)| -> Vec<u8> {
+        let values = normal(seed, shape.iter().product());
+        values.iter().flat_map(|v| (v * deviation).to_le_bytes()).collect()
+    };
+    let data: Vec<Vec<u8>> = tensors.iter().zip(seed..).map(drawn).collect();
+    let views = tensors.iter().zip(&data).map(|((name, shape, _), data)| {
+        (*name, TensorView::new(Dtype::F32, shape.to_vec(), data).expect("a tensor"))
+    });
+    safetensors::serialize(views, None).expect("safetensors").into()
 }

@@ -125,9 +125,9 @@ struct Rope {
 }
 
 impl Rope {
-    /// The same two numbers have had three names. As transformers 5 reads them: an object `rope_scaling` stands in the place of
-    /// an object `rope_parameters`; what the object lacks is under the names of the first GPT-NeoX. The names of other models
-    /// count last, and are told, since transformers does not read them.
+    /// The same two numbers have had three names. As transformers 5 reads them: an object `rope_scaling` stands in
+    /// the place of an object `rope_parameters`; what the object lacks is under the names of the first GPT-NeoX. The
+    /// names of other models count last, and are told, since transformers does not read them.
     fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self, CheckpointError> {
         // As Python takes an object for true or false.
         let full = |key: &&'static str| match config.get(key) {

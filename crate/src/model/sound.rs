@@ -6,8 +6,8 @@ use super::language_model::{Model, Prompts};
 use crate::gpu::Tensor;
 use crate::kernels::row_norms;
 
-/// Hook points that are not looked at: states, one a position, and what changes them, as much for each token, would fill
-/// memory, and are read by what follows; scores hold −∞ where a token must not look.
+/// Hook points that are not looked at: states, one a position, and what changes them, as much for each token, would
+/// fill memory, and are read by what follows; scores hold −∞ where a token must not look.
 fn passed_over(hook: &HookPoint) -> bool {
     let of_states = hook.axis(Axis::Channel).is_some() && hook.axis(Axis::State).is_some();
     of_states || hook.name.ends_with("hook_attn_scores")
@@ -81,7 +81,8 @@ impl Model {
         Ok(None)
     }
 
-    /// The first of some hook points, in the order of the pass, that is not finite: its name, which element, and the element.
+    /// The first of some hook points, in the order of the pass, that is not finite: its name, which element, and the
+    /// element.
     async fn first_of(
         &self,
         prompts: &Prompts,

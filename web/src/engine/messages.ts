@@ -1,4 +1,4 @@
-import type { CircuitReport, CurvePoint, Failure, HealthReport, InductionView, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
+import type { CurvePoint, Failure, HealthReport, InductionPair, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
 
@@ -49,10 +49,8 @@ export interface HealthAsk {
 }
 
 export interface InductionAsk {
-  /** A Transformer that comes with the page. */
-  a: string;
-  /** A Mamba that comes with the page. */
-  b: string;
+  /** Models that come with the page, one with attention heads and one with a recurrence among them. */
+  models: string[];
   engine: EngineName;
   /** What to look at; a planted prompt where there is none. */
   text?: string;
@@ -61,17 +59,7 @@ export interface InductionAsk {
   seed: number;
 }
 
-/** Both models from inside, and what interventions change. */
-export interface InductionAnswer {
-  a: InductionView;
-  b: InductionView;
-  /** Each head of the Transformer. */
-  heads: CircuitReport;
-  /** Each layer of the Mamba. */
-  states: CircuitReport;
-  /** Each position's write into the layer of the Mamba that matters most. */
-  writes: CircuitReport;
-}
+export type InductionAnswer = InductionPair;
 
 export interface TrainAsk {
   model: ModelRef;

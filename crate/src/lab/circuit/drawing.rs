@@ -1,6 +1,7 @@
 //! Figures of circuit experiments: what each intervention changes, and the circuit as a graph.
 
-use super::{CircuitCell, CircuitName, CircuitReport};
+use super::experiment::CircuitName;
+use super::report::{CircuitCell, CircuitReport};
 use crate::lab::figures::{Edge, Effect, Graph, HeatMap, Node, effects};
 
 /// Parts that do less than this share of what the strongest does are left out of the graph.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::CircuitSettings;
+use super::report::CircuitSettings;
 use crate::circuits::{
     Attention, Draw, Induction, Part, Scores, Unwatched, attention, attribution, logit_lens, repeated_blocks,
     scores, state_writes, tap_shares,
@@ -68,14 +68,27 @@ pub struct PartShare {
 /// Looks inside a model at a text, or at a planted A B … A of random tokens where `text` is absent.
 ///
 /// # Errors
-/// A text of no token or of too many; groups that do not divide the channels; a device that fails; an observer that cancels.
+/// A text of no token or of too many; groups that do not divide the channels; a device that fails; an observer that
+/// cancels.
 pub async fn induction_view(
     model: &LabModel,
     text: Option<&str>,
     settings: &CircuitSettings,
     observer: &dyn Observer,
 ) -> Result<InductionView, LabError> {
-    let mut stages = Stages::new(observer, 3).about(&[model]);
+    look(model, text, settings, &mut Stages::new(observer, STAGES).about(&[model])).await
+}
+
+/// Stages of a look.
+pub(super) const STAGES: usize = 3;
+
+/// As [`induction_view`], in the next [`STAGES`] of some stages.
+pub(super) async fn look(
+    model: &LabModel,
+    text: Option<&str>,
+    settings: &CircuitSettings,
+    stages: &mut Stages<'_>,
+) -> Result<InductionView, LabError> {
     let (prompt, planted) = match text {
         Some(text) => (typed(model, text)?, None),
         None => {
