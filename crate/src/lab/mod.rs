@@ -34,7 +34,7 @@ mod train;
 
 pub use circuit::{
     CircuitAsk, CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionPair, InductionView,
-    circuits, experiments_of, induction_pair, induction_view,
+    circuits, induction_pair, induction_view,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use circuit::{Deviation, Paper, paper, save_circuits, save_paper};

@@ -8,13 +8,13 @@ use super::{mamba, neox};
 use crate::checkpoint::CheckpointError;
 
 /// All of them.
-pub static ARCHITECTURES: [Architecture; 2] = [neox::ARCHITECTURE, mamba::ARCHITECTURE];
+pub static ARCHITECTURES: &[Architecture] = &[neox::ARCHITECTURE, mamba::ARCHITECTURE];
 
 /// What tests register besides.
 #[cfg(test)]
-static STAND_INS: [Architecture; 1] = [linear::ARCHITECTURE];
+static STAND_INS: &[Architecture] = &[linear::ARCHITECTURE];
 #[cfg(not(test))]
-static STAND_INS: [Architecture; 0] = [];
+static STAND_INS: &[Architecture] = &[];
 
 /// The architecture of a model whose `config.json` has this `model_type`, or none and these keys.
 pub fn architecture(model_type: Option<&str>, has: impl Fn(&str) -> bool) -> Option<&'static Architecture> {
@@ -22,7 +22,7 @@ pub fn architecture(model_type: Option<&str>, has: impl Fn(&str) -> bool) -> Opt
         Some(model_type) => one.model_type == model_type,
         None => !one.keys.is_empty() && one.keys.iter().all(|key| has(key)),
     };
-    ARCHITECTURES.iter().chain(&STAND_INS).find(of)
+    ARCHITECTURES.iter().chain(STAND_INS).find(of)
 }
 
 /// The architecture that a config tells of.

@@ -143,9 +143,9 @@ pub enum Addend {
 
 /// Neurons of a network, in the sense of the paper's baseline (section 3): the channels of a hook point.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Neurons {
+pub(super) struct Neurons {
     /// The hook point.
-    pub hook: String,
+    pub(super) hook: String,
     /// Whether they are gates, to be put through a SiLU first.
-    pub gate: bool,
+    pub(super) gate: bool,
 }

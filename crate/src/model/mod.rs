@@ -29,7 +29,7 @@ mod tokenizer;
 
 pub use architectures::{ARCHITECTURES, architecture};
 pub use capabilities::{
-    Addend, Attention, Capability, Convolution, ConvolutionPoints, Neurons, Recurrence, RecurrenceInputs,
+    Addend, Attention, Capability, Convolution, ConvolutionPoints, Recurrence, RecurrenceInputs,
     RecurrencePoints,
 };
 pub use error::ModelError;

@@ -131,7 +131,7 @@ impl CircuitName {
 }
 
 /// The experiments on what a model has.
-pub fn experiments_of(model: &LabModel) -> Vec<CircuitName> {
+pub(super) fn experiments_of(model: &LabModel) -> Vec<CircuitName> {
     let fits = |name: &CircuitName| name.needs().iter().all(|needed| model.model.has(*needed));
     CircuitName::ALL.into_iter().filter(fits).collect()
 }

@@ -8,9 +8,10 @@ use crate::circuits::{
     scores, state_writes, tap_shares,
 };
 use crate::corpus::Tokenize as _;
+use crate::lab::prompt::last_logits;
 use crate::lab::stages::Stages;
 use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
-use crate::model::{Likely, Plan, Prompts, Softmax, likeliest};
+use crate::model::{Prompts, Softmax, likeliest};
 
 /// The longest prompt (tokens): patterns grow with its square.
 const LONGEST: usize = 128;
@@ -98,17 +99,7 @@ pub(super) async fn look(
     };
     stages.begin("prompt", prompt.len, "tokens").await?;
     let vocab = model.tokenizer.real_vocabulary(model.model.vocab());
-    let logits = model.model.run(&prompt, Plan { logits: true, ..Plan::default() })?.logits;
-    let logits = logits.expect("logits were asked for").last().at(0..1).read_f32().await?;
-    model.model.check_finite(&prompt, "logits", &logits).await?;
-    let token = |id: u32| PromptToken { id, text: model.tokenizer.decode(&[id]) };
-    let next = |Likely { id, logit, probability }: Likely| NextToken {
-        id,
-        text: token(id).text,
-        probability,
-        logit,
-    };
-
+    let logits = last_logits(model, &prompt).await?;
     let next_tokens = likeliest(&logits, vocab, NEXT);
     let answer = match planted {
         Some(a) => prompt.ids[a + 1],
@@ -140,10 +131,10 @@ pub(super) async fn look(
         layers: model.model.layers(),
         units: attention.map_or(settings.groups, |attention| attention.heads()),
         hidden: attention.is_none(),
-        tokens: prompt.ids.iter().map(|&id| token(id)).collect(),
+        tokens: prompt.ids.iter().map(|&id| PromptToken::of(model, id)).collect(),
         planted,
-        next: next_tokens.into_iter().map(next).collect(),
-        answer: token(answer),
+        next: next_tokens.into_iter().map(|likely| NextToken::of(model, likely)).collect(),
+        answer: PromptToken::of(model, answer),
         lens,
         attribution,
         attention: patterns,

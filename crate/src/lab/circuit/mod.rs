@@ -14,7 +14,7 @@ mod save;
 mod series;
 mod sweep;
 
-pub use experiment::{CircuitName, experiments_of};
+pub use experiment::CircuitName;
 pub use look::{InductionView, induction_view};
 pub use pair::{InductionPair, induction_pair};
 #[cfg(not(target_arch = "wasm32"))]
