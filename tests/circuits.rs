@@ -1,19 +1,21 @@
 //! `mppc circuit` as its users meet it: results, files, and one clear line for what cannot be.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
+use std::path::Path;
+use std::process::Command;
+
+use common::{one_line, told};
 use serde_json::Value;
 
-fn mppc(dir: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
-    command.arg("circuit").args(args).args(["--engine", "cpu"]).current_dir(dir).output().unwrap()
+fn mppc(dir: &Path, args: &[&str]) -> Command {
+    let mut command = common::mppc(&[&["circuit"], args, &["--engine", "cpu"]].concat());
+    command.current_dir(dir);
+    command
 }
 
 fn succeeds(dir: &Path, args: &[&str]) -> String {
-    let output = mppc(dir, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    told(&mut mppc(dir, args)).0
 }
 
 fn json(dir: &Path, args: &[&str]) -> Value {
@@ -21,11 +23,7 @@ fn json(dir: &Path, args: &[&str]) -> Value {
 }
 
 fn fails(dir: &Path, args: &[&str]) -> String {
-    let output = mppc(dir, args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
-    assert_eq!(told.lines().count(), 1, "{told}");
-    told.trim().to_owned()
+    one_line(&mppc(dir, args).output().unwrap())
 }
 
 fn number(value: &Value, path: &str) -> f64 {
@@ -194,14 +192,21 @@ fn bad_requests_are_refused_before_anything_runs() {
         let line = fails(dir.path(), args);
         assert!(line.contains(wanted), "{line}\n  lacks {wanted}");
     }
-    assert_eq!(mppc(dir.path(), &["head-to-head", "tiny-neox", "--receiver", "five"]).status.code(), Some(2));
-    assert_eq!(mppc(dir.path(), &["dance", "tiny-neox"]).status.code(), Some(2));
+    assert_eq!(
+        mppc(dir.path(), &["head-to-head", "tiny-neox", "--receiver", "five"])
+            .output()
+            .unwrap()
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(mppc(dir.path(), &["dance", "tiny-neox"]).output().unwrap().status.code(), Some(2));
     for (args, range) in [
         (&["y-to-logit", "tiny-mamba", "--prompts", "0"], "1 to 1000000"),
         (&["y-to-logit", "tiny-mamba", "--tokens", "3"], "4 to 65536"),
         (&["look", "tiny-neox", "--tokens", "500"], "4 to 128"),
     ] {
-        let output = mppc(dir.path(), args);
+        let output = mppc(dir.path(), args).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && told.contains(range), "{told}");
     }

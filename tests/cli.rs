@@ -1,38 +1,12 @@
 //! The command line as its users meet it: results, and one clear line for everything that can be wrong.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::path::Path;
+
+use common::{fails, golden, mppc, succeeds, text};
 use safetensors::SafeTensors;
 use tempfile::TempDir;
-
-fn golden(case: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
-}
-
-fn mppc(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap()
-}
-
-fn succeeds(args: &[&str]) -> String {
-    let output = mppc(args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{args:?}: {told}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs a command that must fail with exit code 1 and one line, and returns the line.
-fn fails(args: &[&str]) -> String {
-    let output = mppc(args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
-    assert!(output.stdout.is_empty(), "{args:?} printed a result");
-    let lines: Vec<&str> = told.lines().collect();
-    let [line] = lines[..] else { panic!("{args:?} says more than one line: {told}") };
-    assert!(line.starts_with("error: "), "{line}");
-    assert!(!line.contains("panicked"), "{line}");
-    line.to_owned()
-}
 
 /// A copy of a golden model that a test may damage.
 fn copy(case: &str) -> TempDir {
@@ -42,10 +16,6 @@ fn copy(case: &str) -> TempDir {
         std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
     }
     dir
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// Runs one of the golden models, with an output file that already holds something good, and checks that a
@@ -110,8 +80,8 @@ fn run_tells_the_likeliest_tokens() {
 
     let words = succeeds(&[&run[..], &["--top", "1"]].concat());
     assert!(words.contains(&format!("{:?}", top[0]["token"].as_str().unwrap())), "{words}");
-    assert_eq!(mppc(&[&run[..], &["--top", "0"]].concat()).status.code(), Some(2));
-    assert_eq!(mppc(&run).status.code(), Some(2), "nothing asked for");
+    assert_eq!(mppc(&[&run[..], &["--top", "0"]].concat()).output().unwrap().status.code(), Some(2));
+    assert_eq!(mppc(&run).output().unwrap().status.code(), Some(2), "nothing asked for");
 }
 
 /// `mamba-ssm` has 56 rows, but its tokens end at 53; with a tokenizer of fewer entries the padding wins unless it is
@@ -361,7 +331,9 @@ fn saes_of_another_library_are_as_healthy_as_ours() {
     assert_eq!(health(&unnamed), health(&theirs));
 
     let told =
-        mppc(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--tokens", "64", "--engine", "cpu"]);
+        mppc(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--tokens", "64", "--engine", "cpu"])
+            .output()
+            .unwrap();
     let told = String::from_utf8(told.stderr).unwrap();
     assert!(told.contains("b_dec is subtracted from the input (sparsify)"), "{told}");
 
@@ -517,7 +489,7 @@ fn usage_errors_exit_with_2() {
     for args in
         [&["run"][..], &["nonsense"], &["devices", "--engine", "abacus"], &["sae", "train", "tiny-neox"]]
     {
-        assert_eq!(mppc(args).status.code(), Some(2), "{args:?}");
+        assert_eq!(mppc(args).output().unwrap().status.code(), Some(2), "{args:?}");
     }
 }
 
@@ -562,12 +534,7 @@ fn both_engines_report_the_same_figures() {
 fn a_reader_who_has_seen_enough_is_no_error() {
     use std::process::Stdio;
     for args in [&["corpus", "--documents", "2000"][..], &["devices", "--engine", "cpu"]] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mppc"))
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = mppc(&[]).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,37 +1,11 @@
 //! Activations and codes from anywhere, as `mppc correlate` and `mppc sae encode` take them.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
+use common::{fails, mppc, succeeds, text};
 use safetensors::SafeTensors;
-
-fn mppc(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap()
-}
-
-fn succeeds(args: &[&str]) -> String {
-    let output = mppc(args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{args:?}: {told}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs a command that must fail with exit code 1 and one line, and returns the line.
-fn fails(args: &[&str]) -> String {
-    let output = mppc(args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
-    assert!(output.stdout.is_empty(), "{args:?} printed a result");
-    let lines: Vec<&str> = told.lines().collect();
-    let [line] = lines[..] else { panic!("{args:?} says more than one line: {told}") };
-    assert!(line.starts_with("error: "), "{line}");
-    assert!(!line.contains("panicked"), "{line}");
-    line.to_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A safetensors file of these tensors.
 fn tensors(path: &Path, tensors: &[(&str, safetensors::Dtype, &[usize], Vec<u8>)]) {
@@ -195,7 +169,7 @@ fn encode_takes_the_head_that_an_sae_reads() {
         let out = dir.path().join("codes");
         let args =
             ["sae", "encode", text(&sae), text(acts), "--key", key, "--save", text(&out), "--engine", "cpu"];
-        let output = mppc(&args);
+        let output = mppc(&args).output().unwrap();
         output.status.success().then(|| std::fs::read(&out).unwrap()).ok_or(output.stderr)
     };
     let got = codes(&acts, hook, head.into()).expect("codes");

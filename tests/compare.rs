@@ -1,10 +1,13 @@
 //! `mppc compare` as researchers use it: killed and taken up again, shared among machines, extended by a layer. What
 //! comes out must be the same to the bit.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use common::{mppc, one_line, told};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -51,8 +54,8 @@ impl Bench {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
-        command.args(args).args(["--engine", "cpu"]).current_dir(self.dir.path());
+        let mut command = mppc(&[args, &["--engine", "cpu"]].concat());
+        command.current_dir(self.dir.path());
         command
     }
 
@@ -61,9 +64,7 @@ impl Bench {
     }
 
     fn succeeds(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        told(&mut self.command(args)).0
     }
 
     fn json(&self, args: &[&str]) -> Value {
@@ -72,11 +73,7 @@ impl Bench {
 
     /// The one line of a command that must fail.
     fn fails(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
-        told.trim().to_owned()
+        one_line(&self.output(args))
     }
 
     /// Runs the plan into a report, with a store.

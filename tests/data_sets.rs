@@ -1,9 +1,12 @@
 //! Corpora on the hub: from a local stand-in, into a cache of its own.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{last_line, text};
 use hub::{Corrupt, Cut, Entry, Faults, Hub};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,12 +70,7 @@ impl World {
     /// Asks for documents that cannot be had, and returns the last line that is said.
     fn fails(&self, corpus: &str, count: usize, env: &[(&str, &str)]) -> String {
         let output = self.mppc(&["corpus", corpus, "--documents", &count.to_string()], env);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{corpus}: {told}");
-        assert!(!told.contains("panicked"), "{told}");
-        let line = told.lines().last().unwrap().to_owned();
-        assert!(line.starts_with("error: "), "{line}");
-        line
+        last_line(&output)
     }
 
     /// Requests since the last reset for Parquet files, those answered with a redirect left out.
@@ -94,7 +92,7 @@ const CONVERTED: &str = "o/web@refs%2Fconvert%2Fparquet";
 const OFFLINE: [(&str, &str); 1] = [("HF_HUB_OFFLINE", "1")];
 
 fn golden(shard: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/golden/corpora/{shard}.parquet"))
+    common::golden(&format!("corpora/{shard}.parquet"))
 }
 
 /// The texts of golden files, one after the other, by their own list.
@@ -249,10 +247,6 @@ fn succeeds(world: &World, args: &[&str], corpus: &str) -> Value {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{args:?}: {told}");
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![cfg(unix)]
 
+mod common;
+
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
@@ -12,8 +14,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn mppc(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
-    command.args(args).args(["--engine", "cpu"]).current_dir(dir);
+    let mut command = common::mppc(&[args, &["--engine", "cpu"]].concat());
+    command.current_dir(dir);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -40,10 +42,7 @@ fn succeeds(command: Command) -> Output {
 
 /// The one line that a command is refused with.
 fn refusal(command: Command) -> String {
-    let output = output(command);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), told.lines().count()), (Some(1), 1), "{told}");
-    told.trim().to_owned()
+    common::one_line(&output(command))
 }
 
 fn pipe(path: &Path) {

@@ -1,21 +1,16 @@
 //! `mppc sae health`, and the warnings before unhealthy SAEs are correlated.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
+use std::path::{Path, PathBuf};
+
+use common::{fails, mppc, text, told};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
 /// Standard output and standard error of a command that must succeed.
 fn succeeds(args: &[&str]) -> (String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap();
-    let [out, told] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-    assert!(output.status.success(), "{args:?}: {told}");
-    (out, told)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+    told(&mut mppc(args))
 }
 
 /// A directory with a SAE of tiny-neox whose 32 features all fire on every token and reconstruct nothing.
@@ -118,8 +113,6 @@ fn an_unhealthy_sae_is_named_before_it_is_correlated() {
 #[test]
 fn a_place_that_cannot_be_written_is_said_first() {
     let args = ["sae", "health", "tiny-neox", "--save", "/nowhere/at/all/health.json"];
-    let output = Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
+    let told = fails(&args);
     assert!(told.contains("the directory /nowhere/at/all does not exist; make it first"), "{told}");
 }

@@ -1,8 +1,11 @@
 //! Getting the weights, from a local stand-in for the hub that fails on demand, into a cache of its own.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use common::{golden, last_line};
 use hub::{Corrupt, Cut, Entry, Faults, Hub, Status};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -62,12 +65,7 @@ impl World {
     /// Runs a command that must fail, and returns the last line it says.
     fn fails_with(&self, args: &[&str], env: &[(&str, &str)]) -> String {
         let output = self.mppc(&[args, &["--json"]].concat(), env);
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
-        assert!(!told.contains("panicked"), "{told}");
-        let line = told.lines().last().unwrap().to_owned();
-        assert!(line.starts_with("error: "), "{line}");
-        line
+        last_line(&output)
     }
 
     /// Requests for a file since the last reset, those answered with a redirect left out.
@@ -81,10 +79,6 @@ impl World {
         let blobs = std::fs::read_dir(folder.join("blobs")).into_iter().flatten();
         blobs.map(|entry| entry.unwrap().path()).collect()
     }
-}
-
-fn golden(case: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
 }
 
 fn path(answer: &Value) -> PathBuf {

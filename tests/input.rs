@@ -1,40 +1,23 @@
 //! What comes in from outside: sizes that nobody has, files that are none, names that a terminal would obey, corpora as
 //! other programs write them.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-fn mppc(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mppc")).args(args).output().unwrap()
-}
+use std::path::Path;
+use std::process::Command;
+
+use common::{fails, mppc, text, told};
 
 fn succeeds(args: &[&str]) -> (String, String) {
-    let output = mppc(args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{args:?}: {told}");
-    (String::from_utf8(output.stdout).unwrap(), told)
-}
-
-/// Runs a command that must fail with one line that neither panics nor hides what it says, and returns the line.
-fn fails(args: &[&str]) -> String {
-    let output = mppc(args);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
-    assert_eq!(told.lines().count(), 1, "{args:?}: {told}");
-    assert!(told.starts_with("error: ") && !told.contains("panicked"), "{told}");
-    told.trim_end().to_owned()
+    told(&mut mppc(args))
 }
 
 /// Runs a command that must be refused for its arguments, and returns what it says.
 fn refused(args: &[&str]) -> String {
-    let output = mppc(args);
+    let output = mppc(args).output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
     told
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 #[test]

@@ -2,8 +2,7 @@
 //! regular expressions split the text.
 
 use mppc::checkpoint::{Bytes, Files};
-use mppc::corpus::Tokenize;
-use mppc::model::Tokenizer;
+use mppc::corpus::{Tokenize, Tokenizer};
 use serde_json::Value;
 
 /// The tokenizer of the built-in pair, and its golden file.

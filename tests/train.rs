@@ -1,15 +1,19 @@
 //! Training SAEs from the command line: what a run leaves, and a run that is killed.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{last_line, mppc, told};
+
 const CHECKPOINT: &str = "training.checkpoint.safetensors";
 
 /// Four hooks, three SAEs each, of which one goes through a dense beginning, fine-tuning and pruning.
 fn command(save: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
+    let mut command = mppc(&[]);
     command.args(["sae", "train", "tiny-neox", "--hook", "blocks.*.hook_resid_post", "--features", "256"]);
     command.args([
         "--engine",
@@ -30,10 +34,8 @@ fn command(save: &Path, more: &[&str]) -> Command {
 }
 
 fn succeeds(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
-    String::from_utf8(output.stdout).unwrap() + &told
+    let (out, told) = told(&mut command);
+    out + &told
 }
 
 /// Every file below a folder; of the curves all but the speed, which no run repeats.
@@ -156,7 +158,7 @@ fn world(dir: &Path) {
 
 /// A short training of that model, in that folder.
 fn short(dir: &Path, every: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
+    let mut command = mppc(&[]);
     command.args(["sae", "train", "m", "--corpus", "t.txt", "--hook", "blocks.1.hook_resid_post"]);
     command.args([
         "--features",
@@ -187,12 +189,7 @@ fn leave(dir: &Path) -> std::path::PathBuf {
 
 /// The one line that a command is refused with.
 fn refusal(mut command: Command) -> String {
-    let output = command.output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    let line = told.lines().last().unwrap_or_default();
-    assert!(line.starts_with("error: "), "{told}");
-    line.to_owned()
+    last_line(&command.output().unwrap())
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Tensor files, models and tokenizers.
 
 use mppc::checkpoint::{Bytes, SafeFile};
-use mppc::corpus::Tokenize;
+use mppc::corpus::{Tokenize, Tokenizer};
 use mppc::gpu::Engine;
-use mppc::model::{Model, Plan, Prompts, Tokenizer};
+use mppc::model::{Model, Plan, Prompts};
 
 use crate::{Folder, files, golden};
 

@@ -1,5 +1,5 @@
-//! Where bytes come from: the Hugging Face hub and its cache, directories or loose files, safetensors, sharded
-//! checkpoints.
+//! Where bytes come from: the Hugging Face hub and its cache, directories or loose files, the built-in pair, safetensors,
+//! sharded checkpoints.
 //!
 //! Everything a file can get wrong is found here and named: a truncated file, a header that lies about its
 //! offsets, a missing or misshapen tensor, weights that are not finite.
@@ -8,6 +8,8 @@
 
 mod bytes;
 pub(crate) mod checksum;
+#[cfg(not(target_arch = "wasm32"))]
+mod embedded;
 mod error;
 mod files;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,6 +20,8 @@ mod safetensors;
 mod weights;
 
 pub use bytes::{Bytes, ReadAt, without_bom};
+#[cfg(not(target_arch = "wasm32"))]
+pub use embedded::embedded;
 pub use error::CheckpointError;
 pub use files::Files;
 pub use known::{Known, known, same_model};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::Softmax;
-use crate::universality::{Interval, bootstrap};
+use crate::stats::{Interval, bootstrap};
 
 /// Which tokens the answer is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,8 +130,12 @@ impl Answers {
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Mean {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
-    let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-    Mean { mean, interval: bootstrap(&values).map(|found| found.mean) }
+    let n = values.len();
+    let of_drawn = |drawn: &mut [usize]| [drawn.iter().map(|&i| values[i]).sum::<f64>() / n as f64];
+    Mean {
+        mean: values.iter().sum::<f64>() / n.max(1) as f64,
+        interval: bootstrap(n, of_drawn).map(|[mean]| mean),
+    }
 }
 
 #[cfg(test)]

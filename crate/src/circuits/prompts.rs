@@ -11,7 +11,7 @@ pub struct Draw {
     pub count: usize,
     /// Tokens of each, T; at least 4.
     pub len: usize,
-    /// Tokens to draw from ([`Tokenizer::drawable`](crate::model::Tokenizer::drawable)), each once: no padding rows
+    /// Tokens to draw from ([`Tokenizer::drawable`](crate::corpus::Tokenizer::drawable)), each once: no padding rows
     /// of the embedding, no BOS, EOS or PAD.
     pub from: Vec<u32>,
     /// Where A stands in every prompt; else somewhere in the first half of each.

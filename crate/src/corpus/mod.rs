@@ -1,4 +1,5 @@
-//! Text to token batches: the built-in generator with its ground truth, the user's files, and the batches.
+//! Text to token batches: the built-in generator with its ground truth, the user's files, the tokenizer with its
+//! special ids, and the batches.
 //!
 //! # The built-in corpus
 //!
@@ -40,8 +41,8 @@
 //! date       ::= day month year | month day "," year | weekday "," day month
 //! ```
 //!
-//! The full productions stand in `grammar.rs`, `papers.rs` and `documents.rs`, the notation in `template.rs`, the words in
-//! `lexicon.rs`. All of it is written for this lab; nothing is quoted.
+//! The full productions stand in `grammar.rs`, `papers.rs` and `documents.rs`, the notation in `template.rs`, the words
+//! in `lexicon.rs`. All of it is written for this lab; nothing is quoted.
 //!
 //! # Not supported
 //!
@@ -67,8 +68,10 @@ mod parquet;
 mod parquet_tests;
 #[cfg(not(target_arch = "wasm32"))]
 mod shards;
+mod special;
 mod tags;
 mod template;
+mod tokenizer;
 mod writer;
 
 pub use batches::{BatchError, BatchPlan, Batches, Encoding, Shortfall, TokenBatch, Tokenize};
@@ -79,4 +82,6 @@ pub use generator::{Document, Generator, write_jsonl};
 pub use name::CorpusName;
 #[cfg(not(target_arch = "wasm32"))]
 pub use shards::Shards;
+pub use special::SpecialIds;
 pub use tags::{Context, Span, Tag, TagSet, token_tags};
+pub use tokenizer::{TokenizeError, Tokenizer};

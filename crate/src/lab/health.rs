@@ -2,12 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::hooked::HookedSae;
+use super::shared::{
+    CorpusPlan, HookedSae, LabError, LabModel, Observer, Stages, Timing, limits, notes, token_batches,
+};
 use super::splice::{Splice, SpliceSums};
-use super::stages::Stages;
-use super::subject::LabModel;
-use super::tokens::{notes, token_batches};
-use super::{CorpusPlan, LabError, Observer, Timing, limits};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::sae::{DecoderScan, Flag, Health, HealthAccumulator, Spliced};
 
@@ -124,7 +122,7 @@ pub async fn health(
         health.decoder = Some(scan.finish());
     }
     stages.step(features).await?;
-    let told = subject.model.engine().report();
+    let engine = subject.model.engine().report();
     let row = |(health, hooked): (Health, &HookedSae)| SaeHealth {
         hook: hooked.name(),
         width: hooked.sae.config.d_in,
@@ -133,8 +131,8 @@ pub async fn health(
     };
     Ok(HealthReport {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        engine: told.engine.to_owned(),
-        adapter: told.name,
+        engine: engine.engine.to_owned(),
+        adapter: engine.name,
         model: subject.name().to_owned(),
         settings,
         saes: all.into_iter().zip(saes).map(row).collect(),

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::checkpoint::{Files, SafeFile};
+use crate::corpus::Tokenizer;
 use crate::gpu::Engine;
 use crate::kernels::testing::each_engine;
 use crate::lab::Silent;
-use crate::model::{Model, Tokenizer};
+use crate::model::Model;
 
 fn golden(case: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)

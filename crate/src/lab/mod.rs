@@ -1,35 +1,22 @@
 //! Whole experiments put together.
+//!
+//! Three floors: `shared`, what all experiments need; the experiments; and `report`, which makes files of what they
+//! found.
 
 mod circuit;
 mod compare;
-#[cfg(not(target_arch = "wasm32"))]
-mod corpora;
-#[cfg(not(target_arch = "wasm32"))]
-mod embedded;
-mod error;
-#[cfg(not(target_arch = "wasm32"))]
-mod figures;
 mod health;
-mod hooked;
-#[cfg(not(target_arch = "wasm32"))]
-mod html;
-pub mod limits;
-mod progress;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod hooked_tests;
 mod prompt;
-mod report;
 #[cfg(not(target_arch = "wasm32"))]
-mod save;
+mod report;
+mod shared;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod special_tests;
 mod splice;
-mod stages;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod stand_in_tests;
-mod subject;
-#[cfg(not(target_arch = "wasm32"))]
-mod tables;
-mod tokens;
-mod top;
 mod train;
 
 pub use circuit::{
@@ -37,31 +24,24 @@ pub use circuit::{
     circuits, induction_pair, induction_view,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use circuit::{Deviation, Paper, paper, save_circuits, save_paper};
+pub use circuit::{Deviation, Paper, paper};
 pub use compare::{
-    Bill, Bos, Charge, ComparePlan, Compared, Comparison, Controls, CorpusPlan, Encoded, FeatureRow, Input,
-    Inputs, MemoryStore, Shard, SideInputs, SidePlan, Store,
+    Baseline, BaselineKind, Bill, Charge, ComparePlan, Compared, Comparison, Complexity, Controls,
+    Converging, DecoderMatch, Direction, Encoded, Example, Feature, FeatureRow, Halves, LayerPairs, Likeness,
+    Matches, Matching, MemoryStore, Pair, Report, SaeSummary, Shard, SidePlan, Significance, Store, Subject,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use compare::{
-    FolderStore, Merged, corpus_inputs, example as example_plan, model_inputs, schema as plan_schema,
-};
-#[cfg(not(target_arch = "wasm32"))]
-pub use corpora::open_corpus;
-#[cfg(not(target_arch = "wasm32"))]
-pub use embedded::embedded;
-pub use error::LabError;
+pub use compare::{FolderStore, Merged, example as example_plan, schema as plan_schema};
 pub use health::{HealthReport, HealthSettings, SaeHealth, health};
-pub use hooked::HookedSae;
-pub use progress::{Observer, Progress, Silent};
 pub use prompt::{NextToken, PromptToken, Prompted, prompt};
-pub use report::{
-    Baseline, BaselineKind, Complexity, Converging, DecoderMatch, Direction, Example, Feature, Halves,
-    LayerPairs, Likeness, Matches, Matching, Pair, Report, SaeSummary, Significance, Subject, Timing,
+#[cfg(not(target_arch = "wasm32"))]
+pub use report::{save, save_circuits, save_paper};
+pub use shared::{
+    Bos, CorpusPlan, HookedSae, Input, Inputs, LabError, LabModel, Observer, Progress, SideInputs, Silent,
+    Timing, limits,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use save::save;
-pub use subject::LabModel;
+pub use shared::{corpus_inputs, model_inputs, open_corpus};
 pub use train::{
     Checkpoint, Checkpoints, CurvePoint, LeftTraining, Recipe, TrainPlan, TrainWatch, Trained, train,
 };

@@ -80,7 +80,7 @@ pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted
     let ids = tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
     let (n, most) = (ids.len(), LONGEST.min(model.model.context()));
     if n > most {
-        return Err(LabError::Mismatch(format!("the prompt has {n} tokens; give at most {most}")));
+        return Err(LabError::refused(format!("the prompt has {n} tokens"), format!("give at most {most}")));
     }
     let prompts = Prompts { batch: 1, len: n, ids };
     let logits = last_logits(model, &prompts).await?;
@@ -97,8 +97,8 @@ pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted
 mod tests {
     use super::*;
     use crate::checkpoint::Files;
+    use crate::checkpoint::embedded;
     use crate::gpu::Engine;
-    use crate::lab::embedded;
 
     fn run(text: &str) -> Result<Prompted, LabError> {
         let model =

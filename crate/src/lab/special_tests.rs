@@ -6,7 +6,7 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 
 use super::*;
-use crate::checkpoint::{Bytes, Files};
+use crate::checkpoint::{Bytes, Files, embedded};
 use crate::corpus::Corpus;
 use crate::gpu::Engine;
 

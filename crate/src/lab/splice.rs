@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use super::LabError;
-use super::hooked::HookedSae;
-use super::subject::{LabModel, kept_rows, prompts};
+use super::shared::{HookedSae, LabError, LabModel, kept_rows, prompts};
 use crate::corpus::TokenBatch;
 use crate::gpu::Tensor;
 use crate::kernels::{columns, cross_entropy, embed, kl_divergence, paste};

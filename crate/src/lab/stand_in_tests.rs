@@ -2,7 +2,7 @@
 //! refused.
 
 use super::*;
-use crate::checkpoint::Files;
+use crate::checkpoint::{Files, embedded};
 use crate::corpus::Corpus;
 use crate::gpu::Engine;
 use crate::model::linear;

@@ -10,7 +10,7 @@ use thiserror::Error;
 use wildmatch::WildMatch;
 
 use crate::gpu::Tensor;
-use crate::kernels::{Activation, Binary, Layout, Product, Unary, map, matmul, zip};
+use crate::kernels::{Activation, Binary, Layout, Product, map, matmul, zip};
 use crate::words::{did_you_mean, echo};
 
 /// What an axis of a hook point's value counts.
@@ -169,14 +169,7 @@ impl Pass {
             return linear.product(x, activation, None);
         }
         let y = self.at(pre, linear.apply(x));
-        match activation {
-            Activation::None => y,
-            Activation::Gelu => map(&y, Unary::Gelu),
-            Activation::GeluTanh => map(&y, Unary::GeluTanh),
-            Activation::Silu => map(&y, Unary::Silu),
-            Activation::Softplus => map(&y, Unary::Softplus),
-            Activation::Relu => map(&y, Unary::Relu),
-        }
+        map(&y, activation)
     }
 
     /// residual + (x·Wᵀ + b), where `out` is the hook point before the sum. One fused kernel unless somebody

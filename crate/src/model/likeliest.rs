@@ -41,8 +41,8 @@ impl Softmax {
 /// The `n` likeliest tokens of one row of logits [V], the likeliest first; of equal ones the lower id first.
 ///
 /// Only the first `real` rows of the vocabulary take part
-/// ([`Tokenizer::real_vocabulary`](super::Tokenizer::real_vocabulary)): a checkpoint's padding rows were never
-/// trained, their logits mean nothing and may well be the largest.
+/// ([`Tokenizer::real_vocabulary`](crate::corpus::Tokenizer::real_vocabulary)): a checkpoint's padding rows were
+/// never trained, their logits mean nothing and may well be the largest.
 pub fn likeliest(logits: &[f32], real: usize, n: usize) -> Vec<Likely> {
     let real = &logits[..real.min(logits.len())];
     let softmax = Softmax::over(real);

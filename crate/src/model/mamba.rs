@@ -28,8 +28,8 @@ use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, Binary, LinearScanInput, Scan, ScanInput, Unary, conv1d, discretize, embed, linear_scan, map,
-    paste, rms_norm, selective_scan, ssm_gate, zip,
+    Activation, Binary, LinearScanInput, Scan, ScanInput, conv1d, discretize, embed, linear_scan, map, paste,
+    rms_norm, selective_scan, ssm_gate, zip,
 };
 
 /// The original layout has no `model_type`; it is told by its keys.
@@ -214,8 +214,8 @@ impl Mamba {
         let gate = pass.at(&hook("hook_skip"), block.gate_proj.apply(&u)); // [B, T, E]
         let conv = |activation| conv1d(&x, &block.conv, block.conv_bias.as_ref(), activation);
         let x = match pass.wants(&hook("hook_conv")) {
-            true => map(&pass.at(&hook("hook_conv"), conv(Activation::None)), Unary::Silu), // [B, T, E]
-            false => conv(Activation::Silu),                                                // [B, T, E]
+            true => map(&pass.at(&hook("hook_conv"), conv(Activation::None)), Activation::Silu), // [B, T, E]
+            false => conv(Activation::Silu),                                                     // [B, T, E]
         };
         let x = pass.at(&hook("hook_ssm_input"), x);
         let y = self.ssm(l, &x, pass); // [B, T, E]

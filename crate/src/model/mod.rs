@@ -22,10 +22,8 @@ mod network;
 mod positions;
 mod readout;
 mod sound;
-mod special;
 #[cfg(test)]
 mod tests;
-mod tokenizer;
 
 pub use architectures::{ARCHITECTURES, architecture};
 pub use capabilities::{
@@ -43,5 +41,3 @@ pub use network::Architecture;
 pub(crate) use positions::positions;
 pub use readout::Readout;
 pub(crate) use sound::finite;
-pub use special::SpecialIds;
-pub use tokenizer::{TokenizeError, Tokenizer};

@@ -87,21 +87,9 @@ fn has_heads(hook: &str) -> bool {
 mod tests {
     use super::*;
     use crate::gpu::Engine;
-    use crate::kernels::Normalize;
-    use crate::sae::Architecture;
 
     fn config(d_in: usize, heads: Heads) -> SaeConfig {
-        SaeConfig {
-            d_in,
-            d_sae: 8,
-            architecture: Architecture::Relu,
-            apply_b_dec_to_input: true,
-            normalize: Normalize::None,
-            rescale_acts_by_decoder_norm: false,
-            model_name: None,
-            hook_name: Some("blocks.0.attn.hook_z".to_owned()),
-            heads,
-        }
+        SaeConfig { hook_name: Some("blocks.0.attn.hook_z".to_owned()), heads, ..SaeConfig::new(d_in, 8) }
     }
 
     /// Values that say where they stand: 0, 1, 2, … in [2, 3, 4, 5] = [B, T, H, d].

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::kernels::par;
+use crate::par;
 use crate::sae::Codes;
 
 /// Tokens that one core takes at a time.
@@ -12,7 +12,7 @@ const A_CORE: usize = 4;
 
 /// Consecutive ranges of `features` for the cores. A feature is always with one core, which takes its tokens in
 /// order, so sums do not depend on how many cores there are.
-pub(super) fn of_features(features: usize) -> Vec<Range<usize>> {
+pub(crate) fn of_features(features: usize) -> Vec<Range<usize>> {
     let cores = par::threads();
     ranges(features, if cores == 1 { features } else { features.div_ceil(cores * A_CORE) })
 }
@@ -27,7 +27,7 @@ fn ranges(len: usize, step: usize) -> Vec<Range<usize>> {
 }
 
 /// Calls `f(token, feature, value)` for all entries of some features, in the order of the tokens.
-pub(super) fn entries(codes: &Codes, band: &Range<usize>, mut f: impl FnMut(usize, usize, f32)) {
+pub(crate) fn entries(codes: &Codes, band: &Range<usize>, mut f: impl FnMut(usize, usize, f32)) {
     let whole = *band == (0..codes.n_features);
     for t in 0..codes.tokens() {
         let (mut features, mut values) = codes.row(t);

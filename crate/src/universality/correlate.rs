@@ -1,43 +1,8 @@
-use super::error::check;
-use super::{Best, CorrelationError, DenseCorrelator, moments, standard};
+use super::error::{check, same_tokens};
+use super::{Correlation, CorrelationError, DenseCorrelator, moments, standard};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels;
 use crate::sae::Codes;
-
-/// MPPC between two sets of features, both ways.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Correlation {
-    /// For each feature of A the best feature of B.
-    pub a_to_b: Best,
-    /// For each feature of B the best feature of A.
-    pub b_to_a: Best,
-}
-
-impl Correlation {
-    /// Checks that it is one: of each feature a correlation and a partner on the other side, or NaN and −1.
-    ///
-    /// # Errors
-    /// What is wrong, and where.
-    pub fn check(&self) -> Result<(), String> {
-        for (name, best, others) in
-            [("a_to_b", &self.a_to_b, &self.b_to_a), ("b_to_a", &self.b_to_a, &self.a_to_b)]
-        {
-            let (mppc, argmax) = (&best.mppc, &best.argmax);
-            if mppc.len() != argmax.len() {
-                return Err(format!("{name} has {} maxima but {} partners", mppc.len(), argmax.len()));
-            }
-            for (i, (&rho, &partner)) in mppc.iter().zip(argmax).enumerate() {
-                let paired = usize::try_from(partner).is_ok_and(|j| j < others.mppc.len());
-                // f32 rounds beyond 1 now and then.
-                let sound = if rho.is_nan() { partner == -1 } else { paired && rho.abs() <= 1.001 };
-                if !sound {
-                    return Err(format!("{name} says {rho} with partner {partner} of feature {i}"));
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 /// MPPC between two sets of sparse features over the same tokens.
 ///
@@ -51,7 +16,7 @@ pub async fn correlate(engine: &Engine, a: &Codes, b: &Codes) -> Result<Correlat
 
 /// Codes of side A made ready once, to be correlated with several of side B.
 pub struct Prepared {
-    lined: kernels::Lined,
+    compressed: kernels::Compressed,
     tokens: usize,
 }
 
@@ -62,7 +27,7 @@ impl Prepared {
     /// Codes that are damaged or hold a value that is not finite.
     pub fn new(a: &Codes) -> Result<Self, CorrelationError> {
         check(a)?;
-        Ok(Self { lined: standard::by_feature(a, &moments(a)), tokens: a.tokens() })
+        Ok(Self { compressed: standard::by_feature(a, &moments(a)), tokens: a.tokens() })
     }
 
     /// MPPC with side B, over the same tokens.
@@ -73,13 +38,9 @@ impl Prepared {
         check(b)?;
         same_tokens(self.tokens, b.tokens())?;
         let b = standard::by_token(b, &moments(b));
-        let (a_to_b, b_to_a) = kernels::sparse_correlation(engine, &self.lined, &b).await?;
+        let (a_to_b, b_to_a) = kernels::sparse_correlation(engine, &self.compressed, &b).await?;
         Ok(Correlation { a_to_b, b_to_a })
     }
-}
-
-pub(super) fn same_tokens(a: usize, b: usize) -> Result<(), CorrelationError> {
-    if a == b { Ok(()) } else { Err(CorrelationError::Tokens { a, b }) }
 }
 
 /// How many multiply-adds of a dense product cost as much as one of the sparse kernel: 60–100 GFLOP/s against

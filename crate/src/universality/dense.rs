@@ -1,6 +1,7 @@
 use super::{Correlation, CorrelationError};
 use crate::gpu::{Engine, GpuError, Tensor};
 use crate::kernels::{self, Layout, Product, Running};
+use crate::par;
 
 /// MPPC between two sets of dense features whose tokens stream by: the neuron baseline.
 ///
@@ -9,15 +10,15 @@ use crate::kernels::{self, Layout, Product, Running};
 /// no digits. Memory: fa·fb float64 values, whatever the number of tokens.
 pub struct DenseCorrelator {
     engine: Engine,
-    a: Side,
-    b: Side,
+    a: FeatureSums,
+    b: FeatureSums,
     tokens: usize,
     /// Σ (x_i − mean_i)(y_j − mean_j), [fa, fb].
     products: Vec<f64>,
 }
 
 /// The features of one side so far.
-struct Side {
+struct FeatureSums {
     mean: Vec<f64>,
     /// Σ (x − mean)².
     squares: Vec<f64>,
@@ -38,8 +39,8 @@ impl DenseCorrelator {
     pub fn new(engine: &Engine, fa: usize, fb: usize) -> Self {
         Self {
             engine: engine.clone(),
-            a: Side::new(fa),
-            b: Side::new(fb),
+            a: FeatureSums::new(fa),
+            b: FeatureSums::new(fb),
             tokens: 0,
             products: vec![0.0; fa * fb],
         }
@@ -69,7 +70,7 @@ impl DenseCorrelator {
         let a = self.a.push(&a.stats.read_f32().await?, n, self.tokens);
         let b = self.b.push(&b.stats.read_f32().await?, n, self.tokens);
         let chunk = products.read_f32().await?;
-        kernels::par::rows(&mut self.products, fb, |i, row| {
+        par::rows(&mut self.products, fb, |i, row| {
             let (left, drift) = (a.left[i], a.drift[i]);
             for (j, (sum, &product)) in row.iter_mut().zip(&chunk[i * fb..][..fb]).enumerate() {
                 *sum += f64::from(product) - left * b.left[j] + drift * b.drift[j];
@@ -100,7 +101,7 @@ impl DenseCorrelator {
     }
 }
 
-impl Side {
+impl FeatureSums {
     fn new(features: usize) -> Self {
         Self {
             mean: vec![0.0; features],

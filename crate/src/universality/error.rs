@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::bands;
 use crate::gpu::GpuError;
-use crate::kernels::par;
+use crate::par;
 use crate::sae::Codes;
 
 /// Why two sets of features cannot be correlated.
@@ -59,6 +59,11 @@ pub enum CorrelationError {
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// Refuses sides of different tokens.
+pub(super) fn same_tokens(a: usize, b: usize) -> Result<(), CorrelationError> {
+    if a == b { Ok(()) } else { Err(CorrelationError::Tokens { a, b }) }
 }
 
 /// Refuses what is not sparse codes over finite numbers.

@@ -1,16 +1,15 @@
 //! MPPC: for each feature of one model, the largest Pearson correlation with any feature of another model over
 //! the same tokens (paper section 3), with its neuron baseline and its null.
 //!
-//! - [`correlate`]: two SAEs, both directions; [`Prepared`] where one of them meets several others. [`LayerResult`]: all layer pairs of two models.
+//! - [`correlate`]: two SAEs, both directions; [`Prepared`] where one of them meets several others. [`LayerResult`]:
+//!   all layer pairs of two models.
 //! - [`DenseCorrelator`]: dense activations that stream by, for the neuron baseline.
 //! - [`published`]: the same in the arithmetic of the paper's script, to see the difference.
-//! - [`shuffle_tokens`], [`shift_tokens`]: nulls. What is left of MPPC when tokens no longer correspond; [`pooled_p_values`] of
-//!   some of them.
+//! - [`shuffle_tokens`], [`shift_tokens`]: nulls. What is left of MPPC when tokens no longer correspond;
+//!   [`pooled_p_values`] of some of them.
 //! - [`moments`], [`DensityFilter`]: which features are dead, rare or always on.
-//! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]: other
-//!   measures of likeness on the same activations.
-//! - [`best_tags`]: how complex a feature is, by the ground truth of the built-in corpus.
-//! - [`bootstrap`], [`q_values`]: intervals, and p-values corrected for their number.
+//! - [`linear_cka`], [`svcca`], [`pwcca`], [`rsa`], [`mutual_best`], [`assignment`], [`decoder_cosines`], [`above`]:
+//!   other measures of likeness on the same activations.
 //! - [`summarize`], [`layer_mean`], [`best_layer`], [`depth`]: what is reported.
 //!
 //! Correlations are those of float64 arithmetic to 1e-5 on either engine, whatever the mean of a feature. A
@@ -18,9 +17,9 @@
 //!
 //! Not supported: merging results of different token ranges (the maximum comes too late for that).
 
-mod bands;
-mod complexity;
+pub(crate) mod bands;
 mod correlate;
+mod correlation;
 mod dense;
 mod error;
 mod layers;
@@ -28,15 +27,14 @@ mod likeness;
 mod moments;
 mod null;
 mod published;
-mod significance;
 mod standard;
 mod summary;
 #[cfg(test)]
 mod tests;
 
 pub use crate::kernels::Best;
-pub use complexity::{TagMatch, best_tags};
-pub use correlate::{Correlation, Prepared, correlate, correlate_dense, from_dense};
+pub use correlate::{Prepared, correlate, correlate_dense, from_dense};
+pub use correlation::Correlation;
 pub use dense::DenseCorrelator;
 pub use error::CorrelationError;
 pub use layers::{LayerBest, LayerResult, Layers};
@@ -48,5 +46,4 @@ pub use likeness::{
 pub use moments::{DensityFilter, Moment, moments};
 pub use null::{pooled_p_values, shift_tokens, shuffle_tokens};
 pub use published::{Published, published};
-pub use significance::{Interval, Intervals, bootstrap, q_values};
-pub use summary::{DepthMatch, Summary, best_layer, depth, layer_mean, spearman, summarize};
+pub use summary::{DepthMatch, Intervals, Summary, best_layer, depth, layer_mean, summarize};

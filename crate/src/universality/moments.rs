@@ -3,7 +3,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::bands;
-use crate::kernels::par;
+use crate::par;
 use crate::sae::Codes;
 
 /// How one feature is distributed over the tokens, those on which it does not fire included.

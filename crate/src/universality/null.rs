@@ -1,8 +1,8 @@
 //! What the maximum over many features reaches by chance, and how probable an MPPC is without correspondence.
 //!
-//! Each null is a whole MPPC of its own, exact. A thousand of them would cost a thousand runs, so a feature's p-value pools: the
-//! null maxima of a feature depend on how often it fires far more than on anything else it is, so those of its
-//! neighbours by density stand in for more nulls of its own. Twenty nulls and 51 neighbours give 1,020 draws.
+//! Each null is a whole MPPC of its own, exact. A thousand of them would cost a thousand runs, so a feature's p-value
+//! pools: the null maxima of a feature depend on how often it fires far more than on anything else it is, so those of
+//! its neighbours by density stand in for more nulls of its own. Twenty nulls and 51 neighbours give 1,020 draws.
 
 use crate::rng::Rng;
 use crate::sae::Codes;
@@ -19,9 +19,9 @@ pub fn shuffle_tokens(codes: &Codes, seed: u64) -> Codes {
     in_order(codes, order.into_iter())
 }
 
-/// The tokens moved on in a circle, by a distance between a tenth and nine tenths of them that only `seed` and their number
-/// decide. Unlike [`shuffle_tokens`] this keeps neighbours together, so that what is alike from one token to the next, and within
-/// a document, stays alike.
+/// The tokens moved on in a circle, by a distance between a tenth and nine tenths of them that only `seed` and their
+/// number decide. Unlike [`shuffle_tokens`] this keeps neighbours together, so that what is alike from one token to the
+/// next, and within a document, stays alike.
 ///
 /// # Panics
 /// When the codes break the promises of [`Codes`].
@@ -44,9 +44,9 @@ fn in_order(codes: &Codes, order: impl Iterator<Item = usize>) -> Codes {
     moved
 }
 
-/// For each feature the share of null maxima at least as large as its MPPC, (1 + count) / (1 + draws), over its own nulls and those
-/// of the features nearest by density, until there are at least `draws` (or no more features). NaN for a feature without
-/// MPPC; `nulls[r][i]` is feature i's maximum in null r.
+/// For each feature the share of null maxima at least as large as its MPPC, (1 + count) / (1 + draws), over its own
+/// nulls and those of the features nearest by density, until there are at least `draws` (or no more features). NaN for
+/// a feature without MPPC; `nulls[r][i]` is feature i's maximum in null r.
 ///
 /// The nulls are exact; that neighbours by density share a null distribution is an estimate.
 ///

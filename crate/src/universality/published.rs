@@ -1,21 +1,21 @@
 //! MPPC by the published script's own arithmetic, to see what it changes (paper section 3).
 //!
 //! Codes are rounded to bf16, and everything else is f32: raw moments, the sums of products, n·Σxy − Σx·Σy and the
-//! denominator, which is floored at 1e-12. So features with a mean that is large beside their spread lose their digits; dead
-//! and constant features correlate with 0, and are candidates; where a variance is rounded below 0 the script has NaN, which is
-//! counted here and is no candidate.
+//! denominator, which is floored at 1e-12. So features with a mean that is large beside their spread lose their digits;
+//! dead and constant features correlate with 0, and are candidates; where a variance is rounded below 0 the script has
+//! NaN, which is counted here and is no candidate.
 //!
-//! The script adds up on a GPU in an order that is not known; here tokens are added in theirs. Correlations beyond ±1, which f32
-//! gives now and then, are cut to ±1.
+//! The script adds up on a GPU in an order that is not known; here tokens are added in theirs. Correlations beyond ±1,
+//! which f32 gives now and then, are cut to ±1.
 
 use std::ops::Range;
 
 use half::bf16;
 
-use super::correlate::same_tokens;
-use super::error::check;
+use super::error::{check, same_tokens};
 use super::{Correlation, CorrelationError, bands};
-use crate::kernels::{Running, par};
+use crate::kernels::Running;
+use crate::par;
 use crate::sae::Codes;
 
 /// What the script would report of a layer pair.
@@ -35,7 +35,8 @@ struct Raw {
     spread: f32,
 }
 
-/// MPPC between two sets of sparse features, both ways, in the script's arithmetic. On the processor, whatever the engine.
+/// MPPC between two sets of sparse features, both ways, in the script's arithmetic. On the processor, whatever the
+/// engine.
 ///
 /// # Errors
 /// As [`super::correlate`].

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Intervals, Layers, bootstrap};
+use super::Layers;
+use crate::stats::{Interval, bootstrap, spearman};
 
 /// Bins of a histogram from 0 to 1.
 const BINS: usize = 50;
@@ -24,6 +25,35 @@ pub struct Summary {
     pub intervals: Option<Intervals>,
 }
 
+/// How far a summary depends on which values there happen to be: 95 % percentile intervals of its figures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
+pub struct Intervals {
+    /// Of the mean.
+    pub mean: Interval,
+    /// Of the median.
+    pub median: Interval,
+    /// Of the share of values above 0.5.
+    pub above_half: Interval,
+}
+
+impl Intervals {
+    /// Of `values`, which rise; none for fewer than 2.
+    fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        let above = values.partition_point(|v| *v <= 0.5);
+        let figures = |drawn: &mut [usize]| {
+            let mean = drawn.iter().map(|&i| values[i]).sum::<f64>() / n as f64;
+            let above_half = drawn.iter().filter(|i| **i >= above).count() as f64 / n as f64;
+            // The values rise, so the median of the places is the place of the median.
+            let (_, middle, rest) = drawn.select_nth_unstable((n - 1) / 2);
+            let upper = if n % 2 == 1 { *middle } else { *rest.iter().min().expect("the upper half") };
+            [mean, (values[*middle] + values[upper]) / 2.0, above_half]
+        };
+        bootstrap(n, figures).map(|[mean, median, above_half]| Self { mean, median, above_half })
+    }
+}
+
 /// Summarises MPPC values; NaN (a feature without variance) is left out.
 pub fn summarize(values: impl IntoIterator<Item = f32>) -> Summary {
     let mut values: Vec<f64> = values.into_iter().filter(|v| !v.is_nan()).map(f64::from).collect();
@@ -43,7 +73,7 @@ pub fn summarize(values: impl IntoIterator<Item = f32>) -> Summary {
         median: some(median),
         above_half: some(above as f64 / count as f64),
         histogram,
-        intervals: bootstrap(&values),
+        intervals: Intervals::of(&values),
     }
 }
 
@@ -124,37 +154,10 @@ fn partners<'a>(layers: &'a Layers, kept: &'a [Vec<bool>]) -> impl Iterator<Item
     })
 }
 
-/// Spearman's rank correlation, ties sharing their mean rank; none when one side is constant or empty.
-///
-/// # Panics
-/// When the lengths differ.
-pub fn spearman(x: &[f64], y: &[f64]) -> Option<f64> {
-    assert_eq!(x.len(), y.len(), "spearman: lengths");
-    let (x, y) = (ranks(x), ranks(y));
-    // Ranks have this mean on either side, and are exact halves.
-    let mean = (x.len() as f64 + 1.0) / 2.0;
-    let product = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - mean) * (y - mean)).sum::<f64>();
-    let scale = (product(&x, &x) * product(&y, &y)).sqrt();
-    (scale > 0.0).then(|| (product(&x, &y) / scale).clamp(-1.0, 1.0))
-}
-
-/// Ranks from 1; equal values share their mean rank.
-fn ranks(x: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..x.len()).collect();
-    order.sort_by(|&i, &j| x[i].total_cmp(&x[j]));
-    let mut ranks = vec![0.0; x.len()];
-    let mut start = 0;
-    for group in order.chunk_by(|&i, &j| x[i] == x[j]) {
-        let rank = start as f64 + (group.len() as f64 + 1.0) / 2.0;
-        group.iter().for_each(|&i| ranks[i] = rank);
-        start += group.len();
-    }
-    ranks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::testing::normal;
     use crate::universality::{Best, LayerBest};
 
     #[test]
@@ -169,13 +172,40 @@ mod tests {
     }
 
     #[test]
-    fn spearman_shares_ranks_of_ties() {
-        // By hand: ranks 1, 2.5, 2.5, 4 and 1, 3, 2, 4 give 4.5 / √(4.5·5) = 0.9486833.
-        let rho = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 3.0, 2.0, 4.0]).expect("both vary");
-        assert!((rho - 0.948_683_298).abs() < 1e-9, "{rho}");
-        assert_eq!(spearman(&[1.0, 2.0, 9.0], &[5.0, 4.0, 0.0]), Some(-1.0));
-        assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), None);
-        assert_eq!(spearman(&[], &[]), None);
+    fn intervals_are_as_wide_as_theory_says() {
+        let mut values: Vec<f64> = normal(3, 4_000).into_iter().map(f64::from).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let got = Intervals::of(&values).expect("many values");
+        assert_eq!(Intervals::of(&values), Some(got));
+        let mean = values.iter().sum::<f64>() / 4_000.0;
+        let median = (values[1_999] + values[2_000]) / 2.0;
+        let share = values.iter().filter(|v| **v > 0.5).count() as f64 / 4_000.0;
+        // Standard errors: σ/√n, √(π/2)·σ/√n, √(p(1 − p)/n).
+        let error = 1.0 / 4_000f64.sqrt();
+        for (interval, at, error) in [
+            (got.mean, mean, error),
+            (got.median, median, (std::f64::consts::PI / 2.0).sqrt() * error),
+            (got.above_half, share, (share * (1.0 - share)).sqrt() * error),
+        ] {
+            assert!(interval.low < at && at < interval.high, "{interval:?} around {at}");
+            // A quantile of 1,000 resamples is off by some percent, the spacing of the values about a median by more.
+            let width = (interval.high - interval.low) / (2.0 * 1.96 * error);
+            assert!((width - 1.0).abs() < 0.2, "{width} of what theory says");
+        }
+    }
+
+    #[test]
+    fn few_values_have_no_interval() {
+        assert_eq!(Intervals::of(&[1.0]), None);
+        let same = Intervals::of(&[0.75; 9]).expect("values");
+        assert_eq!(same.mean, Interval { low: 0.75, high: 0.75 });
+        assert_eq!((same.median, same.above_half.low), (same.mean, 1.0));
+        // Of two values the median is their mean, whichever are drawn.
+        let two = Intervals::of(&[0.0, 1.0]).expect("values");
+        assert_eq!(
+            (two.median, two.mean),
+            (Interval { low: 0.0, high: 1.0 }, Interval { low: 0.0, high: 1.0 })
+        );
     }
 
     #[test]
@@ -196,7 +226,8 @@ mod tests {
         let rho = depth.spearman.expect("both vary");
         // Equal ranks on both sides; one rounding of the square root.
         assert!((rho - 1.0).abs() < 1e-12, "{rho}");
-        // Two at 0 with 0, one at 0.5 with 0.25; at random 4/9 + 1/9 are where they are, 2/9 at 0 with 0.25, 2/9 at 0.5 with 0.
+        // Two at 0 with 0, one at 0.5 with 0.25; at random 4/9 + 1/9 are where they are, 2/9 at 0 with 0.25, 2/9 at 0.5
+        // with 0.
         assert!((depth.distance.expect("partners") - 0.25 / 3.0).abs() < 1e-15);
         let chance = 0.25 / 9.0 + 0.25 * 2.0 / 9.0 + 0.5 * 2.0 / 9.0;
         assert!((depth.distance_by_chance.expect("partners") - chance).abs() < 1e-15);

@@ -5,7 +5,6 @@
 
 #[cfg(feature = "bench")]
 mod bench;
-mod failure;
 mod observer;
 mod stored;
 mod train;
@@ -20,6 +19,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
+use crate::failure::Failure;
 use crate::gpu::{Engine, EngineChoice};
 use crate::lab::{
     self, CircuitSettings, ComparePlan, Comparison, HealthReport, HealthSettings, InductionPair, Inputs,
@@ -27,10 +27,9 @@ use crate::lab::{
 };
 #[cfg(feature = "bench")]
 pub use bench::bench_matmul;
-pub use failure::Failure;
 use observer::PageObserver;
 use stored::{Reading, StoredFile};
-pub use train::{TrainCallbacks, TrainedSae, TrainedSaes, left_training};
+pub use train::{TrainCallbacks, TrainedSae, TrainedSaes, default_train_plan, left_training};
 
 #[wasm_bindgen(start)]
 fn start() {
@@ -109,7 +108,7 @@ impl Lab {
     /// # Errors
     /// An unknown choice; no adapter or no device when the GPU was asked for.
     pub async fn open(engine: String) -> Result<Lab, Failure> {
-        let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::new("engine", &e))?;
+        let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::from(e).coded("engine"))?;
         let engine = Engine::open(choice).await?;
         Ok(Self { engine, models: RefCell::default(), cancelled: Cell::new(false) })
     }
@@ -144,7 +143,7 @@ impl Lab {
         for entry in files.entries().into_iter().flatten() {
             let entry: Array = entry.unchecked_into();
             let path = entry.get(0).as_string().unwrap_or_default();
-            let wrong = |what: &str| Failure::new("model", &format!("{name}/{path} {what}"));
+            let wrong = |what: &str| Failure::from(format!("{name}/{path} {what}")).coded("model");
             let bytes = match entry.get(1).dyn_into::<Uint8Array>() {
                 Ok(bytes) => bytes.to_vec().into(),
                 Err(other) => {
@@ -247,7 +246,7 @@ impl Lab {
 
 impl Lab {
     fn model(&self, name: &str) -> Result<Rc<LabModel>, Failure> {
-        let missing = || Failure::new("model", &format!("{name} is not loaded; add the model first"));
+        let missing = || Failure::new(format!("{name} is not loaded"), "add the model first").coded("model");
         self.models.borrow().get(name).cloned().ok_or_else(missing)
     }
 }

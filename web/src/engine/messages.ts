@@ -1,16 +1,23 @@
-import type { CurvePoint, Failure, HealthReport, InductionPair, LeftTraining, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
+/** What the page and the engine's Worker say to each other. */
+import type { CurvePoint, Failure, InductionPair, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
+import type { Actions } from './worker';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
 
-/** What a run is asked for; everything else is the engine's default. */
-export interface Ask {
+/** What is asked of a comparison; here as below, everything else is the engine's default. */
+export interface CompareAsk {
   a: string;
   b: string;
   engine: EngineName;
   tokens: number;
   seed: number;
   /** A text of the user's instead of the built-in corpus. */
-  file?: { name: string; bytes: Uint8Array };
+  file?: File;
+}
+
+export interface CompareAnswer {
+  report: Report;
+  opened: Opened;
 }
 
 /** A model that comes with the page, or, with its folder there, one of the browser's storage. */
@@ -42,7 +49,7 @@ export const nameOf = ({ name, stored }: ModelRef): string =>
 
 export interface HealthAsk {
   /** A model that comes with the page, and brings SAEs. */
-  model: string;
+  model: ModelRef;
   engine: EngineName;
   tokens: number;
   seed: number;
@@ -64,7 +71,7 @@ export type InductionAnswer = InductionPair;
 export interface TrainAsk {
   model: ModelRef;
   engine: EngineName;
-  plan: TrainPlan;
+  plan: Partial<TrainPlan>;
   /**
    * `new` is refused where an unfinished training is stored, `instead` takes its place, `resume` goes on with it, and
    * must have its plan.
@@ -79,25 +86,14 @@ export interface TrainedHere {
   stats: TrainStats;
 }
 
-/** Page to worker. `left` asks for the training that was stopped, `forget` lets go of it. */
-export type Request =
-  | { kind: 'run'; base: string; ask: Ask }
-  | { kind: 'prompt'; base: string; ask: PromptAsk }
-  | { kind: 'train'; base: string; ask: TrainAsk }
-  | { kind: 'health'; base: string; ask: HealthAsk }
-  | { kind: 'induction'; base: string; ask: InductionAsk }
-  | { kind: 'left' }
-  | { kind: 'forget' }
-  | { kind: 'cancel' };
+/** Page to worker; everything but `cancel` ends with exactly one `done` or `failed`. */
+export type Request = { kind: 'do'; action: keyof Actions; base: string; ask: unknown } | { kind: 'cancel' };
 
-/** What a request but `cancel` ends with. */
-export type Value = Report | PromptAnswer | HealthReport | InductionAnswer | TrainedHere[] | LeftTraining | undefined;
-
-/** Worker to page. Everything but `cancel` ends with exactly one `done` or `failed`. */
+/** Worker to page. */
 export type Reply =
   | { kind: 'loading'; done: number; total: number }
   | { kind: 'opened'; opened: Opened }
   | { kind: 'progress'; progress: Progress }
   | { kind: 'point'; point: CurvePoint }
-  | { kind: 'done'; value: Value }
+  | { kind: 'done'; value: unknown }
   | { kind: 'failed'; failure: Failure };

@@ -1,82 +1,35 @@
-/** The engine's side: wasm, models and one run at a time, away from the page's thread. */
+/** What the engine can be asked for, and how each is done: the only table of it. */
 import {
   TrainCallbacks,
   defaultCircuitSettings,
   defaultHealthSettings,
   defaultPlan,
+  defaultTrainPlan,
   leftTraining,
   wasmBytes,
   type HealthReport,
   type LeftTraining,
-  type Progress,
-  type Report,
 } from 'mppc';
 import { asFailure, HubError, isFull } from '../failure';
-import { Bench, start } from './bench';
+import { start, type Bench } from './bench';
 import { Checkpoints } from './checkpoints';
-import { nameOf, type Ask, type PromptAnswer, type PromptAsk } from './messages';
-import type { HealthAsk, InductionAnswer, InductionAsk, Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
+import { nameOf, type CompareAnswer, type CompareAsk, type PromptAnswer, type PromptAsk } from './messages';
+import type { HealthAsk, InductionAnswer, InductionAsk, TrainAsk, TrainedHere } from './messages';
 import { keepSae, sweepSaes } from './saes';
+import { goOn, point, progress, serve } from './serve';
 
 /** How many next tokens a prompt shows. */
 const TOP = 10;
 
-const tell = (reply: Reply) => postMessage(reply);
-const progress = (it: Progress) => tell({ kind: 'progress', progress: it });
-
-let bench: Bench | undefined;
-let cancelled = false;
-
-onmessage = ({ data }: MessageEvent<Request>) => {
-  if (data.kind === 'cancel') {
-    cancelled = true;
-    bench?.cancel();
-    return;
-  }
-  cancelled = false;
-  answer(data).then(
-    (value) => tell({ kind: 'done', value }),
-    (error: unknown) => {
-      // WebAssembly that has trapped is not to be trusted any more: the page hears of it as of a crash.
-      if (error instanceof WebAssembly.RuntimeError) setTimeout(() => {
-          throw error;
-        });
-      else tell({ kind: 'failed', failure: asFailure(error) });
-    },
-  );
-};
-
-function answer(request: Exclude<Request, { kind: 'cancel' }>): Promise<Value> {
-  if (request.kind === 'left') return left();
-  if (request.kind === 'forget') return forget();
-  const open = (bench ??= new Bench(request.base, {
-    loading: (done, total) => tell({ kind: 'loading', done, total }),
-    opened: (opened) => tell({ kind: 'opened', opened }),
-  }));
-  switch (request.kind) {
-    case 'run':
-      return run(open, request.ask);
-    case 'prompt':
-      return prompt(open, request.ask);
-    case 'train':
-      return train(open, request.ask);
-    case 'health':
-      return health(open, request.ask);
-    case 'induction':
-      return induction(open, request.ask);
-  }
-}
-
-/** Between two steps that cannot be stopped. */
-function goOn(): void {
-  if (cancelled) throw new HubError('cancelled', 'cancelled');
-}
+const actions = { compare, prompt, health, induction, train, left, forget };
+export type Actions = typeof actions;
+serve(actions);
 
 async function health(bench: Bench, { model, engine, tokens, seed }: HealthAsk): Promise<HealthReport> {
   const lab = await bench.open(engine);
-  await bench.load(lab, { name: model });
+  await bench.load(lab, model);
   goOn();
-  return lab.saeHealth(model, { ...defaultHealthSettings(), tokens, seed }, progress);
+  return lab.saeHealth(nameOf(model), { ...defaultHealthSettings(), tokens, seed }, progress);
 }
 
 async function induction(bench: Bench, ask: InductionAsk): Promise<InductionAnswer> {
@@ -100,9 +53,9 @@ function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<
     const lab = await bench.open(engine);
     await bench.load(lab, model);
     goOn();
-    const watch = new TrainCallbacks(progress, (point) => tell({ kind: 'point', point }));
+    const watch = new TrainCallbacks(progress, point);
     const from = begin === 'resume' ? last : undefined;
-    const { saes } = await lab.trainSaes(nameOf(model), plan, from, checkpoints, watch);
+    const { saes } = await lab.trainSaes(nameOf(model), { ...defaultTrainPlan(), ...plan }, from, checkpoints, watch);
     for (const sae of saes) await keepSae(nameOf(model), sae).catch((error: unknown) => notKept(error, checkpoints));
     // Only now is there nothing left to go on with.
     checkpoints.clear();
@@ -113,8 +66,8 @@ function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<
 function notKept(error: unknown, checkpoints: Checkpoints): never {
   if (!isFull(error)) throw error;
   const then = checkpoints.last() ? 'resume it, from a little before its end' : 'train again';
-  const hint = `delete a stored model or SAE, or free room on the disk; then ${then}`;
-  throw new HubError('quota', 'the training is done, but there is no room to keep its SAE', hint);
+  const advice = `delete a stored model or SAE, or free room on the disk; then ${then}`;
+  throw new HubError('quota', 'the training is done, but there is no room to keep its SAE', advice);
 }
 
 async function left(): Promise<LeftTraining | undefined> {
@@ -132,18 +85,19 @@ async function left(): Promise<LeftTraining | undefined> {
   });
 }
 
-async function forget(): Promise<undefined> {
+async function forget(): Promise<void> {
   await Checkpoints.alone(async (checkpoints) => checkpoints.clear());
 }
 
-async function run(bench: Bench, { a, b, engine, file, tokens, seed }: Ask): Promise<Report> {
+async function compare(bench: Bench, { a, b, engine, file, tokens, seed }: CompareAsk): Promise<CompareAnswer> {
+  const text = file && new Uint8Array(await file.arrayBuffer());
   const lab = await bench.open(engine);
   await bench.loadBuiltin(lab, [a, b]);
   goOn();
   const plan = defaultPlan(a, b);
   Object.assign(plan.corpus, { tokens, seed, source: file?.name ?? 'builtin' });
   plan.controls.seed = seed;
-  return lab.compare(plan, file?.bytes, progress);
+  return { report: await lab.compare(plan, text, progress), opened: lab.opened() };
 }
 
 async function prompt(bench: Bench, { model, engine, text }: PromptAsk): Promise<PromptAnswer> {

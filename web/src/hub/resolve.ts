@@ -68,8 +68,8 @@ async function revisionOf(at: Address, net: Net): Promise<Revision> {
       throw new HubError('missing', `${host} shows no ${name}`, 'check the name; a private model needs a token');
     }
     if (error.code === 'network') {
-      const hint = 'check the connection and the address of the hub; models that are stored here run without it';
-      throw new HubError('network', error.message, hint);
+      const advice = 'check the connection and the address of the hub; models that are stored here run without it';
+      throw new HubError('network', error.message, advice);
     }
     throw error;
   }
@@ -136,14 +136,14 @@ function shardsOf(repo: string, index: unknown): string[] {
 function noWeights({ repo, revision }: Pick<Address, 'repo' | 'revision'>, names: string[]): HubError {
   const pickle = names.find((name) => /^pytorch_model.*\.bin(\.index\.json)?$/.test(name));
   if (!pickle) {
-    const hint = 'the weights may be on another branch: take owner/name@branch';
-    return new HubError('model', `${repo} has no ${SINGLE}`, hint);
+    const advice = 'the weights may be on another branch: take owner/name@branch';
+    return new HubError('model', `${repo} has no ${SINGLE}`, advice);
   }
   const from = revision === 'main' ? repo : `${repo} --revision ${revision}`;
-  const hint =
+  const advice =
     `use a repository with ${SINGLE}, or download it with \`hf download ${from} --local-dir DIR\`, ` +
     `convert it with \`${CONVERT}\` and add the folder here`;
-  return new HubError('pickle', `${repo} has only ${pickle}, a pickle, which can run code when opened`, hint);
+  return new HubError('pickle', `${repo} has only ${pickle}, a pickle, which can run code when opened`, advice);
 }
 
 /** What the command line says, too (`crate/src/checkpoint/error.rs`); nothing in the pickle is run by it. */

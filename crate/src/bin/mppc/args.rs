@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand};
 use mppc::gpu::EngineChoice;
+use mppc::lab::TrainPlan;
 use mppc::lab::limits::{self, Whole};
 
 /// Do a Transformer and a Mamba learn the same features? Trains SAEs, correlates all their features (MPPC) and
@@ -15,8 +16,8 @@ use mppc::lab::limits::{self, Whole};
 /// it is in the cache. HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured.
 /// A corpus is `builtin`, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME of a data set
 /// on the hub, of which no more files are downloaded than are read: hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]], by
-/// default its split `train` as the hub has converted it to Parquet. Texts in Parquet are in the column `text` or the only one of
-/// strings; another is named after a colon: FILE.parquet:COLUMN.
+/// default its split `train` as the hub has converted it to Parquet. Texts in Parquet are in the column `text` or the
+/// only one of strings; another is named after a colon: FILE.parquet:COLUMN.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Args {
@@ -107,7 +108,8 @@ pub(crate) enum SaeCommand {
     Info(InfoArgs),
     /// Write an SAE of any format in SAELens's, with its conventions folded into the weights.
     Convert(ConvertArgs),
-    /// Measure how healthy SAEs are: L0, explained variance, dead features, decoder, loss and divergence when spliced in.
+    /// Measure how healthy SAEs are: L0, explained variance, dead features, decoder, loss and divergence when spliced
+    /// in.
     Health(HealthArgs),
 }
 
@@ -156,7 +158,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = whole(limits::MAYBE_TOKENS))]
     pub(crate) prune: usize,
     /// A feature that has not fired for N tokens is dead.
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = whole(limits::TOKENS))]
+    #[arg(long, value_name = "N", default_value_t = TrainPlan::default().dead_after)]
+    #[arg(value_parser = whole(limits::TOKENS))]
     pub(crate) dead_after: usize,
     /// Leave dead features dead: no auxiliary loss, no resampling.
     #[arg(long)]
@@ -165,16 +168,16 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds)]
     pub(crate) checkpoint_every: u64,
     /// Learning rate.
-    #[arg(long, default_value_t = 1e-3, value_parser = rate)]
+    #[arg(long, default_value_t = TrainPlan::default().lr, value_parser = rate)]
     pub(crate) lr: f64,
     /// Tokens in a training step.
-    #[arg(long, default_value_t = 1024, value_parser = whole(limits::STEP))]
+    #[arg(long, default_value_t = TrainPlan::default().batch, value_parser = whole(limits::STEP))]
     pub(crate) batch: usize,
     /// Seed of the initialisation, the shuffling and the built-in corpus.
-    #[arg(long, default_value_t = 1, value_parser = seed)]
+    #[arg(long, default_value_t = TrainPlan::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens.
-    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
+    #[arg(long, default_value_t = TrainPlan::default().context, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// Save weights as 16-bit floats.
     #[arg(long)]
@@ -188,7 +191,8 @@ pub(crate) struct TrainArgs {
 pub(crate) struct EncodeArgs {
     /// Directory of an SAE of SAELens, sparsify, Language-Model-SAEs or (converted) dictionary_learning.
     pub(crate) sae_dir: PathBuf,
-    /// Activations, numbers of any type [.., d_in] (as `mppc run` saves them); of heads, [B, T, H, d], the SAE's own or all.
+    /// Activations, numbers of any type [.., d_in] (as `mppc run` saves them); of heads, [B, T, H, d], the SAE's own or
+    /// all.
     pub(crate) acts: PathBuf,
     /// Name of the tensor in that file.
     #[arg(long, value_name = "NAME")]
@@ -377,9 +381,9 @@ fn shards(text: &str) -> Result<std::ops::Range<usize>, String> {
     })
 }
 
-/// Prompts are random tokens with A somewhere in the first half, B behind it, and A again at the end; neither occurs anywhere
-/// else. Every intervention is a run in which one part of the model comes from a corrupted prompt; told is what B's logit
-/// changes by, with a 95 % bootstrap interval over prompts.
+/// Prompts are random tokens with A somewhere in the first half, B behind it, and A again at the end; neither occurs
+/// anywhere else. Every intervention is a run in which one part of the model comes from a corrupted prompt; told is
+/// what B's logit changes by, with a 95 % bootstrap interval over prompts.
 #[derive(Subcommand)]
 pub(crate) enum CircuitCommand {
     /// Transformer: each head's hook_z at the last position from an unrelated prompt, all other heads there frozen.
@@ -420,7 +424,8 @@ pub(crate) struct CircuitArgs {
     /// Seed of the prompts.
     #[arg(long, default_value_t = 1, value_parser = seed)]
     pub(crate) seed: u64,
-    /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters most, or all].
+    /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters
+    /// most, or all].
     #[arg(long, value_parser = whole(limits::LAYER))]
     pub(crate) layer: Option<usize>,
     /// Head that receives (head-to-head) [default: the one that matters most].

@@ -12,7 +12,7 @@ use mppc::lab::{
 use serde_json::json;
 
 use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
-use crate::commands::{Outcome, Session, text, writable, writable_dir};
+use crate::session::{Outcome, Session, text, writable, writable_dir};
 use crate::{interrupt, models};
 
 /// Runs a subcommand.
@@ -146,7 +146,7 @@ async fn look(session: &Session, args: &LookArgs) -> Outcome {
         lab::induction_view(&model, args.text.as_deref(), &settings, &session.bars).await.map_err(text)?;
     let mut lines = seen(&view);
     if let Some(path) = &args.save {
-        let bytes = serde_json::to_vec(&view).map_err(text)?;
+        let bytes = serde_json::to_vec(&view).map_err(|e| e.to_string())?;
         atomic::write(path, |file| file.write_all(&bytes)).map_err(|e| format!("{}: {e}", path.display()))?;
         lines.push(format!("saved to {}", path.display()));
     }

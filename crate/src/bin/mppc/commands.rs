@@ -1,10 +1,10 @@
-//! What each command does.
+//! Which command does what, and how to go on when it was stopped.
 
 use std::io::Write;
-use std::path::Path;
 
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
+use mppc::failure::Failure;
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::sae::{SaeError, SaeFile};
 use serde_json::json;
@@ -15,19 +15,10 @@ use crate::compare;
 use crate::corpora;
 use crate::correlate;
 use crate::models;
-use crate::output::{Output, saved_to};
+use crate::output::Output;
 use crate::progress::Bars;
 use crate::sae_info;
-
-/// Any error, as its one line.
-pub(crate) type Outcome<T = ()> = Result<T, String>;
-
-/// What commands share: the engine's choice and how to speak.
-pub(crate) struct Session {
-    pub(crate) engine: Engine,
-    pub(crate) out: Output,
-    pub(crate) bars: Bars,
-}
+use crate::session::{Outcome, Session, text, writable};
 
 /// Runs a command.
 pub(crate) async fn run(args: Args) -> Outcome {
@@ -44,7 +35,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Convert(a)) => return sae_info::convert(a, out).await,
         _ => {}
     }
-    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let engine = Engine::open(args.engine).await?;
     let session = Session { engine, out, bars: Bars::new(args.json) };
     match args.command {
         Command::Run(a) => session.run(&a).await,
@@ -66,15 +57,36 @@ pub(crate) async fn run(args: Args) -> Outcome {
     }
 }
 
+/// What the user of a long command may do after it was stopped; none for commands that simply end.
+pub(crate) fn how_to_go_on(command: &Command) -> Option<String> {
+    let nothing = || "nothing of it is kept".to_owned();
+    match command {
+        Command::Sae(SaeCommand::Train(args)) => Some(format!(
+            "the same command goes on from the checkpoint in {}, if it had made a step",
+            args.save.display()
+        )),
+        Command::Compare(args) => {
+            Some(format!("the same command goes on from what is in {}", compare::store_of(args).display()))
+        }
+        Command::Fetch(_) => Some("the same command goes on from what has arrived".to_owned()),
+        Command::Reproduce(_) => {
+            Some("nothing of it is kept; `mppc compare` keeps what it has worked out and goes on".to_owned())
+        }
+        Command::Circuit(_) | Command::Sae(SaeCommand::Health(_)) => Some(nothing()),
+        _ => None,
+    }
+}
+
 async fn devices(args: &Args, out: Output) -> Outcome {
     let all = adapters().await;
-    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let engine = Engine::open(args.engine).await?;
     let used = engine.report();
     let mut text = String::new();
     for a in &all {
         let mib = |bytes: u64| bytes >> 20;
         text += &format!(
-            "{}\n  {} · {} · {}{}\n  bindings to {} MiB, buffers to {} MiB, workgroup memory {} KiB, {} invocations\n  f16 {}, subgroups {}, timestamps {}\n",
+            "{}\n  {} · {} · {}{}\n  bindings to {} MiB, buffers to {} MiB, workgroup memory {} KiB, {} invocations\n  \
+             f16 {}, subgroups {}, timestamps {}\n",
             a.name,
             a.backend,
             a.kind,
@@ -100,39 +112,6 @@ fn yes(flag: bool) -> &'static str {
     if flag { "yes" } else { "no" }
 }
 
-pub(crate) fn text<E: std::fmt::Display>(e: E) -> String {
-    e.to_string()
-}
-
-/// Refuses before hours of work a file that could not be saved after them.
-pub(crate) fn writable(path: &Path) -> Outcome {
-    if path.is_dir() {
-        return Err(format!("{} is a directory; name a file", path.display()));
-    }
-    saved_to(path);
-    in_a_folder(path)
-}
-
-fn in_a_folder(path: &Path) -> Outcome {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match parent.is_dir() {
-        true => Ok(()),
-        false => Err(format!(
-            "{}: the directory {} does not exist; make it first",
-            path.display(),
-            parent.display()
-        )),
-    }
-}
-
-/// The same of a directory.
-pub(crate) fn writable_dir(path: &Path) -> Outcome {
-    if path.exists() && !path.is_dir() {
-        return Err(format!("{} is a file; name a directory", path.display()));
-    }
-    in_a_folder(path)
-}
-
 impl Session {
     async fn encode(&self, args: &EncodeArgs) -> Outcome {
         writable(&args.save)?;
@@ -144,21 +123,22 @@ impl Session {
         let shape = file
             .shape(&args.key)
             .ok_or_else(|| {
-                format!("{} has no tensor {}; it has {}", file.label(), args.key, file.names().join(", "))
+                let other = format!("it has {}", file.names().join(", "));
+                Failure::new(format!("{} has no tensor {}", file.label(), args.key), other)
             })?
             .to_vec();
         let place = || format!("{}: tensor {}", file.label(), args.key);
         if shape.contains(&0) {
-            return Err(format!("{} has the shape {shape:?}, which holds no token", place()));
+            return Err(format!("{} has the shape {shape:?}, which holds no token", place()).into());
         }
         let x = Tensor::from_f32(&self.engine, &shape, file.numbers(&args.key).map_err(text)?);
         // A row is a token: [batch, position, d_in] becomes batch × position rows.
         let x = sae.config.activations(&x).map_err(|e| match e {
             SaeError::Width { d_in, width, .. } => {
                 let sae = args.sae_dir.display();
-                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place())
+                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place()).into()
             }
-            other => format!("{}: {other}", place()),
+            other => Failure::from(other).at(place()),
         })?;
         let codes = sae.encode(&x).await.map_err(text)?;
         let bytes = codes.to_safetensors().map_err(text)?;

@@ -8,10 +8,10 @@ use mppc::lab;
 use serde_json::json;
 
 use crate::args::CorpusArgs;
-use crate::commands::{Outcome, text};
 use crate::download::Watcher;
 use crate::interrupt;
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, text};
 
 /// What `--corpus` names.
 pub(crate) fn open(spec: &str, seed: u64, quiet: bool) -> Outcome<Corpus> {
@@ -48,6 +48,6 @@ pub(crate) fn print(args: &CorpusArgs, quiet: bool) -> Outcome {
     match written.and_then(|()| out.flush()) {
         // Whoever reads has seen enough (`mppc corpus | head`).
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| format!("standard output: {e}")),
+        other => other.map_err(|e| format!("standard output: {e}").into()),
     }
 }

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mppc::checkpoint::hub::{Event, human};
 use mppc::words::echo;
 
-use crate::progress::{remove, say, shown};
+use crate::screen::{remove, say, shown};
 
 /// Tells on standard error how a download goes.
 pub(crate) struct Watcher {
@@ -40,7 +40,8 @@ impl Watcher {
             Event::Bytes { file, done, total } => {
                 let mut slot = self.bar();
                 if slot.as_ref().is_none_or(|(name, _)| name != file) {
-                    let template = "{msg:32} {bar:30} {decimal_bytes}/{decimal_total_bytes} ({decimal_bytes_per_sec}, {eta} left)";
+                    let template = "{msg:32} {bar:30} {decimal_bytes}/{decimal_total_bytes} \
+                                    ({decimal_bytes_per_sec}, {eta} left)";
                     let style = ProgressStyle::with_template(template)
                         .unwrap_or_else(|_| ProgressStyle::default_bar());
                     let bar = shown(ProgressBar::new(*total).with_style(style).with_message(echo(file)));

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use mppc::lab::LabError;
+use mppc::failure::Failure;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
-use crate::args::{Command, SaeCommand};
+use crate::output::Outcome;
+use crate::screen;
 
 /// The signal that came; 0 before.
 static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
@@ -18,33 +19,12 @@ static CAREFUL: AtomicBool = AtomicBool::new(false);
 /// How long a signal may wait while nothing is to be put away.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What the user of a long command may do after it was stopped; none for commands that simply end.
-pub(crate) fn how_to_go_on(command: &Command) -> Option<String> {
-    let nothing = || "nothing of it is kept".to_owned();
-    match command {
-        Command::Sae(SaeCommand::Train(args)) => Some(format!(
-            "the same command goes on from the checkpoint in {}, if it had made a step",
-            args.save.display()
-        )),
-        Command::Compare(args) => Some(format!(
-            "the same command goes on from what is in {}",
-            crate::compare::store_of(args).display()
-        )),
-        Command::Fetch(_) => Some("the same command goes on from what has arrived".to_owned()),
-        Command::Reproduce(_) => {
-            Some("nothing of it is kept; `mppc compare` keeps what it has worked out and goes on".to_owned())
-        }
-        Command::Circuit(_) | Command::Sae(SaeCommand::Health(_)) => Some(nothing()),
-        _ => None,
-    }
-}
-
 /// From now on the first signal ends the command with a line that ends in `how`, and as soon as it may; the second one
 /// ends it at once.
 ///
 /// # Errors
 /// When the system takes no handlers.
-pub(crate) fn listen(how: String) -> Result<(), String> {
+pub(crate) fn listen(how: String) -> Outcome {
     let failed = |e| format!("signals cannot be received: {e}");
     let came = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -85,14 +65,14 @@ fn came_with() -> Option<i32> {
     }
 }
 
-/// How a command ends that failed with `error`, if that is because a signal came.
-pub(crate) fn ended(error: &str, how: Option<&str>) -> Option<ExitCode> {
-    let signal = came_with().filter(|_| error == LabError::Cancelled.to_string())?;
+/// How a command ends that failed so, if that is because a signal came.
+pub(crate) fn ended(failure: &Failure, how: Option<&str>) -> Option<ExitCode> {
+    let signal = came_with().filter(|_| failure.code == Failure::CANCELLED)?;
     say(signal, how?);
     Some(ExitCode::from(128 + signal as u8))
 }
 
 fn say(signal: i32, how: &str) {
     let name = if signal == SIGINT { "Ctrl-C" } else { "SIGTERM" };
-    crate::progress::say(&format!("stopped by {name}: {how}"));
+    screen::say(&format!("stopped by {name}: {how}"));
 }

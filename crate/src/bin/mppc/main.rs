@@ -17,6 +17,8 @@ mod output;
 mod progress;
 mod run;
 mod sae_info;
+mod screen;
+mod session;
 mod tensors;
 mod train;
 
@@ -35,16 +37,16 @@ fn main() -> ExitCode {
     }
     mppc::memory::keep_freed();
     let args = args::Args::try_parse().unwrap_or_else(|error| refuse(&error));
-    let how = interrupt::how_to_go_on(&args.command);
+    let how = commands::how_to_go_on(&args.command);
     let listening = how.clone().map_or(Ok(()), interrupt::listen);
     match listening.and_then(|()| pollster::block_on(commands::run(args))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            if let Some(code) = interrupt::ended(&e, how.as_deref()) {
+        Err(failure) => {
+            if let Some(code) = interrupt::ended(&failure, how.as_deref()) {
                 return code;
             }
             // One line whatever the cause: an error may quote several.
-            eprintln!("error: {}", words::line(&e));
+            eprintln!("error: {}", words::line(&failure.to_string()));
             ExitCode::FAILURE
         }
     }

@@ -1,39 +1,14 @@
-//! Progress on standard error.
+//! How far a run is, on standard error.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use mppc::lab::{CurvePoint, Observer, Progress, TrainWatch};
 use mppc::words;
 
 use crate::interrupt;
-
-/// All bars that are on the screen: a download may begin in the middle of a training.
-static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
-
-/// Puts a bar below the others.
-pub(crate) fn shown(bar: ProgressBar) -> ProgressBar {
-    ALL.add(bar)
-}
-
-/// Takes a bar from the screen.
-pub(crate) fn remove(bar: &ProgressBar) {
-    bar.finish_and_clear();
-    ALL.remove(bar);
-}
-
-/// Leaves the bars as they are: what is printed from now on stays, too.
-pub(crate) fn settle() {
-    ALL.set_draw_target(ProgressDrawTarget::hidden());
-}
-
-/// Prints a line on standard error, above the bars, which are drawn again below it.
-pub(crate) fn say(line: &str) {
-    let line = words::visible(line);
-    ALL.suspend(|| eprintln!("{line}"));
-}
+use crate::screen::{say, shown};
 
 /// One bar, renewed for each stage; silent where standard error is no terminal. Warnings are printed everywhere.
 pub(crate) struct Bars {

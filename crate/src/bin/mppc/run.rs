@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use mppc::checkpoint::{Files, without_bom};
-use mppc::corpus::Tokenize;
-use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, Tokenizer, likeliest};
+use mppc::corpus::{Tokenize, Tokenizer};
+use mppc::model::{Likely, Logits, Model, Output, Plan, Prompts, likeliest};
 use serde_json::{Value, json};
 
 use crate::args::RunArgs;
-use crate::commands::{Outcome, Session, text, writable};
 use crate::models;
-use crate::progress::say;
+use crate::screen::say;
+use crate::session::{Outcome, Session, text, writable};
 use crate::tensors::{self, Named};
 
 impl Session {
@@ -37,7 +37,10 @@ impl Session {
         if let (Some(n), Some(tokenizer), Some(logits)) = (args.top, &tokenizer, &output.logits) {
             let top = next_tokens(&model, &prompts, (logits, tokenizer), n).await?;
             lines.extend(top.iter().enumerate().map(|(prompt, next)| table(prompt, next, tokenizer)));
-            let as_json = |l: &Likely| json!({ "id": l.id, "token": tokenizer.decode(&[l.id]), "logit": l.logit, "probability": l.probability });
+            let as_json = |l: &Likely| {
+                let token = tokenizer.decode(&[l.id]);
+                json!({ "id": l.id, "token": token, "logit": l.logit, "probability": l.probability })
+            };
             told["top"] = top.iter().map(|next| next.iter().map(as_json).collect::<Value>()).collect();
         }
         if let Some(save) = &args.save {
@@ -116,7 +119,7 @@ fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
                 serde_json::from_slice(without_bom(&read(path)?)).map_err(|e| wrong(&e))?;
             let len = rows.first().map_or(0, Vec::len);
             if let Some(i) = rows.iter().position(|r| r.len() != len) {
-                return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())));
+                return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())).into());
             }
             return Ok(Prompts { batch: rows.len(), len, ids: rows.concat() });
         }

@@ -13,16 +13,6 @@ use super::name::is_commit;
 use super::select::{self, CONFIG, INDEX, MOST_INDEX, OPTIONAL, SINGLE};
 use super::{HubError, RepoKind, RepoName, Want};
 
-/// Bytes for people.
-pub fn human(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
-}
-
 /// A repository in the cache.
 pub(super) struct Place {
     root: PathBuf,

@@ -5,13 +5,38 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::HubError;
+use super::RepoName;
 use super::cache::Place;
 use super::client::{Client, Failure, header};
 use super::digest::Hasher;
 use super::listing::Remote;
-use super::{Event, RepoName};
 use crate::lock::Lock;
 use crate::regular;
+
+/// What a download tells while it runs.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// It begins.
+    Start {
+        /// Files of the repository that are needed, those already here among them.
+        files: usize,
+        /// Bytes to come.
+        bytes: u64,
+        /// The folder in which they will be found.
+        to: &'a Path,
+    },
+    /// A file has come this far.
+    Bytes {
+        /// Its path in the repository.
+        file: &'a str,
+        /// Bytes there.
+        done: u64,
+        /// Its size.
+        total: u64,
+    },
+    /// Something worth a line.
+    Note(&'a str),
+}
 
 /// Attempts in a row that bring nothing new before it is given up.
 const ATTEMPTS: u32 = 5;

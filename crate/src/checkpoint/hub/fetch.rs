@@ -5,35 +5,10 @@ use std::time::Duration;
 
 use super::cache::{CachedRepo, Place, scan};
 use super::client::Client;
-use super::download::{self, Download};
+use super::download::{self, Download, Event};
 use super::listing::{Listing, Remote};
 use super::select::{self, INDEX, MOST_INDEX, OPTIONAL};
 use super::{HubError, RepoName, Settings, Want};
-
-/// What a download tells while it runs.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// It begins.
-    Start {
-        /// Files of the repository that are needed, those already here among them.
-        files: usize,
-        /// Bytes to come.
-        bytes: u64,
-        /// The folder in which they will be found.
-        to: &'a Path,
-    },
-    /// A file has come this far.
-    Bytes {
-        /// Its path in the repository.
-        file: &'a str,
-        /// Bytes there.
-        done: u64,
-        /// Its size.
-        total: u64,
-    },
-    /// Something worth a line.
-    Note(&'a str),
-}
 
 /// A repository in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]

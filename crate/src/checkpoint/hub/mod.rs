@@ -18,14 +18,17 @@ mod name;
 mod pace;
 mod select;
 mod settings;
+mod size;
 #[cfg(test)]
 mod tests;
 mod trees;
 
-pub use cache::{CachedRepo, human};
+pub use cache::CachedRepo;
 pub use data_set::{DataSet, DataSetName, Watch};
+pub use download::Event;
 pub use error::HubError;
-pub use fetch::{Event, Fetched, Hub};
+pub use fetch::{Fetched, Hub};
 pub use name::{RepoKind, RepoName};
 pub use select::Want;
 pub use settings::{Settings, Token};
+pub use size::human;

@@ -146,10 +146,6 @@ pub(super) fn fits(model: &LabModel, experiment: CircuitName) -> Result<(), LabE
         [] => "choose another model".to_owned(),
         others => format!("for it there are {}", others.join(", ")),
     };
-    Err(LabError::Mismatch(format!(
-        "{} takes {} apart, and {} has none; {advice}",
-        experiment.name(),
-        lacking.needed(),
-        model.name()
-    )))
+    let (name, needed) = (experiment.name(), lacking.needed());
+    Err(LabError::refused(format!("{name} takes {needed} apart, and {} has none", model.name()), advice))
 }

@@ -9,7 +9,7 @@ use crate::circuits::{
 };
 use crate::corpus::Tokenize as _;
 use crate::lab::prompt::last_logits;
-use crate::lab::stages::Stages;
+use crate::lab::shared::Stages;
 use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
 use crate::model::{Prompts, Softmax, likeliest};
 
@@ -174,9 +174,10 @@ fn longest(model: &LabModel) -> usize {
 fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
     let ids = model.tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
     match ids.len() {
-        0 => Err(LabError::Mismatch("the text has no token; type some words".to_owned())),
+        0 => Err(LabError::refused("the text has no token", "type some words")),
         n if n > longest(model) => {
-            Err(LabError::Mismatch(format!("the text has {n} tokens; give at most {}", longest(model))))
+            let most = longest(model);
+            Err(LabError::refused(format!("the text has {n} tokens"), format!("give at most {most}")))
         }
         len => Ok(Prompts { batch: 1, len, ids }),
     }
@@ -185,10 +186,10 @@ fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
 fn planted(model: &LabModel, settings: &CircuitSettings) -> Result<Induction, LabError> {
     if settings.tokens > longest(model) {
         let n = settings.tokens;
-        return Err(LabError::Mismatch(format!(
-            "a prompt of {n} tokens is too long to look at; give at most {}",
-            longest(model)
-        )));
+        return Err(LabError::refused(
+            format!("a prompt of {n} tokens is too long to look at"),
+            format!("give at most {}", longest(model)),
+        ));
     }
     let from = model.tokenizer.drawable(model.model.vocab());
     let draw = Draw { count: 1, len: settings.tokens, from, place: None, seed: settings.seed };

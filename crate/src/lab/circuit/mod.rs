@@ -1,7 +1,5 @@
 //! The paper's circuit experiments as named runs (section 4).
 
-#[cfg(not(target_arch = "wasm32"))]
-mod drawing;
 mod experiment;
 mod look;
 mod pair;
@@ -9,8 +7,6 @@ mod pieces;
 #[cfg(not(target_arch = "wasm32"))]
 mod published;
 mod report;
-#[cfg(not(target_arch = "wasm32"))]
-mod save;
 mod series;
 mod sweep;
 
@@ -20,6 +16,4 @@ pub use pair::{InductionPair, induction_pair};
 #[cfg(not(target_arch = "wasm32"))]
 pub use published::{Deviation, Paper, paper};
 pub use report::{CircuitCell, CircuitReport, CircuitSettings};
-#[cfg(not(target_arch = "wasm32"))]
-pub use save::{save_circuits, save_paper};
 pub use series::{CircuitAsk, circuits};

@@ -6,7 +6,7 @@ use super::experiment::CircuitName;
 use super::look::{InductionView, STAGES, look};
 use super::report::{CircuitReport, CircuitSettings};
 use super::series::{CircuitAsk, Series};
-use crate::lab::stages::Stages;
+use crate::lab::shared::Stages;
 use crate::lab::{LabError, LabModel, Observer};
 use crate::model::Capability;
 
@@ -43,7 +43,7 @@ pub async fn induction_pair(
         found.ok_or_else(|| {
             let names: Vec<&str> = models.iter().map(|model| model.name()).collect();
             let (what, names) = (needed.needed(), names.join(", "));
-            LabError::Mismatch(format!("none of the models has {what} ({names}); choose others"))
+            LabError::refused(format!("none of the models has {what} ({names})"), "choose others")
         })
     };
     let (a, b) = (first(Capability::Attention)?, first(Capability::Recurrence)?);

@@ -8,7 +8,7 @@ use super::pieces::{draw_of, pieces_of};
 use super::report::{CircuitCell, CircuitReport, CircuitSettings};
 use super::sweep::{Cell, Sweep};
 use crate::circuits::{Answers, CircuitError, Induction, Unwatched, Watch};
-use crate::lab::stages::Stages;
+use crate::lab::shared::Stages;
 use crate::lab::{LabError, LabModel, Observer};
 
 /// An experiment that is asked for.
@@ -35,10 +35,10 @@ impl<'a> CircuitAsk<'a> {
         let all: Vec<Self> = experiments_of(model).into_iter().map(ask).collect();
         match all.is_empty() {
             false => Ok(all),
-            true => Err(LabError::Mismatch(format!(
-                "there is no experiment on what {} has; choose another model",
-                model.name()
-            ))),
+            true => Err(LabError::refused(
+                format!("there is no experiment on what {} has", model.name()),
+                "choose another model",
+            )),
         }
     }
 

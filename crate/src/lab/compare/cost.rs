@@ -3,18 +3,21 @@
 use serde::Serialize;
 use web_time::Instant;
 
-use super::controls::{neuron_blocks, neuron_sizes, neurons_key};
-use super::correlations::{Cut, Null};
-use super::encode::{Encoder, Source, Variant};
-use super::store::Store;
-use super::{Comparison, Run, Which};
+use super::comparing::Comparing;
+use super::comparison::{Comparison, Side};
+use super::encode::{self, Coder};
+use super::likeness::{LikenessJob, SVCCA_VARIANCE};
+use super::neurons::NeuronBlock;
+use super::pairs::Pass;
+use super::sources::Source;
+use super::stage::{Jobs, Stage};
+use super::store::{Shard, Store};
 use crate::corpus::TokenBatch;
 use crate::gpu::Tensor;
-use crate::lab::stages::Stages;
-use crate::lab::{LabError, LabModel, Observer};
+use crate::lab::shared::{LabError, LabModel, Observer, Stages};
 use crate::rng::Rng;
 use crate::sae::Codes;
-use crate::universality::{Chunk, CrossSums, DenseCorrelator, SelfSums, linear_cka, pwcca, svcca};
+use crate::universality::{Chunk, CrossSums, SelfSums, linear_cka, pwcca, svcca};
 
 /// Tokens over which a pair of layers is timed: where a run is longer, its cost is a straight line through these two.
 const PROBES: [usize; 2] = [10_000, 40_000];
@@ -41,6 +44,12 @@ pub struct Charge {
     pub disk: f64,
     /// Bytes of memory beside models and SAEs.
     pub memory: f64,
+}
+
+impl Charge {
+    fn of(stage: Stage, what: &Comparison<'_>) -> Self {
+        Self { stage: stage.name(what), units: 0, unit: stage.unit(), seconds: 0.0, disk: 0.0, memory: 0.0 }
+    }
 }
 
 /// What a run costs from where its store is now.
@@ -91,17 +100,26 @@ impl Comparison<'_> {
     /// # Errors
     /// As [`Comparison::run`].
     pub async fn bill(&self, store: &mut dyn Store, observer: &dyn Observer) -> Result<Bill, LabError> {
-        let mut run = Run::start(self, store, Stages::new(observer, 4)).await?;
+        let mut run = Comparing::start(self, store, Stages::new(observer, 2)).await?;
         run.stages.begin("trying", 3, "stages").await?;
-        let a = tried(&run, Which::A).await?;
-        let b = tried(&run, Which::B).await?;
+        let (a, b) = (tried(&run, Side::A).await?, tried(&run, Side::B).await?);
         run.stages.step(1).await?;
         let line = pair_line(&run, &a.middle, &b.middle).await?;
         run.stages.step(2).await?;
         let mut charges = Vec::new();
-        encoding(&run, (&a, &b), &mut charges)?;
-        correlating(&run, (&a, &b), line, &mut charges)?;
-        streaming(&run, &mut charges).await?;
+        for stage in Stage::all(&self.plan.controls) {
+            let charge = Charge::of(stage, self);
+            charges.extend(match stage.jobs(&run) {
+                Jobs::Codes(side, shards) => {
+                    Some(encoding(&run, (side, &shards), if side == Side::A { &a } else { &b }, charge)?)
+                }
+                Jobs::Passes(passes) => Some(correlating(&run, &passes, (&a, &b, line), charge)?),
+                Jobs::Neurons(blocks) => neurons(&run, &blocks, charge).await?,
+                Jobs::Likeness(job) => likeness(&run, &job, charge).await?,
+                // It takes seconds, and is not kept.
+                Jobs::Matching => None,
+            });
+        }
         run.tell_damage();
         run.stages.step(3).await?;
         run.stages.finish();
@@ -118,7 +136,7 @@ impl Comparison<'_> {
 
 /// The first documents of a batch, enough for a few hundred tokens: the second batch's, the first ones having warmed
 /// the engine up.
-fn sample(run: &Run<'_>, batch: usize) -> TokenBatch {
+fn sample(run: &Comparing<'_>, batch: usize) -> TokenBatch {
     let mut few = run.batches.get(batch).unwrap_or(&run.batches[0]).clone();
     let enough = |rows: usize| few.keep[..rows * few.len].iter().filter(|keep| **keep).count() >= TRIED;
     let rows = (1..=few.batch).find(|rows| enough(*rows)).unwrap_or(few.batch);
@@ -131,25 +149,17 @@ fn sample(run: &Run<'_>, batch: usize) -> TokenBatch {
     few
 }
 
-async fn tried(run: &Run<'_>, which: Which) -> Result<Tried, LabError> {
-    let (side, trained) = match which {
-        Which::A => (&run.what.plan.a, &run.a),
-        Which::B => (&run.what.plan.b, &run.b),
-    };
-    let seed = run.what.plan.controls.seed;
-    let mut sources: Vec<&Source> = trained.iter().collect();
-    if which == Which::B {
-        sources.extend(run.rotated.iter().chain(&run.random));
-    }
-    let encoder = Encoder::new(run.model(which), side.center_resid, sources, seed).await?;
-    encoder.encode(&sample(run, 0)).await?;
+async fn tried(run: &Comparing<'_>, side: Side) -> Result<Tried, LabError> {
+    let (sources, trained) = (run.encoded(side), run.trained(side).len());
+    let coder = Coder::new(run, side, sources.iter().collect()).await?;
+    coder.encode(&sample(run, 0)).await?;
     let batch = sample(run, 1);
     let started = Instant::now();
-    let mut codes = encoder.encode(&batch).await?;
+    let mut codes = coder.encode(&batch).await?;
     let seconds = started.elapsed().as_secs_f64() / batch.kept() as f64;
-    codes.truncate(trained.len());
+    codes.truncate(trained);
     let l0 = codes.iter().map(|c| c.indices.len() as f64 / c.tokens().max(1) as f64).collect();
-    Ok(Tried { seconds, l0, middle: codes.swap_remove(trained.len() / 2) })
+    Ok(Tried { seconds, l0, middle: codes.swap_remove(trained / 2) })
 }
 
 /// Seconds of a pair of layers as they grow with the tokens.
@@ -167,7 +177,7 @@ impl Line {
 
 /// Times the two middle layers over the sample's tokens, again and again. Each time the features are others, as many
 /// on as many tokens, since a few hundred tokens know only a few features, whose sums would all lie in the cache.
-async fn pair_line(run: &Run<'_>, a: &Codes, b: &Codes) -> Result<Line, LabError> {
+async fn pair_line(run: &Comparing<'_>, a: &Codes, b: &Codes) -> Result<Line, LabError> {
     let mut random = Rng::new(1);
     let mut again = |codes: &Codes, tokens: usize| {
         let mut all = Codes::new(codes.n_features);
@@ -204,164 +214,122 @@ fn turned(codes: &Codes, by: u32) -> Codes {
     turned
 }
 
-fn encoding(run: &Run<'_>, (a, b): (&Tried, &Tried), charges: &mut Vec<Charge>) -> Result<(), LabError> {
-    for (which, tried) in [(Which::A, a), (Which::B, b)] {
-        let sources: Vec<&Source> = match which {
-            Which::A => run.a.iter().collect(),
-            Which::B => run.b.iter().chain(&run.rotated).chain(&run.random).collect(),
-        };
-        let mut charge = Charge {
-            stage: format!("{} features", run.model(which).name()),
-            units: 0,
-            unit: "tokens",
-            seconds: 0.0,
-            disk: 0.0,
-            memory: 0.0,
-        };
-        for &shard in &run.shards {
-            let mut l0s = Vec::new();
-            for source in &sources {
-                if !run.store.has_codes(&source.key, shard)? {
-                    l0s.push(tried.l0[source.sae]);
-                }
-            }
-            let tokens = shard.tokens as f64;
-            let entries: f64 = l0s.iter().sum();
-            charge.units += if l0s.is_empty() { 0 } else { shard.tokens };
-            // The model runs once whatever is missing; the SAEs are most of it, and share it alike.
-            charge.seconds += tokens * tried.seconds * l0s.len() as f64 / sources.len() as f64;
-            charge.disk += tokens * (entries * ENTRY_DISK + l0s.len() as f64 * TOKEN_DISK);
-            charge.memory = charge.memory.max(tokens * entries * ENTRY_MEMORY / 3.0);
-        }
-        charges.push(charge);
+/// Codes of a model, of the shards of which some are missing.
+fn encoding(
+    run: &Comparing<'_>,
+    (side, shards): (Side, &[Shard]),
+    tried: &Tried,
+    mut charge: Charge,
+) -> Result<Charge, LabError> {
+    let sources = run.encoded(side);
+    for &shard in shards {
+        let missing = encode::missing(run, &sources, shard)?;
+        let (tokens, count) = (shard.tokens as f64, missing.len() as f64);
+        let entries: f64 = missing.iter().map(|source: &&Source| tried.l0[source.sae]).sum();
+        charge.units += if missing.is_empty() { 0 } else { shard.tokens };
+        // The model runs once whatever is missing; the SAEs are most of it, and share it alike.
+        charge.seconds += tokens * tried.seconds * count / sources.len() as f64;
+        charge.disk += tokens * (entries * ENTRY_DISK + count * TOKEN_DISK);
+        charge.memory = charge.memory.max(tokens * entries * ENTRY_MEMORY / 3.0);
     }
-    Ok(())
+    Ok(charge)
 }
 
+/// Pairs of layers that are missing of some passes.
 fn correlating(
-    run: &Run<'_>,
-    (a, b): (&Tried, &Tried),
-    line: Line,
-    charges: &mut Vec<Charge>,
-) -> Result<(), LabError> {
-    let controls = &run.what.plan.controls;
-    let n = run.tokens;
-    let cut = |tokens, null| Cut { tokens, null };
-    let nulls = |runs: usize, null: fn(u64) -> Null| {
-        let one = |r| (Variant::Trained, cut(0..n, Some(null(controls.seed + r as u64))));
-        (0..runs).map(one).collect::<Vec<_>>()
-    };
-    let subsets: Vec<_> = match controls.subsets {
-        true => [0..n / 16, 0..n / 8, 0..n / 4, 0..n / 2, n / 2..n]
-            .map(|r| (Variant::Trained, cut(r, None)))
-            .into(),
-        false => Vec::new(),
-    };
-    let stages = [
-        ("MPPC", vec![(Variant::Trained, cut(0..n, None))]),
-        ("shuffled-token nulls", nulls(controls.shuffled, Null::Shuffled)),
-        ("shifted-token nulls", nulls(controls.shifted, Null::Shifted)),
-        ("rotated SAEs", if controls.rotated { vec![(Variant::Rotated, cut(0..n, None))] } else { vec![] }),
-        ("random SAEs", if controls.random { vec![(Variant::Random, cut(0..n, None))] } else { vec![] }),
-        ("fewer tokens", subsets),
-    ];
+    run: &Comparing<'_>,
+    passes: &[Pass],
+    (a, b, line): (&Tried, &Tried, Line),
+    mut charge: Charge,
+) -> Result<Charge, LabError> {
     let most = |l0: &[f64]| l0.iter().copied().fold(0.0, f64::max);
     let middle = |l0: &[f64]| l0[l0.len() / 2];
-    for (stage, runs) in stages.into_iter().filter(|(_, runs)| !runs.is_empty()) {
-        let memory = n as f64 * (most(&a.l0) + most(&b.l0)) * ENTRY_MEMORY;
-        let mut charge = Charge {
-            stage: stage.to_owned(),
-            units: 0,
-            unit: "layer pairs",
-            seconds: 0.0,
-            disk: 0.0,
-            memory,
-        };
-        for (variant, cut) in runs {
-            let b_sources = run.sources(variant);
-            for (i, x) in run.a.iter().enumerate() {
-                for (j, y) in b_sources.iter().enumerate() {
-                    if run.store.pair(&cut.key(x, y), (x.features, y.features))?.is_some() {
-                        continue;
-                    }
-                    // Products are as many as pairs of features that fire together.
-                    let share = a.l0[i] * b.l0[j] / (middle(&a.l0) * middle(&b.l0)).max(f64::MIN_POSITIVE);
-                    charge.units += 1;
-                    charge.seconds += line.fixed + line.token * share * cut.tokens.len() as f64;
-                    charge.disk += 8.0 * (x.features + y.features) as f64;
-                }
+    charge.memory = run.tokens as f64 * (most(&a.l0) + most(&b.l0)) * ENTRY_MEMORY;
+    for pass in passes {
+        for pair in pass.pairs(run) {
+            if !pair.missing(run)? {
+                continue;
             }
+            // Products are as many as pairs of features that fire together.
+            let share = a.l0[pair.a] * b.l0[pair.b] / (middle(&a.l0) * middle(&b.l0)).max(f64::MIN_POSITIVE);
+            charge.units += 1;
+            charge.seconds += line.fixed + line.token * share * pass.cut.tokens.len() as f64;
+            charge.disk += 8.0 * (pair.sizes.0 + pair.sizes.1) as f64;
         }
-        charges.push(charge);
     }
-    Ok(())
+    Ok(charge)
 }
 
-/// The stages that run both models again: neurons, and the activations themselves.
-async fn streaming(run: &Run<'_>, charges: &mut Vec<Charge>) -> Result<(), LabError> {
-    let (a, b) = (run.what.a, run.what.b);
-    let controls = &run.what.plan.controls;
-    let batch = &sample(run, 1);
-    let kept = batch.kept() as f64;
-    let neurons = controls.neuron_tokens.min(run.tokens);
-    let blocks = neuron_blocks(run);
-    let mut todo: Vec<&Vec<String>> = Vec::new();
-    for block in blocks.iter().filter(|_| neurons > 0) {
-        let (key, sizes) = (neurons_key(run, block, neurons), neuron_sizes(run, block));
-        if run.store.pair(&key, sizes)?.is_none() {
-            todo.push(block);
+/// Blocks of neurons, which run both models again; none where nothing is missing.
+async fn neurons(
+    run: &Comparing<'_>,
+    blocks: &[NeuronBlock],
+    charge: Charge,
+) -> Result<Option<Charge>, LabError> {
+    let mut missing = Vec::new();
+    for block in blocks {
+        if block.missing(run)? {
+            missing.push(block);
         }
     }
-    if let Some(block) = todo.first() {
-        let of_b = b.model.neuron_hooks();
-        let (of_a, others) = (a.neuron_count(block), b.neuron_count(&of_b));
-        let mut correlator = DenseCorrelator::new(run.what.engine, of_a, others);
-        // A whole batch: each one costs a pass over the sums.
-        let whole = run.batches.get(1).unwrap_or(&run.batches[0]);
-        let started = Instant::now();
-        correlator.push(&a.neurons(whole, block).await?, &b.neurons(whole, &of_b).await?).await?;
-        let seconds = started.elapsed().as_secs_f64() / whole.kept() as f64 * neurons as f64;
-        charges.push(Charge {
-            stage: "neuron baseline".to_owned(),
-            units: neurons * todo.len(),
-            unit: "tokens",
-            seconds: seconds * todo.len() as f64,
-            disk: 8.0 * (of_a + others) as f64 * todo.len() as f64,
-            // The sums in float64, and a chunk's in f32.
-            memory: 12.0 * (of_a * others) as f64,
-        });
+    let Some(block) = missing.first() else { return Ok(None) };
+    let (a, b) = (run.what.a, run.what.b);
+    let (of_a, of_b) = block.sizes;
+    let mut correlator = block.correlator(run);
+    // A whole batch: each one costs a pass over the sums.
+    let whole = run.batches.get(1).unwrap_or(&run.batches[0]);
+    let started = Instant::now();
+    let (x, y) = (a.neurons(whole, &block.hooks).await?, b.neurons(whole, &b.model.neuron_hooks()).await?);
+    correlator.push(&x, &y).await?;
+    let token = started.elapsed().as_secs_f64() / whole.kept() as f64;
+    let units = block.tokens * missing.len();
+    Ok(Some(Charge {
+        units,
+        seconds: token * units as f64,
+        disk: 8.0 * (of_a + of_b) as f64 * missing.len() as f64,
+        // The sums in float64, and a chunk's in f32.
+        memory: 12.0 * (of_a * of_b) as f64,
+        ..charge
+    }))
+}
+
+/// The activations themselves, for which both models run again; none where nothing is missing.
+async fn likeness(
+    run: &Comparing<'_>,
+    job: &LikenessJob,
+    charge: Charge,
+) -> Result<Option<Charge>, LabError> {
+    if !job.missing(run)? {
+        return Ok(None);
     }
-    let tokens = controls.likeness_tokens.min(run.tokens);
-    if tokens > 0 && run.store.note(&super::likeness::key(run, tokens))?.is_none() {
-        let first = async |model: &LabModel| -> Result<Tensor, LabError> {
-            let sae = &model.saes[0];
-            Ok(sae.reads(&model.activations(batch, std::slice::from_ref(&sae.hook)).await?[0]))
-        };
-        let started = Instant::now();
-        let (x, y) = (first(a).await?, first(b).await?);
-        let (x, y) = (Chunk::new(&x).await?, Chunk::new(&y).await?);
-        let models = started.elapsed().as_secs_f64();
-        let (mut sa, mut sb) = (SelfSums::new(x.width()), SelfSums::new(y.width()));
-        let mut ab = CrossSums::new(x.width(), y.width());
-        let started = Instant::now();
-        ab.push(&x, &y).await?;
-        let cross = started.elapsed().as_secs_f64();
-        sa.push(&x).await?;
-        sb.push(&y).await?;
-        let started = Instant::now();
-        let _ = (linear_cka(&sa, &sb, &ab), svcca(&sa, &sb, &ab, 0.99), pwcca(&sa, &sb, &ab));
-        let finish = started.elapsed().as_secs_f64();
-        let pairs = (a.saes.len() * b.saes.len()) as f64;
-        charges.push(Charge {
-            stage: "activations".to_owned(),
-            units: tokens,
-            unit: "tokens",
-            seconds: (models + cross * pairs) / kept * tokens as f64 + finish * pairs,
-            disk: 100.0 * pairs,
-            memory: 8.0 * pairs * (x.width() * y.width()) as f64,
-        });
-    }
-    Ok(())
+    let (a, b) = (run.what.a, run.what.b);
+    let batch = &sample(run, 1);
+    let first = async |model: &LabModel| -> Result<Tensor, LabError> {
+        let sae = &model.saes[0];
+        Ok(sae.reads(&model.activations(batch, std::slice::from_ref(&sae.hook)).await?[0]))
+    };
+    let started = Instant::now();
+    let (x, y) = (first(a).await?, first(b).await?);
+    let (x, y) = (Chunk::new(&x).await?, Chunk::new(&y).await?);
+    let models = started.elapsed().as_secs_f64();
+    let (mut sa, mut sb) = (SelfSums::new(x.width()), SelfSums::new(y.width()));
+    let mut ab = CrossSums::new(x.width(), y.width());
+    let started = Instant::now();
+    ab.push(&x, &y).await?;
+    let cross = started.elapsed().as_secs_f64();
+    sa.push(&x).await?;
+    sb.push(&y).await?;
+    let started = Instant::now();
+    let _ = (linear_cka(&sa, &sb, &ab), svcca(&sa, &sb, &ab, SVCCA_VARIANCE), pwcca(&sa, &sb, &ab));
+    let finish = started.elapsed().as_secs_f64();
+    let pairs = run.layer_pairs() as f64;
+    Ok(Some(Charge {
+        units: job.tokens,
+        seconds: (models + cross * pairs) / batch.kept() as f64 * job.tokens as f64 + finish * pairs,
+        disk: 100.0 * pairs,
+        memory: 8.0 * pairs * (x.width() * y.width()) as f64,
+        ..charge
+    }))
 }
 
 #[cfg(test)]

@@ -1,108 +1,65 @@
 //! Tokens to residuals to codes: each shard of tokens runs through a model once, for all that is missing of it.
 
-use super::inputs::{SideInputs, digest};
-use super::plan::{CorpusPlan, SidePlan};
-use crate::corpus::{Corpus, TokenBatch};
-use crate::lab::{LabError, LabModel};
-use crate::model::SpecialIds;
+use super::comparing::{Comparing, SHARD};
+use super::comparison::Side;
+use super::sources::{Source, Variant};
+use super::store::Shard;
+use crate::corpus::TokenBatch;
+use crate::lab::shared::{LabError, LabModel};
 use crate::sae::{Codes, Rotation, Sae};
 
-/// Which of an SAE's readings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Variant {
-    /// The SAE as it is.
-    Trained,
-    /// On activations that are turned at random.
-    Rotated,
-    /// Random directions, as many active on each token.
-    Random,
-}
-
-impl Variant {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Trained => "trained",
-            Self::Rotated => "rotated",
-            Self::Random => "random",
+/// The codes that the store lacks of a shard.
+pub(super) fn missing<'s>(
+    run: &Comparing<'_>,
+    sources: &'s [Source],
+    shard: Shard,
+) -> Result<Vec<&'s Source>, LabError> {
+    let mut missing = Vec::new();
+    for source in sources {
+        if !run.store.has_codes(&source.key, shard)? {
+            missing.push(source);
         }
     }
+    Ok(missing)
 }
 
-/// Codes to be had of one SAE.
-#[derive(Debug, Clone)]
-pub(super) struct Source {
-    /// Its number among the model's.
-    pub(super) sae: usize,
-    pub(super) variant: Variant,
-    /// Number of features.
-    pub(super) features: usize,
-    /// A name for everything that decides the codes.
-    pub(super) digest: String,
-    /// The same with words in front.
-    pub(super) key: String,
-}
-
-/// What one side's codes depend on, beside the SAE.
-pub(super) struct Basis<'a> {
-    pub(super) model: &'a LabModel,
-    pub(super) side: &'a SidePlan,
-    pub(super) inputs: &'a SideInputs,
-    /// See [`corpus_identity`].
-    pub(super) corpus: &'a str,
-}
-
-/// Everything that decides the batches but their number.
-pub(super) fn corpus_identity(
-    corpus: &Corpus,
-    hashes: &[&str],
-    plan: &CorpusPlan,
-    special: &SpecialIds,
-) -> String {
-    let name = match hashes {
-        [] => corpus.name().to_owned(),
-        _ => format!("{}: {}", corpus.reading(), hashes.join(",")),
-    };
-    let CorpusPlan { context, batch, bos, .. } = plan;
-    let (first, ends) = (special.bos, special.ends());
-    format!("{name}; context {context}, batch {batch}, bos {bos:?} {first:?}, not text {ends:?}")
-}
-
-impl Basis<'_> {
-    /// A name for the model's files, or the model's name where they were not hashed.
-    pub(super) fn model_identity(&self) -> String {
-        let hashes: Vec<&str> = self.inputs.model.iter().map(|input| input.sha256.as_str()).collect();
-        if hashes.is_empty() { self.model.name().to_owned() } else { hashes.join(",") }
+/// Encodes what the store lacks of these shards.
+pub(super) async fn encode(run: &mut Comparing<'_>, side: Side, shards: &[Shard]) -> Result<(), LabError> {
+    let sources = run.encoded(side);
+    let (mut done, mut coder) = (0, None::<(Vec<&str>, Coder<'_>)>);
+    for &shard in shards {
+        let missing = missing(run, &sources, shard)?;
+        run.tell_damage();
+        if missing.is_empty() {
+            done += shard.tokens;
+            run.stages.step(done).await?;
+            continue;
+        }
+        // The same is missing of most shards; rotations and random SAEs are made once.
+        let keys: Vec<&str> = missing.iter().map(|source| source.key.as_str()).collect();
+        if coder.as_ref().is_none_or(|(of, _)| *of != keys) {
+            coder = Some((keys, Coder::new(run, side, missing.clone()).await?));
+        }
+        let (_, coder) = coder.as_ref().expect("just made");
+        let mut all: Vec<Codes> = Vec::new();
+        for batch in run.batches.iter().skip(shard.number * SHARD).take(SHARD) {
+            let codes = coder.encode(batch).await?;
+            match all.is_empty() {
+                true => all = codes,
+                false => all.iter_mut().zip(&codes).for_each(|(all, codes)| all.append(codes)),
+            }
+            done += batch.kept();
+            run.stages.step(done).await?;
+        }
+        for (source, codes) in missing.iter().zip(all) {
+            run.store.put_codes(&source.key, shard, codes)?;
+        }
     }
-
-    /// The codes of a variant of every SAE; `seed` is that of rotations and random directions.
-    pub(super) fn sources(&self, variant: Variant, seed: u64) -> Vec<Source> {
-        let source = |(i, hooked): (usize, &crate::lab::HookedSae)| {
-            let files = self.inputs.saes.get(i).into_iter().flatten();
-            let files: Vec<&str> = files.map(|input| input.sha256.as_str()).collect();
-            let control = if variant == Variant::Trained { String::new() } else { format!("seed {seed}") };
-            let center = if self.side.center_resid { "centred" } else { "" };
-            let digest = digest(&[
-                "codes 2",
-                &self.model_identity(),
-                &files.join(","),
-                &hooked.name(),
-                variant.name(),
-                &control,
-                center,
-                self.corpus,
-            ]);
-            let plain = |c: char| if c.is_ascii_alphanumeric() || "._".contains(c) { c } else { '-' };
-            let name: String = self.model.name().chars().map(plain).collect();
-            let name = name.rsplit("--").next().unwrap_or(&name).trim_matches('-');
-            let key = format!("{name}.{}.{}-{digest}", hooked.name(), variant.name());
-            Source { sae: i, variant, features: hooked.sae.config.d_sae, digest, key }
-        };
-        self.model.saes.iter().enumerate().map(source).collect()
-    }
+    Ok(())
 }
 
 /// What turns a model's batches into codes.
-pub(super) struct Encoder<'a> {
+pub(super) struct Coder<'a> {
     model: &'a LabModel,
     center: bool,
     /// Beside each source its rotation or its random SAE.
@@ -114,13 +71,14 @@ enum Control {
     Random(Box<Sae>),
 }
 
-impl<'a> Encoder<'a> {
-    pub(super) async fn new(
-        model: &'a LabModel,
-        center: bool,
+impl<'a> Coder<'a> {
+    pub(super) async fn new<'m: 'a>(
+        run: &Comparing<'m>,
+        side: Side,
         sources: Vec<&'a Source>,
-        seed: u64,
     ) -> Result<Self, LabError> {
+        let (model, seed) = (run.what.model(side), run.what.plan.controls.seed);
+        let center = run.basis(side).side.center_resid;
         let mut ready = Vec::new();
         for source in sources {
             let hooked = &model.saes[source.sae];

@@ -5,15 +5,17 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 
 use super::keys::{Key, Kind, SECTIONS};
-use super::{ComparePlan, Controls};
-use crate::lab::limits::Whole;
+use super::plan::{ComparePlan, Controls};
+use crate::lab::shared::limits::Whole;
 
 /// A whole plan as people write it: every key with its meaning, its range and its default. It compares the built-in
 /// pair.
 pub fn example() -> String {
     let plan = json!(example_plan());
-    let mut text = "# A plan for `mppc compare`. Every key is here with its default; all but the two models may be left out.\n\
-                    # Editors complete it with a schema: `mppc compare --schema > plan.schema.json`, and as the first line\n\
+    let mut text = "# A plan for `mppc compare`. Every key is here with its default; all but the two models \
+                    may be left out.\n\
+                    # Editors complete it with a schema: `mppc compare --schema > plan.schema.json`, and as the \
+                    first line\n\
                     #   #:schema ./plan.schema.json\n"
         .to_owned();
     for (section, about, keys) in SECTIONS {
@@ -113,7 +115,7 @@ fn of_kind(kind: &Kind) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::SidePlan;
+    use crate::lab::compare::SidePlan;
 
     fn read(text: &str) -> Result<ComparePlan, String> {
         ComparePlan::from_toml("p.toml", text).map_err(|e| e.to_string())

@@ -23,7 +23,7 @@ use walkdir::WalkDir;
 
 use super::store::{Shard, Store};
 use crate::checkpoint::{SafeFile, checksum};
-use crate::lab::LabError;
+use crate::lab::shared::LabError;
 use crate::lock::Lock;
 use crate::sae::Codes;
 use crate::universality::{Best, Correlation};

@@ -1,8 +1,9 @@
-//! Every key of a plan: what it means, what it may be. The plan's check, the example that `mppc compare --example` prints and
-//! the JSON Schema of `--schema` are made of this table; their tests hold it against [`ComparePlan`] itself.
+//! Every key of a plan: what it means, what it may be. The plan's check, the example that `mppc compare --example`
+//! prints and the JSON Schema of `--schema` are made of this table; their tests hold it against the plan itself.
 
-use super::ComparePlan;
-use crate::lab::limits::{self, Whole};
+use serde::Serialize;
+
+use crate::lab::shared::limits::{self, Whole};
 
 /// A key of a section.
 pub(super) struct Key {
@@ -71,7 +72,8 @@ const CORPUS: &[Key] = &[
     key("batch", "Documents in a batch.", Kind::Number(limits::DOCUMENTS)),
     key(
         "bos",
-        "BOS at the beginning of a document: put there and left out of all figures, put there and kept, or not put there.",
+        "BOS at the beginning of a document: put there and left out of all figures, put there and kept, or not \
+         put there.",
         Kind::Word(&["drop", "keep", "none"]),
     ),
 ];
@@ -125,7 +127,7 @@ pub(super) const SECTIONS: &[Section] = &[
 ];
 
 /// Refuses a number that is out of its range.
-pub(super) fn check(plan: &ComparePlan) -> Result<(), String> {
+pub(super) fn check(plan: &impl Serialize) -> Result<(), String> {
     let plan = serde_json::to_value(plan).map_err(|e| e.to_string())?;
     for (section, _, keys) in SECTIONS {
         for Key { name, kind, .. } in *keys {

@@ -1,21 +1,19 @@
 //! How alike the activations themselves are that the SAEs read.
 
-use super::controls::beginning;
-use super::inputs::digest;
-use super::results::Found;
-use super::{Run, Which};
+use super::comparing::{Comparing, beginning};
+use super::comparison::Side;
+use super::report::{LayerPairs, Likeness};
 use crate::gpu::Tensor;
-use crate::lab::report::{LayerPairs, Likeness};
-use crate::lab::{LabError, LabModel};
+use crate::lab::shared::{LabError, LabModel, digest};
 use crate::universality::{Chunk, CrossSums, SelfSums, linear_cka, linear_cka_debiased, pwcca, rsa, svcca};
 
 /// Tokens that RSA is over, whose cost grows with their square.
 const RSA_TOKENS: usize = 1_000;
 /// Share of the variance whose directions SVCCA keeps (Raghu et al. 2017).
-const SVCCA_VARIANCE: f64 = 0.99;
+pub(super) const SVCCA_VARIANCE: f64 = 0.99;
 
 /// Activations of one side over the tokens that stream by.
-struct Layers<'a> {
+struct Activations<'a> {
     model: &'a LabModel,
     hooks: Vec<String>,
     center: bool,
@@ -24,7 +22,7 @@ struct Layers<'a> {
     sample: Vec<Vec<f32>>,
 }
 
-impl<'a> Layers<'a> {
+impl<'a> Activations<'a> {
     fn new(model: &'a LabModel, center: bool) -> Self {
         Self {
             model,
@@ -65,37 +63,51 @@ impl<'a> Layers<'a> {
     }
 }
 
-/// Compares the activations over the plan's first tokens. All pairs' sums are in memory: 8·D² bytes each.
-pub(super) async fn likeness(run: &mut Run<'_>, found: &mut Found) -> Result<(), LabError> {
-    let plan = &run.what.plan;
-    let wanted = plan.controls.likeness_tokens.min(run.tokens);
-    if wanted == 0 {
-        return Ok(());
+/// The job: the activations over the first tokens.
+pub(super) struct LikenessJob {
+    pub(super) tokens: usize,
+    /// Names everything that decides the figures.
+    key: String,
+}
+
+impl LikenessJob {
+    pub(super) fn new(run: &Comparing<'_>, tokens: usize) -> Self {
+        let side = |side| {
+            let basis = run.basis(side);
+            let hooks: Vec<String> = basis.model.saes.iter().map(|sae| sae.name()).collect();
+            format!("{} {} {}", basis.model_identity(), hooks.join(","), basis.side.center_resid)
+        };
+        let key = digest(&["likeness 2", &side(Side::A), &side(Side::B), run.corpus()]);
+        Self { tokens, key: format!("likeness-{key}.0-{tokens}") }
     }
-    run.stages.begin("activations", wanted, "tokens").await?;
-    let key = key(run, wanted);
-    // What was just computed is read as what is found, so that both say the same.
-    let read = |note: &str| -> Result<Likeness, LabError> {
-        let wrong = |e| LabError::Mismatch(format!("the note {key} says something else ({e}); delete it"));
+
+    /// Whether it is still to be done.
+    pub(super) fn missing(&self, run: &Comparing<'_>) -> Result<bool, LabError> {
+        Ok(run.store.note(&self.key)?.is_none())
+    }
+
+    fn read(&self, note: &str) -> Result<Likeness, LabError> {
+        let wrong =
+            |e| LabError::Mismatch(format!("the note {} says something else ({e}); delete it", self.key));
         serde_json::from_str(note).map_err(wrong)
-    };
-    let note = run.store.note(&key)?;
+    }
+}
+
+/// Compares the activations, unless the store has it. All pairs' sums are in memory: 8·D² bytes each.
+pub(super) async fn measure(run: &mut Comparing<'_>, job: &LikenessJob) -> Result<Likeness, LabError> {
+    let note = run.store.note(&job.key)?;
     run.tell_damage();
     if let Some(note) = note {
-        found.likeness = Some(read(&note)?);
-        return Ok(());
+        return job.read(&note);
     }
-    let mut a = Layers::new(run.what.a, plan.a.center_resid);
-    let mut b = Layers::new(run.what.b, plan.b.center_resid);
+    let plan = &run.what.plan;
+    let mut a = Activations::new(run.what.a, plan.a.center_resid);
+    let mut b = Activations::new(run.what.b, plan.b.center_resid);
     let cross = |x: &SelfSums| b.sums.iter().map(|y| CrossSums::new(x.width(), y.width())).collect();
     let mut between: Vec<Vec<CrossSums>> = a.sums.iter().map(cross).collect();
-    let every = wanted.div_ceil(RSA_TOKENS);
+    let every = job.tokens.div_ceil(RSA_TOKENS);
     let mut done = 0;
-    for batch in &run.batches {
-        if done >= wanted {
-            break;
-        }
-        let batch = beginning(batch, wanted - done);
+    for batch in beginning(&run.batches, job.tokens) {
         let chosen: Vec<usize> = (0..batch.kept()).filter(|row| (done + row) % every == 0).collect();
         let (x, y) = (a.push(&batch, &chosen).await?, b.push(&batch, &chosen).await?);
         for (row, x) in between.iter_mut().zip(&x) {
@@ -108,25 +120,14 @@ pub(super) async fn likeness(run: &mut Run<'_>, found: &mut Found) -> Result<(),
     }
     let likeness = finish(run, (&a, &b), &between, done).await?;
     let note = serde_json::to_string(&likeness).expect("plain data");
-    run.store.put_note(&key, &note)?;
-    found.likeness = Some(read(&note)?);
-    Ok(())
-}
-
-/// A name for everything that decides the figures.
-pub(super) fn key(run: &Run<'_>, tokens: usize) -> String {
-    let side = |which| {
-        let basis = run.what.basis(which, &run.corpus);
-        let hooks: Vec<String> = basis.model.saes.iter().map(|sae| sae.name()).collect();
-        format!("{} {} {}", basis.model_identity(), hooks.join(","), basis.side.center_resid)
-    };
-    let key = digest(&["likeness 2", &side(Which::A), &side(Which::B), &run.corpus]);
-    format!("likeness-{key}.0-{tokens}")
+    run.store.put_note(&job.key, &note)?;
+    // What was just computed is read as what is found, so that both say the same.
+    job.read(&note)
 }
 
 async fn finish(
-    run: &mut Run<'_>,
-    (a, b): (&Layers<'_>, &Layers<'_>),
+    run: &mut Comparing<'_>,
+    (a, b): (&Activations<'_>, &Activations<'_>),
     between: &[Vec<CrossSums>],
     tokens: usize,
 ) -> Result<Likeness, LabError> {

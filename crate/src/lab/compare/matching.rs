@@ -1,10 +1,10 @@
 //! Features matched one to one: by correlation over all layers, and by decoder direction.
 
-use super::Run;
-use super::results::Found;
-use super::sides::Side;
-use crate::lab::LabError;
-use crate::lab::report::{DecoderMatch, Matches, Matching};
+use super::comparing::Comparing;
+use super::features::Features;
+use super::found::Found;
+use super::report::{DecoderMatch, Matches, Matching};
+use crate::lab::shared::LabError;
 use crate::universality::{
     Candidates, LayerResult, assignment, decoder_cosines, layer_mean, mutual_best_layers,
 };
@@ -15,31 +15,22 @@ const CANDIDATES: usize = 16;
 const SAME: f32 = 0.7;
 
 /// Matches the features of both models.
-pub(super) async fn matching(
-    run: &mut Run<'_>,
-    sides: &(Side, Side),
-    found: &mut Found,
-) -> Result<(), LabError> {
-    if !run.what.plan.controls.matching {
-        return Ok(());
-    }
-    run.stages.begin("one-to-one matches", run.a.len() + 1, "SAEs").await?;
+pub(super) async fn matching(run: &mut Comparing<'_>, found: &Found) -> Result<Matching, LabError> {
     let real = &found.real;
-    let varying = |side: &Side| side.moments.iter().flatten().filter(|m| m.varies).count();
-    let (of_a, of_b) = (varying(&sides.0), varying(&sides.1));
+    let varying = |features: &Features| features.moments.iter().flatten().filter(|m| m.varies).count();
+    let (of_a, of_b) = (varying(&found.features[0]), varying(&found.features[1]));
     let mutual = mutual_best_layers(&real.a_to_b.best, &real.b_to_a.best);
     let mutual: Vec<f32> = mutual.pairs.iter().map(|pair| pair.mppc).collect();
     let one_to_one = assignment(&candidates(real)?);
     let pairs = one_to_one.partner.iter().zip(&one_to_one.weight).filter(|(partner, _)| partner.is_some());
     let one_to_one: Vec<f32> = pairs.map(|(_, weight)| *weight).collect();
     run.stages.step(1).await?;
-    let decoders = decoders(run, &sides.0, real).await?;
-    found.matching = Some(Matching {
+    let decoders = decoders(run, &found.features[0], real).await?;
+    Ok(Matching {
         mutual: matches(&mutual, of_a, of_b),
         one_to_one: matches(&one_to_one, of_a, of_b),
         decoders,
-    });
-    Ok(())
+    })
 }
 
 fn matches(values: &[f32], of_a: usize, of_b: usize) -> Matches {
@@ -93,9 +84,13 @@ fn candidates(real: &LayerResult) -> Result<Candidates, LabError> {
 }
 
 /// Each SAE of A with the one of B that it is most alike, where both write into streams of one width.
-async fn decoders(run: &mut Run<'_>, side: &Side, real: &LayerResult) -> Result<Vec<DecoderMatch>, LabError> {
+async fn decoders(
+    run: &mut Comparing<'_>,
+    features: &Features,
+    real: &LayerResult,
+) -> Result<Vec<DecoderMatch>, LabError> {
     let mut found = Vec::new();
-    for (i, row) in layer_mean(&real.a_to_b, &side.kept).iter().enumerate() {
+    for (i, row) in layer_mean(&real.a_to_b, &features.kept).iter().enumerate() {
         let means = row.iter().enumerate().filter_map(|(j, mean)| Some((j, (*mean)?)));
         let Some((j, _)) = means.max_by(|x, y| x.1.total_cmp(&y.1)) else { continue };
         let (x, y) = (&run.what.a.saes[i], &run.what.b.saes[j]);

@@ -5,8 +5,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
+use crate::lab::shared::CorpusPlan;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::lab::LabError;
+use crate::lab::shared::LabError;
 use crate::universality::DensityFilter;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::words::{echo, line as line_of, suggesting};
@@ -54,39 +55,6 @@ pub struct SidePlan {
     pub center_resid: bool,
 }
 
-/// The tokens that both models read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
-#[serde(deny_unknown_fields, default)]
-pub struct CorpusPlan {
-    /// `builtin`, a file, a folder of Parquet, or `hub:OWNER/NAME`.
-    pub source: String,
-    /// Seed of the built-in corpus.
-    pub seed: u64,
-    /// Tokens to correlate over.
-    pub tokens: usize,
-    /// Documents are cut to this many tokens, BOS included.
-    pub context: usize,
-    /// Documents in a batch.
-    pub batch: usize,
-    /// Whether documents begin with BOS, and whether it counts.
-    pub bos: Bos,
-}
-
-/// What happens to the beginning of a document.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
-#[serde(rename_all = "lowercase")]
-pub enum Bos {
-    /// BOS is put in front; positions of BOS, EOS or PAD are dropped before anything is correlated (the paper's way).
-    #[default]
-    Drop,
-    /// BOS is put in front and counts like any token.
-    Keep,
-    /// Nothing is put in front.
-    None,
-}
-
 /// What stands beside the scores. Everything is over the same tokens unless it has a number of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
@@ -114,20 +82,6 @@ pub struct Controls {
     pub matching: bool,
     /// Whether features are held against the ground truth of the built-in corpus.
     pub complexity: bool,
-}
-
-impl Default for CorpusPlan {
-    /// The built-in corpus, 100,000 tokens, contexts of 256.
-    fn default() -> Self {
-        Self {
-            source: "builtin".to_owned(),
-            seed: 2,
-            tokens: 100_000,
-            context: 256,
-            batch: 8,
-            bos: Bos::Drop,
-        }
-    }
 }
 
 impl Default for Controls {
@@ -242,6 +196,7 @@ fn explained(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::shared::Bos;
 
     const LEAST: &str = "[a]\nmodel = \"x\"\n[b]\nmodel = \"y\"\n";
 

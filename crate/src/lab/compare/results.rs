@@ -3,19 +3,25 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use serde::Serialize;
-
-use super::sides::Side;
-use super::{Compared, Run};
-use crate::corpus::{Context, Tag, TagSet};
-use crate::lab::top::Contexts;
-use crate::lab::{
-    Baseline, BaselineKind, Complexity, Converging, Direction, Feature, Halves, LabError, Likeness, Matching,
-    Pair, Report, Significance,
+use super::comparing::Comparing;
+use super::comparison::Side;
+use super::complexity::{TagMatch, best_tags};
+use super::contexts::Contexts;
+use super::features::{Features, filtered};
+use super::found::{Control, Found};
+use super::neurons;
+use super::report::{
+    Baseline, BaselineKind, Complexity, Converging, Direction, Feature, FeatureRow, Halves, Pair, Report,
+    Significance,
 };
+use super::sources::Source;
+use super::stage::Stage;
+use crate::corpus::{Context, TagSet};
+use crate::lab::shared::LabError;
+use crate::stats::{q_values, spearman};
 use crate::universality::{
-    Best, Correlation, LayerBest, LayerResult, Layers, TagMatch, above, best_layer, best_tags, depth,
-    layer_mean, pooled_p_values, q_values, spearman, summarize, usual_thresholds,
+    Best, LayerBest, Layers, above, best_layer, depth, layer_mean, pooled_p_values, summarize,
+    usual_thresholds,
 };
 
 /// How many best pairs a report shows.
@@ -23,107 +29,24 @@ const PAIRS: usize = 50;
 /// F1 that it takes for a feature to count as telling a tag.
 const LEAST_F1: f64 = 0.5;
 
-/// Everything that was computed.
-pub(super) struct Found {
-    pub(super) real: LayerResult,
-    /// Shuffled, and shifted.
-    pub(super) nulls: [Vec<Bests>; 2],
-    pub(super) strangers: Vec<Stranger>,
-    pub(super) subsets: Vec<Subset>,
-    /// Over how many tokens, and what.
-    pub(super) neurons: Option<(usize, Correlation)>,
-    pub(super) likeness: Option<Likeness>,
-    pub(super) matching: Option<Matching>,
+/// A report and the tables behind it.
+#[derive(Debug)]
+pub struct Compared {
+    /// The report.
+    pub report: Report,
+    /// Every feature of A.
+    pub features_a: Vec<FeatureRow>,
+    /// Every feature of B.
+    pub features_b: Vec<FeatureRow>,
 }
 
-/// Both directions' best partners over all layers, by SAE.
-pub(super) struct Bests {
-    a: Vec<LayerBest>,
-    b: Vec<LayerBest>,
-}
-
-/// MPPC with SAEs that know nothing in B's place.
-pub(super) struct Stranger {
-    pub(super) kind: BaselineKind,
-    pub(super) bests: Bests,
-    /// The features of these SAEs that the filter keeps.
-    pub(super) kept_b: Vec<Vec<bool>>,
-}
-
-/// MPPC over some of the tokens.
-pub(super) struct Subset {
-    pub(super) tokens: Range<usize>,
-    pub(super) bests: Bests,
-}
-
-impl Bests {
-    pub(super) fn of(result: LayerResult) -> Self {
-        Self { a: result.a_to_b.best, b: result.b_to_a.best }
-    }
-
-    fn direction(&self, forth: bool) -> &[LayerBest] {
-        if forth { &self.a } else { &self.b }
-    }
-}
-
-impl Found {
-    pub(super) fn new(real: LayerResult) -> Self {
-        Self {
-            real,
-            nulls: Default::default(),
-            strangers: Vec::new(),
-            subsets: Vec::new(),
-            neurons: None,
-            likeness: None,
-            matching: None,
-        }
-    }
-}
-
-/// One feature: a row of `features_a.csv` or `features_b.csv`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FeatureRow {
-    /// Hook that its SAE reads.
-    pub hook: String,
-    /// Layer of its SAE.
-    pub layer: usize,
-    /// Index in its SAE.
-    pub index: usize,
-    /// Share of tokens it fires on.
-    pub density: f64,
-    /// Mean activation over all tokens.
-    pub mean: f64,
-    /// Largest activation.
-    pub max: f32,
-    /// Whether it is neither dead, rare nor always on.
-    pub filtered: bool,
-    /// Best correlation with a feature of the other model; empty without variance.
-    pub mppc: Option<f32>,
-    /// The partner's layer.
-    pub partner_layer: Option<usize>,
-    /// The partner's index in its SAE.
-    pub partner_index: Option<usize>,
-    /// Best correlation with the other model's tokens shuffled.
-    pub null_mppc: Option<f32>,
-    /// Share of null maxima at least as large, its own and those of its neighbours by density.
-    pub p: Option<f64>,
-    /// Smallest false discovery rate at which it would be found.
-    pub q: Option<f64>,
-    /// The ground-truth tag that its firing tells best.
-    pub tag: Option<Tag>,
-    /// How much context that tag takes.
-    pub tag_context: Option<Context>,
-    /// How well it tells it: F1.
-    pub tag_f1: Option<f64>,
-}
-
-/// One direction on its way into the report.
-struct Towards<'a> {
+/// What was found of one model's features against the other model's, on its way into the report.
+struct OneWay<'a> {
     /// From A to B, or back.
     forth: bool,
     real: &'a Layers,
-    side: &'a Side,
-    other: &'a Side,
+    features: &'a Features,
+    others: &'a Features,
     found: &'a Found,
     draws: usize,
     tokens: usize,
@@ -134,25 +57,24 @@ struct Towards<'a> {
 }
 
 /// The report and its tables.
-pub(super) fn compared(run: Run<'_>, sides: (Side, Side), found: Found) -> Result<Compared, LabError> {
+pub(super) fn compared(run: Comparing<'_>, found: &Found) -> Result<Compared, LabError> {
     let tags = token_tags(&run);
-    let towards = |forth: bool| -> Result<Towards<'_>, LabError> {
-        let (real, side, other) = match forth {
-            true => (&found.real.a_to_b, &sides.0, &sides.1),
-            false => (&found.real.b_to_a, &sides.1, &sides.0),
+    let one_way = |side: Side| -> Result<OneWay<'_>, LabError> {
+        let (real, features, others) = match side {
+            Side::A => (&found.real.a_to_b, &found.features[0], &found.features[1]),
+            Side::B => (&found.real.b_to_a, &found.features[1], &found.features[0]),
         };
-        let draws = run.what.plan.controls.draws;
-        let sources = if forth { &run.a } else { &run.b };
         let best = |tags: &Vec<TagSet>| -> Result<Vec<_>, LabError> {
-            let of =
-                |source: &super::Source| Ok(best_tags(&*run.store.codes(&source.key, &run.shards)?, tags));
-            sources.iter().map(of).collect()
+            let codes = run.trained(side).iter().map(|source| run.store.codes(&source.key, &run.shards));
+            codes.map(|codes| Ok(best_tags(&*codes?, tags))).collect()
         };
         let tags = tags.as_ref().map(best).transpose()?.unwrap_or_default();
-        let p = if draws > 0 { p_values(&found, real, side, forth, draws) } else { Vec::new() };
-        Ok(Towards { forth, real, side, other, found: &found, draws, tokens: run.tokens, tags, p })
+        let draws = run.what.plan.controls.draws;
+        let forth = side == Side::A;
+        let p = if draws > 0 { p_values(found, real, features, forth, draws) } else { Vec::new() };
+        Ok(OneWay { forth, real, features, others, found, draws, tokens: run.tokens, tags, p })
     };
-    let (forth, back) = (towards(true)?, towards(false)?);
+    let (forth, back) = (one_way(Side::A)?, one_way(Side::B)?);
     let pairs = best_pairs(&run, &forth)?;
     let told = run.what.engine.report();
     let report = Report {
@@ -161,10 +83,10 @@ pub(super) fn compared(run: Run<'_>, sides: (Side, Side), found: Found) -> Resul
         adapter: told.name,
         plan: run.what.plan.clone(),
         tokens: run.tokens,
-        neuron_tokens: found.neurons.as_ref().map_or(0, |(tokens, _)| *tokens),
+        neuron_tokens: found.neurons.as_ref().map_or(0, |_| neurons::tokens(&run)),
         inputs: run.what.inputs.all().cloned().collect(),
-        a: sides.0.subject.clone(),
-        b: sides.1.subject.clone(),
+        a: found.features[0].subject.clone(),
+        b: found.features[1].subject.clone(),
         a_to_b: forth.direction(),
         b_to_a: back.direction(),
         matching: found.matching.clone(),
@@ -176,7 +98,7 @@ pub(super) fn compared(run: Run<'_>, sides: (Side, Side), found: Found) -> Resul
 }
 
 /// The tags of every kept token, where the texts know them and the plan asks.
-fn token_tags(run: &Run<'_>) -> Option<Vec<TagSet>> {
+fn token_tags(run: &Comparing<'_>) -> Option<Vec<TagSet>> {
     let generator = run.what.corpus.generator().filter(|_| run.what.plan.controls.complexity)?;
     let mut tags = Vec::with_capacity(run.tokens);
     for batch in &run.batches {
@@ -192,61 +114,61 @@ fn token_tags(run: &Run<'_>) -> Option<Vec<TagSet>> {
 }
 
 /// p-values by SAE and feature, from all nulls of either kind.
-fn p_values(found: &Found, real: &Layers, side: &Side, forth: bool, draws: usize) -> Vec<Vec<f64>> {
-    let nulls: Vec<&[LayerBest]> = found.nulls.iter().flatten().map(|null| null.direction(forth)).collect();
+fn p_values(found: &Found, real: &Layers, features: &Features, forth: bool, draws: usize) -> Vec<Vec<f64>> {
+    let nulls = BaselineKind::ALL.into_iter().filter(|kind| kind.is_null());
+    let nulls: Vec<&[LayerBest]> =
+        nulls.flat_map(|kind| found.of(Stage::Baseline(kind))).map(|null| null.direction(forth)).collect();
     let of = |(sae, best): (usize, &LayerBest)| {
-        let density: Vec<f64> = side.moments[sae].iter().map(|m| m.density).collect();
+        let density: Vec<f64> = features.moments[sae].iter().map(|m| m.density).collect();
         let nulls: Vec<Vec<f32>> = nulls.iter().map(|null| null[sae].mppc.clone()).collect();
         pooled_p_values(&best.mppc, &density, &nulls, draws)
     };
     real.best.iter().enumerate().map(of).collect()
 }
 
-impl Towards<'_> {
+/// MPPC by SAE and feature.
+fn mppc(best: &[LayerBest]) -> Vec<Vec<f32>> {
+    best.iter().map(|best| best.mppc.clone()).collect()
+}
+
+impl OneWay<'_> {
     fn direction(&self) -> Direction {
-        let values = |best: &[LayerBest]| best.iter().map(|b| b.mppc.clone()).collect::<Vec<_>>();
-        let real = values(&self.real.best);
-        let filtered = |values: &[Vec<f32>]| summarize(self.side.filtered(values));
-        let everything = |values: &[Vec<f32>]| summarize(values.iter().flatten().copied());
-        let mut baselines = Vec::new();
-        for (kind, runs) in [BaselineKind::Shuffled, BaselineKind::Shifted].into_iter().zip(&self.found.nulls)
-        {
-            if let Some(first) = runs.first() {
-                let values = values(first.direction(self.forth));
-                let (all, filtered) = (everything(&values), filtered(&values));
-                baselines.push(Baseline { kind, runs: runs.len(), all, filtered });
-            }
-        }
-        for stranger in &self.found.strangers {
-            let values = values(stranger.bests.direction(self.forth));
-            let filtered = match self.forth {
-                true => filtered(&values),
-                false => {
-                    let kept = values.iter().zip(&stranger.kept_b);
-                    summarize(kept.flat_map(|(v, k)| v.iter().zip(k).filter(|(_, k)| **k).map(|(v, _)| *v)))
-                }
-            };
-            baselines.push(Baseline { kind: stranger.kind, runs: 1, all: everything(&values), filtered });
-        }
+        let (real, kept) = (mppc(&self.real.best), &self.features.kept);
         let of_neurons = |best: &Best| summarize(best.mppc.iter().copied());
         let neurons =
-            self.found.neurons.as_ref().map(|(_, both)| if self.forth { &both.a_to_b } else { &both.b_to_a });
+            self.found.neurons.as_ref().map(|both| if self.forth { &both.a_to_b } else { &both.b_to_a });
+        let baselines: Vec<Baseline> =
+            BaselineKind::ALL.into_iter().filter_map(|kind| self.baseline(kind)).collect();
         let null = baselines.iter().find(|b| b.kind == BaselineKind::Shuffled);
         Direction {
-            all: everything(&real),
-            filtered: filtered(&real),
+            all: summarize(real.iter().flatten().copied()),
+            filtered: summarize(filtered(&real, kept)),
             neurons: neurons.map_or_else(|| summarize([]), of_neurons),
             null: null.map_or_else(|| summarize([]), |null| null.filtered.clone()),
             baselines,
             significance: self.significance(),
-            above: above(self.side.filtered(&real), &usual_thresholds()),
-            layer_mean: layer_mean(self.real, &self.side.kept),
-            best_layer: best_layer(self.real, &self.side.kept),
-            depth: depth(self.real, &self.side.kept, &self.side.depths, &self.other.depths),
+            above: above(filtered(&real, kept), &usual_thresholds()),
+            layer_mean: layer_mean(self.real, kept),
+            best_layer: best_layer(self.real, kept),
+            depth: depth(self.real, kept, &self.features.depths, &self.others.depths),
             convergence: self.convergence(),
             halves: self.halves(),
             complexity: self.complexity(),
         }
+    }
+
+    /// The first run of a baseline, if there is any.
+    fn baseline(&self, kind: BaselineKind) -> Option<Baseline> {
+        let mut runs = self.found.of(Stage::Baseline(kind));
+        let first = runs.next()?;
+        let values = mppc(first.direction(self.forth));
+        let kept = match (&first.kept_b, self.forth) {
+            (Some(kept), false) => kept,
+            _ => &self.features.kept,
+        };
+        let (all, filtered) =
+            (summarize(values.iter().flatten().copied()), summarize(filtered(&values, kept)));
+        Some(Baseline { kind, runs: 1 + runs.count(), all, filtered })
     }
 
     fn significance(&self) -> Option<Significance> {
@@ -262,19 +184,19 @@ impl Towards<'_> {
     }
 
     fn subset(&self, tokens: Range<usize>) -> Option<&[LayerBest]> {
-        let found = self.found.subsets.iter().find(|subset| subset.tokens == tokens)?;
-        Some(found.bests.direction(self.forth))
+        let found = self.found.of(Stage::Subsets).find(|subset| subset.tokens == tokens)?;
+        Some(found.direction(self.forth))
     }
 
     fn convergence(&self) -> Vec<Converging> {
-        let beginnings = self.found.subsets.iter().filter(|subset| subset.tokens.start == 0);
-        let mut all: Vec<_> = beginnings.map(|s| (s.tokens.end, s.bests.direction(self.forth))).collect();
+        let beginnings = self.found.of(Stage::Subsets).filter(|subset| subset.tokens.start == 0);
+        let of = |subset: &Control| (subset.tokens.end, mppc(subset.direction(self.forth)));
+        let mut all: Vec<(usize, Vec<Vec<f32>>)> = beginnings.map(of).collect();
         if !all.is_empty() {
-            all.push((self.tokens, &self.real.best));
+            all.push((self.tokens, mppc(&self.real.best)));
         }
-        let point = |(tokens, best): (usize, &[LayerBest])| {
-            let values: Vec<Vec<f32>> = best.iter().map(|b| b.mppc.clone()).collect();
-            let s = summarize(self.side.filtered(&values));
+        let point = |(tokens, values): (usize, Vec<Vec<f32>>)| {
+            let s = summarize(filtered(&values, &self.features.kept));
             Converging { tokens, count: s.count, mean: s.mean, interval: s.intervals.map(|i| i.mean) }
         };
         all.into_iter().map(point).collect()
@@ -283,7 +205,7 @@ impl Towards<'_> {
     fn halves(&self) -> Option<Halves> {
         let (first, second) = (self.subset(0..self.tokens / 2)?, self.subset(self.tokens / 2..self.tokens)?);
         let (mut x, mut y, mut same) = (Vec::new(), Vec::new(), 0);
-        for ((one, two), kept) in first.iter().zip(second).zip(&self.side.kept) {
+        for ((one, two), kept) in first.iter().zip(second).zip(&self.features.kept) {
             for i in (0..kept.len()).filter(|&i| kept[i] && one.layer[i] >= 0 && two.layer[i] >= 0) {
                 x.push(f64::from(one.mppc[i]));
                 y.push(f64::from(two.mppc[i]));
@@ -308,7 +230,7 @@ impl Towards<'_> {
         let contexts = [Context::Token, Context::Ngram, Context::Phrase, Context::LongRange].map(Some);
         let row = |context: Option<Context>| {
             let told = |tag: &Option<TagMatch>| tag.filter(|t| t.f1 >= LEAST_F1).map(|t| t.context);
-            let values = self.tags.iter().zip(&self.side.kept).zip(&self.real.best).flat_map(
+            let values = self.tags.iter().zip(&self.features.kept).zip(&self.real.best).flat_map(
                 |((tags, kept), best)| {
                     let chosen = tags.iter().zip(kept).zip(&best.mppc);
                     let chosen = chosen.filter(|((tag, kept), _)| **kept && told(tag) == context);
@@ -321,15 +243,16 @@ impl Towards<'_> {
     }
 
     fn rows(&self) -> Vec<FeatureRow> {
-        let null = self.found.nulls[0].first().map(|null| null.direction(self.forth));
+        let null = self.found.of(Stage::Baseline(BaselineKind::Shuffled)).next();
+        let null = null.map(|null| null.direction(self.forth));
         let value = |v: f32| Some(v).filter(|v| !v.is_nan());
         let flat: Vec<f64> = self.p.iter().flatten().copied().collect();
         let q = q_values(&flat);
         let mut all = Vec::new();
         for (sae, best) in self.real.best.iter().enumerate() {
-            let summary = &self.side.subject.saes[sae];
+            let summary = &self.features.subject.saes[sae];
             for index in 0..best.mppc.len() {
-                let (moment, nth) = (&self.side.moments[sae][index], all.len());
+                let (moment, nth) = (&self.features.moments[sae][index], all.len());
                 let tag = self.tags.get(sae).and_then(|tags| tags[index]);
                 let partner = usize::try_from(best.layer[index]).ok();
                 all.push(FeatureRow {
@@ -339,9 +262,9 @@ impl Towards<'_> {
                     density: moment.density,
                     mean: moment.mean,
                     max: moment.max,
-                    filtered: self.side.kept[sae][index],
+                    filtered: self.features.kept[sae][index],
                     mppc: value(best.mppc[index]),
-                    partner_layer: partner.map(|sae| self.other.subject.saes[sae].layer),
+                    partner_layer: partner.map(|sae| self.others.subject.saes[sae].layer),
                     partner_index: usize::try_from(best.argmax[index]).ok(),
                     null_mppc: null.and_then(|null| value(null[sae].mppc[index])),
                     p: flat.get(nth).copied().filter(|p| !p.is_nan()),
@@ -365,14 +288,14 @@ struct Matched {
 }
 
 /// The best filtered pairs, each feature of B at most once, so that one popular partner does not fill the table.
-fn best_pairs(run: &Run<'_>, forth: &Towards<'_>) -> Result<Vec<Pair>, LabError> {
+fn best_pairs(run: &Comparing<'_>, forth: &OneWay<'_>) -> Result<Vec<Pair>, LabError> {
     let mut all: Vec<Matched> = Vec::new();
     for (sae, best) in forth.real.best.iter().enumerate() {
         for (index, &mppc) in best.mppc.iter().enumerate() {
             if let (Ok(to), Ok(partner)) =
                 (usize::try_from(best.layer[index]), usize::try_from(best.argmax[index]))
-                && forth.side.kept[sae][index]
-                && forth.other.kept[to][partner]
+                && forth.features.kept[sae][index]
+                && forth.others.kept[to][partner]
             {
                 all.push(Matched { mppc, a: (sae, index), b: (to, partner) });
             }
@@ -383,31 +306,31 @@ fn best_pairs(run: &Run<'_>, forth: &Towards<'_>) -> Result<Vec<Pair>, LabError>
     all.retain(|pair| taken.insert(pair.b));
     all.truncate(PAIRS);
     let contexts = Contexts::new(&run.batches, &run.what.a.tokenizer);
-    let a = features(run, &contexts, (&run.a, forth.side), all.iter().map(|pair| pair.a))?;
-    let b = features(run, &contexts, (&run.b, forth.other), all.iter().map(|pair| pair.b))?;
+    let a = features(run, &contexts, (&run.a, forth.features), all.iter().map(|pair| pair.a))?;
+    let b = features(run, &contexts, (run.trained(Side::B), forth.others), all.iter().map(|pair| pair.b))?;
     let pair = |((pair, a), b): ((&Matched, Feature), Feature)| Pair { a, b, mppc: pair.mppc.into() };
     Ok(all.iter().zip(a).zip(b).map(pair).collect())
 }
 
 /// Features with their strongest tokens; each SAE's codes are read once.
 fn features(
-    run: &Run<'_>,
+    run: &Comparing<'_>,
     contexts: &Contexts<'_>,
-    (sources, side): (&[super::Source], &Side),
+    (sources, of): (&[Source], &Features),
     wanted: impl Iterator<Item = (usize, usize)>,
 ) -> Result<Vec<Feature>, LabError> {
     let wanted: Vec<(usize, usize)> = wanted.collect();
     let mut found: Vec<Option<Feature>> = vec![None; wanted.len()];
     for (sae, source) in sources.iter().enumerate() {
-        if !wanted.iter().any(|(of, _)| *of == sae) {
+        if !wanted.iter().any(|(at, _)| *at == sae) {
             continue;
         }
         let codes = run.store.codes(&source.key, &run.shards)?;
-        for (slot, &(_, index)) in found.iter_mut().zip(&wanted).filter(|(_, (of, _))| *of == sae) {
+        for (slot, &(_, index)) in found.iter_mut().zip(&wanted).filter(|(_, (at, _))| *at == sae) {
             *slot = Some(Feature {
-                layer: side.subject.saes[sae].layer,
+                layer: of.subject.saes[sae].layer,
                 index,
-                density: side.moments[sae][index].density,
+                density: of.moments[sae][index].density,
                 top: contexts.top(&codes, index),
             });
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::lab::LabError;
+use crate::lab::shared::LabError;
 use crate::sae::Codes;
 use crate::universality::Correlation;
 

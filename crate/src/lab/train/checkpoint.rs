@@ -52,6 +52,20 @@ pub(super) struct Course<'a> {
     pub(super) curve: &'a [CurvePoint],
 }
 
+/// Where a run leaves what it needs to go on.
+pub struct Checkpoints<'a> {
+    /// What an earlier run of the same plan left.
+    pub from: Option<SafeFile>,
+    /// The files that the model and the corpus were read from: what an earlier run left must be of the same. Empty in the
+    /// page, whose files were checked when they were fetched.
+    pub inputs: Vec<Input>,
+    /// Seconds between two.
+    pub every: f64,
+    /// Keeps one, in place of the one before; half of one must never be found there. Called when a run is cancelled,
+    /// too.
+    pub write: &'a mut dyn FnMut(&Checkpoint) -> Result<(), LabError>,
+}
+
 impl Checkpoint {
     /// `buffers` have the name of their hook and the width of its activations.
     pub(super) fn new(

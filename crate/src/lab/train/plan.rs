@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::Checkpoint;
-use crate::checkpoint::SafeFile;
-use crate::lab::{Input, LabError, Observer, Silent, limits};
+use crate::lab::{Observer, Silent, limits};
+use crate::sae::kinds::TopK;
 use crate::sae::{Sae, SaeKind, TrainStats};
 
 /// What to train: one SAE for every matching hook and every recipe, all in one pass over the model.
@@ -37,15 +36,16 @@ pub struct TrainPlan {
     pub context: usize,
 }
 
-impl TrainPlan {
-    /// A plan for one SAE a hook, with what else is usual.
-    pub fn new(hook: impl Into<String>, kind: SaeKind, features: usize, tokens: usize) -> Self {
+impl Default for TrainPlan {
+    /// A TopK SAE of a small model's second block. Whoever offers a training (the command line, the page) begins with
+    /// these settings.
+    fn default() -> Self {
         Self {
-            hook: hook.into(),
-            recipes: vec![Recipe { kind, seed: 1 }],
-            features,
+            hook: "blocks.1.hook_resid_post".to_owned(),
+            recipes: vec![Recipe { kind: SaeKind::TopK(TopK { k: 32 }), seed: 1 }],
+            features: 1024,
             lr: 1e-3,
-            tokens,
+            tokens: 200_000,
             fine_tune: 0,
             prune: 0,
             dead_after: 200_000,
@@ -58,6 +58,12 @@ impl TrainPlan {
 }
 
 impl TrainPlan {
+    /// A plan for one SAE a hook, with what else is usual.
+    pub fn new(hook: impl Into<String>, kind: SaeKind, features: usize, tokens: usize) -> Self {
+        let recipes = vec![Recipe { kind, seed: 1 }];
+        Self { hook: hook.into(), recipes, features, tokens, ..Self::default() }
+    }
+
     /// Refuses sizes that no run has.
     ///
     /// # Errors
@@ -125,18 +131,4 @@ pub trait TrainWatch: Observer {
 
 impl TrainWatch for Silent {
     fn point(&self, _: &CurvePoint) {}
-}
-
-/// Where a run leaves what it needs to go on.
-pub struct Checkpoints<'a> {
-    /// What an earlier run of the same plan left.
-    pub from: Option<SafeFile>,
-    /// The files that the model and the corpus were read from: what an earlier run left must be of the same. Empty in the
-    /// page, whose files were checked when they were fetched.
-    pub inputs: Vec<Input>,
-    /// Seconds between two.
-    pub every: f64,
-    /// Keeps one, in place of the one before; half of one must never be found there. Called when a run is cancelled,
-    /// too.
-    pub write: &'a mut dyn FnMut(&Checkpoint) -> Result<(), LabError>,
 }

@@ -3,7 +3,7 @@
 
 mod dictionary_learning;
 mod fold;
-pub(super) mod keys;
+mod keys;
 mod lm_saes;
 mod modules;
 mod saelens;
@@ -55,6 +55,16 @@ impl Format {
             Self::DictionaryLearning => dictionary_learning::CONFIG,
             Self::LmSaes2024 => lm_saes::CONFIG_2024,
             Self::LmSaes2025 => lm_saes::CONFIG_2025,
+        }
+    }
+
+    /// Where the weights lie, the first that is there.
+    fn weight_files(self) -> &'static [&'static str] {
+        match self {
+            Self::SaeLens => &[saelens::WEIGHTS],
+            Self::Sparsify => &[sparsify::WEIGHTS],
+            Self::DictionaryLearning => &[dictionary_learning::WEIGHTS],
+            Self::LmSaes2024 | Self::LmSaes2025 => &lm_saes::WEIGHTS,
         }
     }
 
@@ -172,6 +182,23 @@ impl SaeFile {
     pub fn sae(self, engine: &Engine) -> Sae {
         Sae::new(engine, self.config, self.weights)
     }
+}
+
+/// Whether a file of this path is a SAE's configuration that has weights beside it, by names alone; `has` tells which
+/// files there are.
+pub fn is_config(path: &str, has: impl Fn(&str) -> bool) -> bool {
+    const ALL: [Format; 5] = [
+        Format::SaeLens,
+        Format::Sparsify,
+        Format::DictionaryLearning,
+        Format::LmSaes2024,
+        Format::LmSaes2025,
+    ];
+    ALL.iter().any(|format| {
+        let folder = path.strip_suffix(format.config_file());
+        let folder = folder.filter(|folder| folder.is_empty() || folder.ends_with('/'));
+        folder.is_some_and(|folder| format.weight_files().iter().any(|file| has(&format!("{folder}{file}"))))
+    })
 }
 
 /// The SAEs of a place: itself, or those in the folders inside it, down to three deep, in the order of their

@@ -35,15 +35,21 @@
 mod config;
 mod dense;
 mod finish;
+pub mod kinds;
 mod resample;
 mod snapshot;
 mod sparse;
 mod state;
+mod target;
 
-pub use config::{SaeKind, TrainConfig};
 use serde::{Deserialize, Serialize};
+
+pub use config::TrainConfig;
+use kinds::Penalized;
+pub use kinds::SaeKind;
 pub use snapshot::{Facts, Snapshot};
-use state::State;
+use state::{L0, State};
+use target::Target;
 
 use super::SaeError;
 use crate::gpu::{Engine, Tensor};
@@ -84,29 +90,15 @@ pub struct Trainer {
     stats: TrainStats,
 }
 
-/// What a step leaves for the statistics.
+/// What a step leaves on the engine. Only a report and a resampling read it.
 struct Pass {
+    target: Target,
     /// Error term of each token, [B].
     errors: Tensor,
-    /// What each token's squared error was multiplied with, [B].
-    weights: Vec<f32>,
-    /// Σ‖u − mean‖².
-    spread: Tensor,
     /// Sum of each feature, [F].
     activity: Tensor,
     /// Penalty term of the loss, without its coefficient.
-    sparsity: Sparsity,
-}
-
-/// What a penalty is on, by batch.
-enum Sparsity {
-    None,
-    /// That much.
-    Sum(f64),
-    /// The sum of a tensor.
-    Values(Tensor),
-    /// Activities weighted by these norms.
-    Norms(Tensor),
+    penalized: Penalized,
 }
 
 impl Trainer {
@@ -166,8 +158,8 @@ impl Trainer {
         }
         let Some(state) = &mut self.state else { unreachable!("made above") };
         let at = At { step: self.step, dead: self.dead };
-        let dense = matches!(self.config.kind, SaeKind::Relu { .. })
-            && state.l0 * dense::ABOVE > self.config.features as f64;
+        let dense = self.config.kind.rules().may_be_dense()
+            && matches!(state.l0, L0::Known(l0) if l0 * dense::ABOVE > self.config.features as f64);
         let pass = match dense {
             true => state.dense_step(&self.config, batch, at).await?,
             false => state.sparse_step(&self.config, batch, at).await?,
@@ -187,14 +179,13 @@ impl Trainer {
     async fn read_stats(&mut self, pass: &Pass) -> Result<(), SaeError> {
         let Some(state) = &self.state else { return Ok(()) };
         let sum = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>();
-        let errors = pass.errors.read_f32().await?;
-        let squares =
-            errors.iter().zip(&pass.weights).map(|(&e, &w)| f64::from(e) / f64::from(w)).sum::<f64>();
-        let sparsity = match &pass.sparsity {
-            Sparsity::None => 0.0,
-            Sparsity::Sum(sum) => *sum,
-            Sparsity::Values(values) => sum(&values.read_f32().await?),
-            Sparsity::Norms(norms) => {
+        let (errors, weights) = (pass.errors.read_f32().await?, pass.target.weights().await?);
+        let squares = errors.iter().zip(&weights).map(|(&e, &w)| f64::from(e) / f64::from(w)).sum::<f64>();
+        let penalized = match &pass.penalized {
+            Penalized::Nothing => 0.0,
+            Penalized::Positive(values) => positive(values).await? as f64,
+            Penalized::Values(values) => sum(&values.read_f32().await?),
+            Penalized::Norms(norms) => {
                 let (activity, norms) = (pass.activity.read_f32().await?, norms.read_f32().await?);
                 activity.iter().zip(&norms).map(|(&a, &n)| f64::from(a) * f64::from(n)).sum()
             }
@@ -205,14 +196,19 @@ impl Trainer {
             step: self.step,
             tokens: self.tokens,
             error: state.error,
-            penalty: self.config.penalty(self.step - 1) * sparsity / state.batch as f64,
-            l0: state.l0,
-            explained_variance: 1.0 - squares / sum(&pass.spread.read_f32().await?),
+            penalty: self.config.penalty(self.step - 1) * penalized / state.batch as f64,
+            l0: state.l0.read().await?,
+            explained_variance: 1.0 - squares / sum(&pass.target.own_spread.read_f32().await?),
             dead: self.dead as f64 / self.config.features as f64,
             resampled: self.resampled,
         };
         Ok(())
     }
+}
+
+/// How many values of a tensor are positive.
+async fn positive(values: &Tensor) -> Result<usize, SaeError> {
+    Ok(values.read_f32().await?.iter().filter(|&&v| v > 0.0).count())
 }
 
 /// Where a step is.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Parameters, State};
+use super::state::{L0, Parameters, State};
 use super::{TrainConfig, TrainStats, Trainer};
 use crate::checkpoint::SafeFile;
 use crate::gpu::{Engine, Tensor};
@@ -62,7 +62,7 @@ impl Trainer {
             batch: state.batch,
             scale: state.scale.to_bits(),
             threshold: state.threshold.to_bits(),
-            l0: state.l0.to_bits(),
+            l0: state.l0.read().await?.to_bits(),
             error: state.error.to_bits(),
         };
         Ok(Some(Snapshot { arrays, facts }))
@@ -92,7 +92,7 @@ impl Trainer {
             Ok(Parameters {
                 w_enc: read(&format!("{group}.w_enc"), &[f, d])?,
                 w_dec: read(&format!("{group}.w_dec"), &[f, d])?,
-                small: read(&format!("{group}.small"), &[f, 4])?,
+                scalars: read(&format!("{group}.small"), &[f, 4])?,
                 b_dec: read(&format!("{group}.b_dec"), &[d])?,
             })
         };
@@ -106,7 +106,7 @@ impl Trainer {
             batch: facts.batch,
             scale: f32::from_bits(facts.scale),
             threshold: f32::from_bits(facts.threshold),
-            l0: f64::from_bits(facts.l0),
+            l0: L0::Known(f64::from_bits(facts.l0)),
             error: f64::from_bits(facts.error),
         };
         Ok(Self {

@@ -27,7 +27,7 @@ pub struct ProjectionWeighted {
 pub fn svcca(a: &SelfSums, b: &SelfSums, ab: &CrossSums, keep_variance: f64) -> Option<f64> {
     assert_fit(a, b, ab);
     let (a, b) = (a.covariance()?, b.covariance()?);
-    let between = whitened(ab, (a, a.leading(keep_variance)), (b, b.leading(keep_variance)));
+    let between = whitened(&ab.products, (a, a.leading(keep_variance)), (b, b.leading(keep_variance)));
     let correlations = between.singular_values().ok()?;
     Some(correlations.iter().map(|rho| rho.min(1.0)).sum::<f64>() / correlations.len() as f64)
 }
@@ -46,7 +46,7 @@ pub fn svcca(a: &SelfSums, b: &SelfSums, ab: &CrossSums, keep_variance: f64) -> 
 pub fn pwcca(a: &SelfSums, b: &SelfSums, ab: &CrossSums) -> Option<ProjectionWeighted> {
     assert_fit(a, b, ab);
     let (a, b) = (a.correlation()?, b.correlation()?);
-    let between = whitened(ab, (a, a.values.len()), (b, b.values.len()));
+    let between = whitened(&ab.products, (a, a.values.len()), (b, b.values.len()));
     let svd = between.thin_svd().ok()?;
     let correlations: Vec<f64> = svd.S().column_vector().iter().map(|rho| rho.min(1.0)).collect();
     Some(ProjectionWeighted {

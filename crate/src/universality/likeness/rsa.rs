@@ -1,9 +1,10 @@
 use faer::{Mat, MatRef};
 use serde::{Deserialize, Serialize};
 
-use super::super::correlate::same_tokens;
-use super::super::{CorrelationError, spearman};
+use super::super::CorrelationError;
+use super::super::error::same_tokens;
 use crate::gpu::Tensor;
+use crate::stats::spearman;
 
 /// Dissimilarities that differ by less than this share of the largest are equal: equal rows give other last digits
 /// in another place of a product.

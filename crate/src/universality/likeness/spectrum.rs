@@ -1,7 +1,5 @@
 use faer::{Mat, MatRef, Side};
 
-use super::CrossSums;
-
 /// Eigenvalues below this share of the largest are no directions but what rounding left: sums of f32 products are
 /// good to about 1e-6 of their diagonal.
 const NOISE: f64 = 1e-5;
@@ -20,21 +18,22 @@ pub(super) struct Spectrum {
 }
 
 impl Spectrum {
-    /// Of the sums of a layer with itself; none without variance. Columns whose scale is 0 take no part.
-    pub(super) fn of(sums: &CrossSums, scales: Vec<f64>) -> Option<Self> {
+    /// Of the centred products [D, D] of a layer with itself over so many tokens; none without variance. Columns whose
+    /// scale is 0 take no part.
+    pub(super) fn of(products: &[f64], tokens: usize, scales: Vec<f64>) -> Option<Self> {
         let width = scales.len();
         let inverse = inverse(&scales);
-        let scaled = |i: usize, j: usize| sums.products[i * width + j] * inverse[i] * inverse[j];
+        let scaled = |i: usize, j: usize| products[i * width + j] * inverse[i] * inverse[j];
         let scaled = Mat::from_fn(width, width, scaled);
         let total = (0..width).map(|i| scaled[(i, i)]).sum::<f64>();
-        if sums.tokens < 2 || total <= 0.0 {
+        if tokens < 2 || total <= 0.0 {
             return None;
         }
         let eigen = scaled.self_adjoint_eigen(Side::Lower).ok()?;
         // Ascending. n tokens around their mean span n − 1 directions at most.
         let ascending: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
         let least = NOISE * ascending.last()?;
-        let rank = ascending.iter().filter(|v| **v > least).count().min(sums.tokens - 1);
+        let rank = ascending.iter().filter(|v| **v > least).count().min(tokens - 1);
         let values: Vec<f64> = ascending.iter().rev().take(rank).copied().collect();
         let vectors = Mat::from_fn(width, rank, |i, k| eigen.U()[(i, width - 1 - k)]);
         (rank > 0).then_some(Self { values, total, vectors, scales })
@@ -68,15 +67,14 @@ fn inverse(scales: &[f64]) -> Vec<f64> {
     scales.iter().map(|scale| if *scale > 0.0 { 1.0 / scale } else { 0.0 }).collect()
 }
 
-/// Covariances of the whitened coordinates of two layers, [rank a, rank b]; their singular values are the
-/// canonical correlations.
+/// Covariances of the whitened coordinates of two layers of centred products [Da, Db], [rank a, rank b]; their singular
+/// values are the canonical correlations.
 pub(super) fn whitened(
-    ab: &CrossSums,
+    products: &[f64],
     (a, rank_a): (&Spectrum, usize),
     (b, rank_b): (&Spectrum, usize),
 ) -> Mat<f64> {
-    let (width_a, width_b) = ab.widths();
-    let products = MatRef::from_row_major_slice(&ab.products, width_a, width_b);
+    let products = MatRef::from_row_major_slice(products, a.scales.len(), b.scales.len());
     let half = a.whitening(rank_a).transpose() * products;
     half * b.whitening(rank_b)
 }

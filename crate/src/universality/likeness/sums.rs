@@ -4,6 +4,7 @@ use super::Chunk;
 use super::spectrum::Spectrum;
 use crate::gpu::GpuError;
 use crate::kernels::{self, Layout, Product};
+use crate::par;
 
 /// What a pair of layers has to be asked for, summed over tokens that stream by: x [n, Da] of one, y [n, Db] of the
 /// other.
@@ -14,8 +15,8 @@ use crate::kernels::{self, Layout, Product};
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossSums {
     pub(super) tokens: usize,
-    x: Side,
-    y: Side,
+    x: LayerSums,
+    y: LayerSums,
     /// Σ d eᵀ, [Da, Db], with d = x − its mean and e = y − its mean.
     pub(super) products: Vec<f64>,
     /// Σ ‖d‖² ‖e‖².
@@ -24,7 +25,7 @@ pub struct CrossSums {
 
 /// What [`CrossSums`] knows of one of its sides.
 #[derive(Debug, Clone, PartialEq)]
-struct Side {
+struct LayerSums {
     mean: Vec<f64>,
     /// Σ ‖d‖².
     squares: f64,
@@ -35,13 +36,13 @@ struct Side {
 /// Sums over a stretch of tokens that are to be added, the products in the precision that they come in.
 struct Part<'a, T> {
     tokens: usize,
-    x: &'a Side,
-    y: &'a Side,
+    x: &'a LayerSums,
+    y: &'a LayerSums,
     products: &'a [T],
     squares: f64,
 }
 
-impl Side {
+impl LayerSums {
     fn new(width: usize) -> Self {
         Self { mean: vec![0.0; width], squares: 0.0, weighted: vec![0.0; width] }
     }
@@ -51,7 +52,7 @@ impl Side {
     }
 
     /// The mean over `own` tokens of this and `more` of the other.
-    fn joint_mean(&self, own: usize, other: &Side, more: usize) -> Vec<f64> {
+    fn joint_mean(&self, own: usize, other: &LayerSums, more: usize) -> Vec<f64> {
         let share = more as f64 / (own + more) as f64;
         self.mean.iter().zip(&other.mean).map(|(a, b)| a + (b - a) * share).collect()
     }
@@ -62,8 +63,8 @@ impl CrossSums {
     pub fn new(width_a: usize, width_b: usize) -> Self {
         Self {
             tokens: 0,
-            x: Side::new(width_a),
-            y: Side::new(width_b),
+            x: LayerSums::new(width_a),
+            y: LayerSums::new(width_b),
             products: vec![0.0; width_a * width_b],
             squares: 0.0,
         }
@@ -98,8 +99,8 @@ impl CrossSums {
         let of_x = kernels::matmul(&b.weights, &a.values, &transposed); // [1, Da]
         let of_y = kernels::matmul(&a.weights, &b.values, &transposed); // [1, Db]
         let scaled = |sums: Vec<f32>, by: f64| sums.iter().map(|&v| f64::from(v) * by).collect();
-        let x = Side::of(a, scaled(of_x.read_f32().await?, b.heaviest));
-        let y = Side::of(b, scaled(of_y.read_f32().await?, a.heaviest));
+        let x = LayerSums::of(a, scaled(of_x.read_f32().await?, b.heaviest));
+        let y = LayerSums::of(b, scaled(of_y.read_f32().await?, a.heaviest));
         let products = products.read_f32().await?;
         let squares = a.squares.iter().zip(&b.squares).map(|(p, q)| p * q).sum();
         self.join(&Part { tokens: a.tokens, x: &x, y: &y, products: &products, squares });
@@ -131,13 +132,13 @@ impl CrossSums {
         };
         let (own, other) = (own.about(&mean_x, &mean_y), part.about(&mean_x, &mean_y));
         let all = (self.tokens + part.tokens) as f64;
-        let drift = |own: &Side, other: &Side| -> Vec<f64> {
+        let drift = |own: &LayerSums, other: &LayerSums| -> Vec<f64> {
             let by = (self.tokens as f64 * part.tokens as f64 / all).sqrt();
             own.mean.iter().zip(&other.mean).map(|(a, b)| (b - a) * by).collect()
         };
         let (drift_x, drift_y) = (drift(&self.x, part.x), drift(&self.y, part.y));
         let width = drift_y.len();
-        kernels::par::rows(&mut self.products, width, |i, row| {
+        par::rows(&mut self.products, width, |i, row| {
             let more = &part.products[i * width..][..width];
             for ((sum, &product), drift) in row.iter_mut().zip(more).zip(&drift_y) {
                 *sum += product.into() + drift_x[i] * drift;
@@ -163,9 +164,9 @@ struct MovedSide {
 }
 
 impl MovedSide {
-    fn plus(&self, other: &MovedSide, mean: Vec<f64>) -> Side {
+    fn plus(&self, other: &MovedSide, mean: Vec<f64>) -> LayerSums {
         let weighted = self.weighted.iter().zip(&other.weighted).map(|(a, b)| a + b).collect();
-        Side { mean, squares: self.squares + other.squares, weighted }
+        LayerSums { mean, squares: self.squares + other.squares, weighted }
     }
 }
 
@@ -174,7 +175,7 @@ impl<T: Copy + Into<f64> + Sync> Part<'_, T> {
     /// Multiplied out; Σ d and Σ e are 0.
     fn about(&self, mean_x: &[f64], mean_y: &[f64]) -> Moved {
         let n = self.tokens as f64;
-        let shift = |side: &Side, to: &[f64]| -> Vec<f64> {
+        let shift = |side: &LayerSums, to: &[f64]| -> Vec<f64> {
             side.mean
                 .iter()
                 .zip(to)
@@ -213,7 +214,7 @@ impl<T: Copy + Into<f64> + Sync> Part<'_, T> {
     fn times(&self, by: &[f64]) -> Vec<f64> {
         let width = by.len();
         let mut out = vec![0.0; self.x.mean.len()];
-        kernels::par::each(&mut out, width, |i| {
+        par::each(&mut out, width, |i| {
             let row = &self.products[i * width..][..width];
             row.iter().zip(by).map(|(&product, by)| product.into() * by).sum()
         });
@@ -303,7 +304,7 @@ impl SelfSums {
     /// Of the covariance as a share of the total variance.
     pub(super) fn covariance(&self) -> Option<&Spectrum> {
         let scales = || vec![self.total().sqrt(); self.width()];
-        self.covariance.get_or_init(|| Spectrum::of(&self.sums, scales())).as_ref()
+        self.covariance.get_or_init(|| Spectrum::of(&self.sums.products, self.sums.tokens, scales())).as_ref()
     }
 
     /// Of the correlations between columns.
@@ -312,7 +313,9 @@ impl SelfSums {
             let diagonal = self.sums.products.iter().step_by(self.width() + 1);
             diagonal.map(|square| square.max(0.0).sqrt()).collect()
         };
-        self.correlation.get_or_init(|| Spectrum::of(&self.sums, scales())).as_ref()
+        self.correlation
+            .get_or_init(|| Spectrum::of(&self.sums.products, self.sums.tokens, scales()))
+            .as_ref()
     }
 }
 
