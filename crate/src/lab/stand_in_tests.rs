@@ -12,7 +12,7 @@ const D: usize = 16;
 const FEATURES: usize = 24;
 
 /// A stand-in with the tokenizer of a built-in model, and an SAE of random directions on its layer.
-fn stand_in(name: &str, seed: u64) -> LabModel {
+fn stand_in(engine: &Engine, name: &str, seed: u64) -> LabModel {
     let tokenizer = embedded("tiny-neox").expect("a built-in model").read("tokenizer.json");
     let tokenizer = tokenizer.expect("a tokenizer").into_owned();
     let config = serde_json::json!({
@@ -31,7 +31,7 @@ fn stand_in(name: &str, seed: u64) -> LabModel {
     files.push(("saes/0/cfg.json".to_owned(), config.to_string().into_bytes().into()));
     let weights = linear::safetensors_of(&weights, 100 * seed);
     files.push(("saes/0/sae_weights.safetensors".to_owned(), weights));
-    LabModel::load(&Engine::cpu(), name, &Files::loose(name, files), None).expect("a model")
+    LabModel::load(engine, name, &Files::loose(name, files), None).expect("a model")
 }
 
 fn mppc(a: &LabModel, b: &LabModel) -> Report {
@@ -45,7 +45,9 @@ fn mppc(a: &LabModel, b: &LabModel) -> Report {
 
 #[test]
 fn its_sae_is_measured_and_its_features_are_compared() {
-    let (one, again, other) = (stand_in("stand-in", 1), stand_in("stand-in", 1), stand_in("other", 2));
+    let engine = Engine::cpu();
+    let [one, again] = [1, 1].map(|seed| stand_in(&engine, "stand-in", seed));
+    let other = stand_in(&engine, "other", 2);
     assert_eq!(one.saes[0].hook, linear::OUT);
     let settings = HealthSettings { tokens: 1_000, context: 64, ..HealthSettings::default() };
     let corpus = Corpus::builtin(settings.seed);
@@ -61,7 +63,7 @@ fn its_sae_is_measured_and_its_features_are_compared() {
         assert!((mean - 1.0).abs() < 1e-5, "{mean}");
     }
     let files = embedded("tiny-neox").expect("a built-in model");
-    let neox = LabModel::load_layers(&Engine::cpu(), "tiny-neox", &files, None, Some(&[1]));
+    let neox = LabModel::load_layers(&engine, "tiny-neox", &files, None, Some(&[1]));
     for other in [&other, &neox.expect("a built-in model")] {
         let report = mppc(&one, other);
         let mean = report.a_to_b.all.mean.expect("features");
@@ -71,7 +73,7 @@ fn its_sae_is_measured_and_its_features_are_compared() {
 
 #[test]
 fn what_it_lacks_is_refused_in_one_line() {
-    let model = stand_in("stand-in", 1);
+    let model = stand_in(&Engine::cpu(), "stand-in", 1);
     let settings = CircuitSettings { prompts: 2, tokens: 12, ..CircuitSettings::default() };
     for (experiment, what) in [
         (CircuitName::HeadToLogit, "attention heads"),

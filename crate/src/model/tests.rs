@@ -101,7 +101,7 @@ fn bad_plans_are_refused_by_name() {
     assert!(refused(Plan { keep: vec!["blocks.9.*".into()], ..Plan::default() }).contains("blocks.9.*"));
     let edit = Edit { hook: "blocks.9.hook_resid_pre".into(), change: std::rc::Rc::new(Tensor::clone) };
     let missing = refused(Plan { edits: vec![edit], ..Plan::default() });
-    assert!(missing.starts_with("no hook matches \"blocks.9.hook_resid_pre\""), "{missing}");
+    assert!(missing.starts_with("no hook matches blocks.9.hook_resid_pre; this model"), "{missing}");
     assert!(model.run(&Prompts { batch: 0, len: 3, ids: vec![] }, Plan::default()).is_err());
     let beyond = Prompts { batch: 1, len: 2, ids: vec![0, 61] };
     let beyond = model.run(&beyond, Plan::default()).unwrap_err().to_string();
