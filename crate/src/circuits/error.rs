@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::gpu::GpuError;
-use crate::model::{HookError, ModelError};
+use crate::model::{Attention, Capability, Convolution, Model, ModelError, Recurrence};
 
 /// A request that was refused before anything ran, or a run that failed.
 #[derive(Debug, Error)]
@@ -64,10 +64,28 @@ pub enum CircuitError {
     Cancelled,
 }
 
-impl From<HookError> for CircuitError {
-    fn from(error: HookError) -> Self {
-        Self::Model(error.into())
-    }
+/// The attention heads of a model, or that it has none.
+pub(super) fn attention_of(model: &Model) -> Result<&dyn Attention, CircuitError> {
+    model.attention().ok_or_else(|| lacks(model, Capability::Attention))
+}
+
+/// The recurrence of a model, or that it has none.
+pub(super) fn recurrence_of(model: &Model) -> Result<&dyn Recurrence, CircuitError> {
+    model.recurrence().ok_or_else(|| lacks(model, Capability::Recurrence))
+}
+
+/// The convolution of a model, or that it has none.
+pub(super) fn convolution_of(model: &Model) -> Result<&dyn Convolution, CircuitError> {
+    model.convolution().ok_or_else(|| lacks(model, Capability::Convolution))
+}
+
+fn lacks(model: &Model, needed: Capability) -> CircuitError {
+    let there = Capability::ALL.into_iter().filter(|one| model.has(*one)).map(Capability::name);
+    let advice = match &there.collect::<Vec<_>>()[..] {
+        [] => "choose another model".to_owned(),
+        there => format!("choose an experiment on its {}", there.join(" or ")),
+    };
+    CircuitError::Request(format!("{} has no {}; {advice}", model.name(), needed.name()))
 }
 
 /// Refuses an index that is not below `count`.

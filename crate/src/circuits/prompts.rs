@@ -11,13 +11,44 @@ pub struct Draw {
     pub count: usize,
     /// Tokens of each, T; at least 4.
     pub len: usize,
-    /// Tokens to draw from ([`Tokenizer::drawable`](crate::corpus::Tokenizer::drawable)), each once: no padding rows of the
-    /// embedding, no BOS, EOS or PAD.
+    /// Tokens to draw from ([`Tokenizer::drawable`](crate::corpus::Tokenizer::drawable)), each once: no padding rows
+    /// of the embedding, no BOS, EOS or PAD.
     pub from: Vec<u32>,
     /// Where A stands in every prompt; else somewhere in the first half of each.
     pub place: Option<usize>,
     /// Seed.
     pub seed: u64,
+}
+
+impl Draw {
+    /// # Errors
+    /// No prompt, prompts too short to hold A, B and A, a place behind the end, or a vocabulary smaller than a prompt.
+    pub fn check(&self) -> Result<(), CircuitError> {
+        let &Self { count, len, ref from, place, .. } = self;
+        if count == 0 {
+            return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
+        }
+        enough_room(count, len)?;
+        if len < 4 {
+            return Err(CircuitError::Request(format!(
+                "prompts of {len} tokens cannot say A B … A; 4 or more are needed"
+            )));
+        }
+        if let Some(place) = place.filter(|place| place + 2 >= len) {
+            return Err(CircuitError::Request(format!(
+                "A at position {place} leaves no room for B and the second A in {len} tokens; the last place is {}",
+                len - 3
+            )));
+        }
+        // A, B and the other one are each kept out of the rest.
+        if from.len() < 8 {
+            return Err(CircuitError::Request(format!(
+                "a vocabulary of {} tokens is too small to draw from",
+                from.len()
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Prompts of random tokens in which A stands at one place with B behind it, and at the end again.
@@ -54,31 +85,10 @@ impl Induction {
     /// Draws prompts; the same draw gives the same ones.
     ///
     /// # Errors
-    /// No prompt, prompts too short to hold A, B and A, a place behind the end, or a vocabulary smaller than a prompt.
+    /// As [`Draw::check`].
     pub fn draw(draw: Draw) -> Result<Self, CircuitError> {
+        draw.check()?;
         let Draw { count, len, ref from, place, seed } = draw;
-        if count == 0 {
-            return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
-        }
-        enough_room(count, len)?;
-        if len < 4 {
-            return Err(CircuitError::Request(format!(
-                "prompts of {len} tokens cannot say A B … A; 4 or more are needed"
-            )));
-        }
-        if let Some(place) = place.filter(|place| place + 2 >= len) {
-            return Err(CircuitError::Request(format!(
-                "A at position {place} leaves no room for B and the second A in {len} tokens; the last place is {}",
-                len - 3
-            )));
-        }
-        // A, B and the other one are each kept out of the rest.
-        if from.len() < 8 {
-            return Err(CircuitError::Request(format!(
-                "a vocabulary of {} tokens is too small to draw from",
-                from.len()
-            )));
-        }
         let random = Rng::new(seed);
         let mut all = Self {
             clean: Prompts { batch: count, len, ids: Vec::with_capacity(count * len) },

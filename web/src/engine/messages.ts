@@ -1,5 +1,5 @@
 /** What the page and the engine's Worker say to each other. */
-import type { CircuitReport, CurvePoint, Failure, InductionView, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
+import type { CurvePoint, Failure, InductionPair, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
 import type { Actions } from './worker';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
@@ -56,10 +56,8 @@ export interface HealthAsk {
 }
 
 export interface InductionAsk {
-  /** A Transformer that comes with the page. */
-  a: string;
-  /** A Mamba that comes with the page. */
-  b: string;
+  /** Models that come with the page, one with attention heads and one with a recurrence among them. */
+  models: string[];
   engine: EngineName;
   /** What to look at; a planted prompt where there is none. */
   text?: string;
@@ -68,17 +66,7 @@ export interface InductionAsk {
   seed: number;
 }
 
-/** Both models from inside, and what interventions change. */
-export interface InductionAnswer {
-  a: InductionView;
-  b: InductionView;
-  /** Each head of the Transformer. */
-  heads: CircuitReport;
-  /** Each layer of the Mamba. */
-  states: CircuitReport;
-  /** Each position's write into the layer of the Mamba that matters most. */
-  writes: CircuitReport;
-}
+export type InductionAnswer = InductionPair;
 
 export interface TrainAsk {
   model: ModelRef;

@@ -34,16 +34,10 @@ async function health(bench: Bench, { model, engine, tokens, seed }: HealthAsk):
 
 async function induction(bench: Bench, ask: InductionAsk): Promise<InductionAnswer> {
   const lab = await bench.open(ask.engine);
-  await bench.loadBuiltin(lab, [ask.a, ask.b]);
+  await bench.loadBuiltin(lab, ask.models);
   goOn();
   const settings = { ...defaultCircuitSettings(), prompts: ask.prompts, seed: ask.seed };
-  return {
-    a: await lab.inductionView(ask.a, ask.text, settings, progress),
-    b: await lab.inductionView(ask.b, ask.text, settings, progress),
-    heads: await lab.circuit(ask.a, 'head-to-logit', settings, progress),
-    states: await lab.circuit(ask.b, 'state-to-logit', settings, progress),
-    writes: await lab.circuit(ask.b, 'write-position', settings, progress),
-  };
+  return lab.induction(ask.models, ask.text, settings, progress);
 }
 
 function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<TrainedHere[]> {

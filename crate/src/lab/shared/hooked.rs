@@ -4,7 +4,7 @@ use super::error::LabError;
 use crate::checkpoint::{Files, same_model};
 use crate::gpu::Tensor;
 use crate::kernels::{columns, paste};
-use crate::model::{HookPoint, Model};
+use crate::model::{Axis, HookPoint, Model};
 use crate::sae::{Format, Heads, Sae, SaeConfig, SaeFile, formats};
 
 /// An SAE and the hook it reads.
@@ -55,7 +55,7 @@ fn named(hook: &str, head: Option<usize>) -> String {
 /// How many values a token has at a hook, with heads or whatever else side by side; none where the value is no token's:
 /// of scores, patterns and states.
 pub(in crate::lab) fn width_of(hook: &HookPoint) -> Option<usize> {
-    let of_tokens = hook.position_axis == Some(1) && hook.shape.len() > 2;
+    let of_tokens = hook.axis(Axis::Position) == Some(1) && hook.shape.len() > 2;
     of_tokens.then(|| hook.shape[2..].iter().product())
 }
 

@@ -163,7 +163,7 @@ impl LabModel {
         let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
         let mut start = 0;
         for (hook, part) in hooks.iter().zip(parts) {
-            let part = if Model::is_gate(hook) { map(&part, Activation::Silu) } else { part };
+            let part = if self.model.is_gate(hook) { map(&part, Activation::Silu) } else { part };
             all = paste(&all, start, &part);
             start += part.rows_cols().1;
         }
