@@ -64,7 +64,7 @@ impl Experiment<'_> {
         let counts = [self.corrupted.batch, self.a.len(), self.target.b.len(), self.target.other.len()];
         if counts.iter().any(|count| *count != n) || self.corrupted.len != self.clean.len {
             return Err(CircuitError::Request(
-                "prompts, corrupted prompts, places and answers must be as many, and as long".to_owned(),
+                "prompts, corrupted prompts, places and answers must be as many, and as long".into(),
             ));
         }
         for &a in self.a {

@@ -5,6 +5,7 @@ use super::experiment::Experiment;
 use super::figures::Answers;
 use super::gather::{at, at_each, mix};
 use super::intervention::{Change, Intervention, Location, Positions, Units};
+use crate::failure::Failure;
 use crate::model::Plan;
 
 /// A head.
@@ -56,9 +57,10 @@ impl Experiment<'_> {
         within("layer", receiver.layer, self.model.layers(), self.model.name())?;
         within("head", receiver.head, heads, &format!("layer {} of {}", receiver.layer, self.model.name()))?;
         if receiver.layer == 0 {
-            return Err(CircuitError::Request(
-                "a head of layer 0 reads no other head; choose a receiver of a later layer".to_owned(),
-            ));
+            return Err(CircuitError::Request(Failure::new(
+                "a head of layer 0 reads no other head",
+                "choose a receiver of a later layer",
+            )));
         }
         let keep: Vec<String> = (0..receiver.layer).map(z).collect();
         let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);

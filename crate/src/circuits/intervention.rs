@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use super::error::{CircuitError, within};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
 use crate::kernels::{Binary, embed, zip};
 use crate::model::{Axis, Edit, HookPoint};
@@ -141,10 +142,9 @@ impl Shaped {
     fn of(one: &Intervention, hooks: &[HookPoint]) -> Result<Self, CircuitError> {
         let hook = hooks.iter().find(|h| h.name == one.hook).ok_or_else(|| {
             let examples: Vec<&str> = hooks.iter().take(6).map(|h| h.name.as_str()).collect();
-            CircuitError::Request(format!(
-                "no hook is called {:?}; this model has names such as {}",
-                one.hook,
-                examples.join(", ")
+            CircuitError::Request(Failure::new(
+                format!("no hook is called {:?}", one.hook),
+                format!("this model has names such as {}", examples.join(", ")),
             ))
         })?;
         let lacks = |units| CircuitError::NoUnits { hook: hook.name.clone(), units };
@@ -181,10 +181,9 @@ impl Shaped {
                 return Ok(());
             };
             if matches!(self.at.positions, Positions::Each(_)) && positions.len() != batch {
-                return Err(CircuitError::Request(format!(
-                    "{}: {} positions for {batch} prompts; one for each is needed",
-                    self.hook,
-                    positions.len()
+                return Err(CircuitError::Request(Failure::new(
+                    format!("{}: {} positions for {batch} prompts", self.hook, positions.len()),
+                    "one for each is needed",
                 )));
             }
             for &position in positions {

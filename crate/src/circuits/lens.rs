@@ -3,6 +3,7 @@
 use super::error::{CircuitError, attention_of};
 use super::experiment::Cache;
 use super::gather::{at, tile};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
 use crate::model::{Addend, Model, Plan, Prompts};
 
@@ -60,8 +61,9 @@ pub async fn attribution(
 ) -> Result<Vec<Contribution>, CircuitError> {
     if tokens.len() != prompts.batch {
         let (n, given) = (prompts.batch, tokens.len());
-        return Err(CircuitError::Request(format!(
-            "{given} tokens were given for {n} prompts; one each is needed"
+        return Err(CircuitError::Request(Failure::new(
+            format!("{given} tokens were given for {n} prompts"),
+            "one each is needed",
         )));
     }
     let (layers, last) = (model.layers(), prompts.len - 1);

@@ -6,6 +6,7 @@ use super::error::{CircuitError, convolution_of, recurrence_of, within};
 use super::experiment::{Unwatched, Watch};
 use super::gather::rows_of;
 use super::states::{input_hooks, inputs_of};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
 use crate::model::{Model, Plan, Prompts, Recurrence, RecurrenceInputs};
 
@@ -52,9 +53,9 @@ pub async fn attention(
     groups: usize,
 ) -> Result<Vec<Attention>, CircuitError> {
     if prompt.batch != 1 {
-        return Err(CircuitError::Request(format!(
-            "{} prompts were given; attention is shown of one",
-            prompt.batch
+        return Err(CircuitError::Request(Failure::new(
+            format!("{} prompts were given", prompt.batch),
+            "attention is shown of one",
         )));
     }
     let mut all = Vec::new();
@@ -78,7 +79,9 @@ pub async fn scores(
 ) -> Result<Vec<Scores>, CircuitError> {
     let len = prompts.len;
     if period == 0 || period >= len {
-        return Err(CircuitError::Request(format!("blocks of {period} tokens do not come back in {len}")));
+        return Err(CircuitError::Request(
+            format!("blocks of {period} tokens do not come back in {len}").into(),
+        ));
     }
     let hidden = model.attention().is_none();
     let mut all = Vec::new();
@@ -143,9 +146,9 @@ async fn hidden_patterns(
     groups: usize,
 ) -> Result<Vec<Vec<Pattern>>, CircuitError> {
     let Some(recurrence) = model.recurrence() else {
-        return Err(CircuitError::Request(format!(
-            "{} has neither attention heads nor a recurrence, and so no patterns; choose another model",
-            model.name()
+        return Err(CircuitError::Request(Failure::new(
+            format!("{} has neither attention heads nor a recurrence, and so no patterns", model.name()),
+            "choose another model",
         )));
     };
     let inputs = given(model, recurrence, prompts, layer)?;
@@ -200,9 +203,9 @@ async fn hidden(
 ) -> Result<Vec<Pattern>, CircuitError> {
     let (len, channels) = (inputs.x.shape()[1], recurrence.channels());
     if groups == 0 || !channels.is_multiple_of(groups) {
-        return Err(CircuitError::Request(format!(
-            "{channels} channels cannot be put in {groups} groups of one size"
-        )));
+        return Err(CircuitError::Request(
+            format!("{channels} channels cannot be put in {groups} groups of one size").into(),
+        ));
     }
     let of_group = channels / groups;
     let mut patterns = vec![vec![0.0; len * len]; groups];
@@ -286,9 +289,9 @@ pub async fn tap_shares(model: &Model, prompts: &Prompts) -> Result<Vec<Vec<f64>
     let convolution = convolution_of(model)?;
     let (taps, len) = (convolution.taps(), prompts.len);
     if len < taps {
-        return Err(CircuitError::Request(format!(
-            "prompts of {len} tokens are shorter than the convolution, {taps}"
-        )));
+        return Err(CircuitError::Request(
+            format!("prompts of {len} tokens are shorter than the convolution, {taps}").into(),
+        ));
     }
     let mut all = Vec::new();
     for layer in 0..model.layers() {

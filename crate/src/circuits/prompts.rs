@@ -1,6 +1,7 @@
 //! Prompts that ask for induction: A B … A, what comes next? (paper, section 4).
 
 use super::error::CircuitError;
+use crate::failure::Failure;
 use crate::model::Prompts;
 use crate::rng::Rng;
 
@@ -26,26 +27,29 @@ impl Draw {
     pub fn check(&self) -> Result<(), CircuitError> {
         let &Self { count, len, ref from, place, .. } = self;
         if count == 0 {
-            return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
+            return Err(CircuitError::Request(Failure::new(
+                "0 prompts were asked for",
+                "1 or more are needed",
+            )));
         }
         enough_room(count, len)?;
         if len < 4 {
-            return Err(CircuitError::Request(format!(
-                "prompts of {len} tokens cannot say A B … A; 4 or more are needed"
+            return Err(CircuitError::Request(Failure::new(
+                format!("prompts of {len} tokens cannot say A B … A"),
+                "4 or more are needed",
             )));
         }
         if let Some(place) = place.filter(|place| place + 2 >= len) {
-            return Err(CircuitError::Request(format!(
-                "A at position {place} leaves no room for B and the second A in {len} tokens; the last place is {}",
-                len - 3
+            return Err(CircuitError::Request(Failure::new(
+                format!("A at position {place} leaves no room for B and the second A in {len} tokens"),
+                format!("the last place is {}", len - 3),
             )));
         }
         // A, B and the other one are each kept out of the rest.
         if from.len() < 8 {
-            return Err(CircuitError::Request(format!(
-                "a vocabulary of {} tokens is too small to draw from",
-                from.len()
-            )));
+            return Err(CircuitError::Request(
+                format!("a vocabulary of {} tokens is too small to draw from", from.len()).into(),
+            ));
         }
         Ok(())
     }
@@ -163,16 +167,15 @@ impl Induction {
 pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitError> {
     let Draw { count, len, ref from, seed, .. } = draw;
     if period == 0 || 2 * period > len {
-        return Err(CircuitError::Request(format!(
-            "a block of {period} tokens is not said twice in {len}; choose 1 to {}",
-            len / 2
+        return Err(CircuitError::Request(Failure::new(
+            format!("a block of {period} tokens is not said twice in {len}"),
+            format!("choose 1 to {}", len / 2),
         )));
     }
     if period > from.len() {
-        return Err(CircuitError::Request(format!(
-            "{period} different tokens need a larger vocabulary than {}",
-            from.len()
-        )));
+        return Err(CircuitError::Request(
+            format!("{period} different tokens need a larger vocabulary than {}", from.len()).into(),
+        ));
     }
     enough_room(count, len)?;
     let random = Rng::new(seed);
@@ -195,8 +198,9 @@ const MOST: usize = 1 << 26;
 fn enough_room(count: usize, len: usize) -> Result<(), CircuitError> {
     match count.checked_mul(len) {
         Some(tokens) if tokens <= MOST => Ok(()),
-        _ => Err(CircuitError::Request(format!(
-            "{count} prompts of {len} tokens are too many to keep; {MOST} tokens in all are the most"
+        _ => Err(CircuitError::Request(Failure::new(
+            format!("{count} prompts of {len} tokens are too many to keep"),
+            format!("{MOST} tokens in all are the most"),
         ))),
     }
 }

@@ -77,7 +77,7 @@ pub struct Prompted {
 /// A text of no token or of too many, those of the model, and of the device.
 pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted, LabError> {
     let tokenizer = &model.tokenizer;
-    let ids = tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
+    let ids = tokenizer.encode(text).map_err(|e| LabError::Refused(e.into()))?.ids;
     let (n, most) = (ids.len(), LONGEST.min(model.model.context()));
     if n > most {
         return Err(LabError::refused(format!("the prompt has {n} tokens"), format!("give at most {most}")));

@@ -136,12 +136,13 @@ impl SpliceSums {
         }
         let bad = self.changed.iter().position(|sums| sums.iter().any(|sum| !sum.is_finite()));
         match bad {
-            Some(i) => Err(LabError::Mismatch(format!(
-                "the predictions are not finite with the reconstruction or zeros in place of {}; the SAE that \
-                 reads it, or the config of {}, cannot be right",
-                splice.saes[i].hook,
-                splice.subject.name()
-            ))),
+            Some(i) => Err(LabError::refused(
+                format!(
+                    "the predictions are not finite with the reconstruction or zeros in place of {}",
+                    splice.saes[i].hook
+                ),
+                format!("the SAE that reads it, or the config of {}, cannot be right", splice.subject.name()),
+            )),
             None => Ok(()),
         }
     }

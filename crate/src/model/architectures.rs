@@ -6,6 +6,7 @@ use super::linear;
 use super::network::Architecture;
 use super::{mamba, neox};
 use crate::checkpoint::CheckpointError;
+use crate::failure::Failure;
 
 /// All of them.
 pub static ARCHITECTURES: &[Architecture] = &[neox::ARCHITECTURE, mamba::ARCHITECTURE];
@@ -32,9 +33,12 @@ pub(super) fn of_config(config: &Config) -> Result<&'static Architecture, Checkp
     found.ok_or_else(|| match model_type {
         Some(other) => {
             let all: Vec<&str> = ARCHITECTURES.iter().map(|one| one.model_type).collect();
-            config.error(format!("model_type {other:?} is not supported; {} are", all.join(" and ")))
+            config.error(Failure::new(
+                format!("model_type {other:?} is not supported"),
+                format!("{} are", all.join(" and ")),
+            ))
         }
-        None => config.error("the key model_type is missing".into()),
+        None => config.error("the key model_type is missing"),
     })
 }
 

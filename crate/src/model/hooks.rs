@@ -9,6 +9,7 @@ use std::rc::Rc;
 use thiserror::Error;
 use wildmatch::WildMatch;
 
+use crate::failure::{Fails, Failure, printed};
 use crate::gpu::Tensor;
 use crate::kernels::{Activation, Binary, Layout, Product, map, matmul, zip};
 use crate::words::{did_you_mean, echo};
@@ -82,7 +83,6 @@ pub struct Plan {
 
 /// A hook that the model does not have, or a pattern that matches none.
 #[derive(Debug, Error)]
-#[error("no hook matches {}; this model has names such as {examples}{meant}", echo(pattern))]
 pub struct HookError {
     pattern: String,
     /// A few names.
@@ -90,6 +90,18 @@ pub struct HookError {
     /// Which one may have been meant.
     meant: String,
 }
+
+impl Fails for HookError {
+    fn failure(&self) -> Failure {
+        let Self { pattern, examples, meant } = self;
+        Failure::new(
+            format!("no hook matches {}", echo(pattern)),
+            format!("this model has names such as {examples}{meant}"),
+        )
+    }
+}
+
+printed!(HookError);
 
 /// One forward pass: handed through the network with a [`Plan`], it collects what was asked for.
 pub(super) struct Pass {

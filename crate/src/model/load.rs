@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::hooks::Linear;
 use crate::checkpoint::{CheckpointError, Files, Stored, Weights};
+use crate::failure::Failure;
 use crate::gpu::{Dtype, Engine, Filling, Tensor};
 
 /// A checkpoint that is about to be loaded.
@@ -137,9 +138,9 @@ fn check_layers(
     let name = |layer: usize| format!("{prefix}layers.{layer}.");
     // The search ends at the first that is missing, whatever the config claims.
     match (0..layers).find(|&layer| !weights.any_below(&name(layer))) {
-        Some(missing) => Err(config.error(format!(
-            "{key} is {layers}, but the weights have no tensor {}…; use the config.json of these weights",
-            name(missing)
+        Some(missing) => Err(config.error(Failure::new(
+            format!("{key} is {layers}, but the weights have no tensor {}…", name(missing)),
+            "use the config.json of these weights",
         ))),
         None => Ok(()),
     }

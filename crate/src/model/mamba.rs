@@ -102,11 +102,11 @@ impl MambaConfig {
     /// The layout of the original state-spaces repository.
     fn read_original(config: &Config) -> Result<Self, CheckpointError> {
         if !config.flag_or("rms_norm", true)? {
-            return Err(config.error("rms_norm false (layer norm) is not supported".into()));
+            return Err(config.error("rms_norm false (layer norm) is not supported"));
         }
         config.refuse(&["attn_layer_idx", "attn_cfg"])?;
         if config.get("d_intermediate").is_some_and(|v| v.as_u64() != Some(0)) {
-            return Err(config.error("d_intermediate other than 0 (an MLP) is not supported".into()));
+            return Err(config.error("d_intermediate other than 0 (an MLP) is not supported"));
         }
         let d_model = config.size("d_model")?;
         let (mut d_state, mut d_conv, mut expand, mut dt_rank) = (16, 4, 2, d_model.div_ceil(16));

@@ -24,6 +24,7 @@ use super::logits::Logits;
 use super::network::{Architecture, Loaded, Network, Sizes};
 use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
+use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
     Activation, Binary, Product, attention, attention_mix, attention_scores, columns, embed, layer_norm,
@@ -95,8 +96,9 @@ impl NeoxConfig {
         let Rope { base, share } = rope;
         let rotary_dims = (head as f64 * share) as usize;
         if rotary_dims == 0 || rotary_dims > head || !rotary_dims.is_multiple_of(2) {
-            return Err(config.error(format!(
-                "a rotary share of {share} gives {rotary_dims} of {head} dimensions; it must be even, and 2 to {head}"
+            return Err(config.error(Failure::new(
+                format!("a rotary share of {share} gives {rotary_dims} of {head} dimensions"),
+                format!("it must be even, and 2 to {head}"),
             )));
         }
         Ok(Self {

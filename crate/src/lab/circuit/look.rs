@@ -172,7 +172,7 @@ fn longest(model: &LabModel) -> usize {
 }
 
 fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
-    let ids = model.tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
+    let ids = model.tokenizer.encode(text).map_err(|e| LabError::Refused(e.into()))?.ids;
     match ids.len() {
         0 => Err(LabError::refused("the text has no token", "type some words")),
         n if n > longest(model) => {

@@ -53,11 +53,14 @@ impl Sweep {
             || (0..layers).map(|layer| Cell { label: format!("layer {layer}"), layer, unit: 0 }).collect();
         let chosen = match settings.layer {
             Some(layer) if layer >= layers => {
-                return Err(LabError::Mismatch(format!(
-                    "layer {layer} does not exist: {} has {layers} (0 to {})",
-                    model.name(),
-                    layers - 1
-                )));
+                return Err(LabError::Refused(
+                    format!(
+                        "layer {layer} does not exist: {} has {layers} (0 to {})",
+                        model.name(),
+                        layers - 1
+                    )
+                    .into(),
+                ));
             }
             chosen => chosen,
         };
@@ -68,13 +71,16 @@ impl Sweep {
             CircuitName::HeadToHead => {
                 let [layer, head] = settings.receiver.unwrap_or([layers - 1, 0]);
                 if layer == 0 || layer >= layers || head >= heads {
-                    return Err(LabError::Mismatch(format!(
-                        "head {layer}.{head} cannot receive: {} has layers 0 to {}, of {heads} heads (0 to {}), \
-                         and those of layer 0 read no other head",
-                        model.name(),
-                        layers - 1,
-                        heads.saturating_sub(1)
-                    )));
+                    return Err(LabError::Refused(
+                        format!(
+                            "head {layer}.{head} cannot receive: {} has layers \
+                     0 to {}, of {heads} heads (0 to {}), and those of layer 0 read no other head",
+                            model.name(),
+                            layers - 1,
+                            heads.saturating_sub(1)
+                        )
+                        .into(),
+                    ));
                 }
                 sweep(of_heads(layer), Interventions::Through(Head { layer, head }))
             }
