@@ -15,12 +15,11 @@ use anyhow::{Context, Result};
 use mppc::checkpoint::Files;
 use mppc::corpus::Corpus;
 use mppc::gpu::Engine;
-use mppc::kernels::Normalize;
 use mppc::lab::{
     Bill, ComparePlan, Comparison, Controls, HookedSae, Inputs, LabModel, MemoryStore, Observer, Progress,
 };
 use mppc::rng::Rng;
-use mppc::sae::{Architecture, Format, Sae, SaeConfig, SaeWeights};
+use mppc::sae::{ActivationFn, Format, Sae, SaeConfig, SaeWeights};
 use serde_json::json;
 use standin::{Kind, Standin};
 
@@ -57,31 +56,20 @@ fn model(engine: &Engine, kind: Kind, dir: &Path, layers: Option<&[usize]>) -> R
 fn random_sae(engine: &Engine, d: usize, layer: usize) -> HookedSae {
     let mut random = Rng::new(layer as u64);
     let w_enc: Vec<f32> = (0..d * FEATURES).map(|_| random.normal() as f32).collect();
-    let config = SaeConfig {
-        d_in: d,
-        d_sae: FEATURES,
-        architecture: Architecture::TopK { k: ACTIVE },
-        apply_b_dec_to_input: true,
-        normalize: Normalize::None,
-        rescale_acts_by_decoder_norm: false,
-        model_name: None,
-        hook_name: None,
-        heads: Default::default(),
-    };
     // The decoder is never asked.
     let weights = SaeWeights {
         w_dec: w_enc.clone(),
         w_enc,
         b_enc: vec![0.0; FEATURES],
         b_dec: vec![0.0; d],
-        ..SaeWeights::default()
+        activation: ActivationFn::TopK { k: ACTIVE },
     };
     HookedSae {
         hook: format!("blocks.{layer}.hook_resid_post"),
         head: None,
         layer,
         folder: String::new(),
-        sae: Sae::new(engine, config, weights),
+        sae: Sae::new(engine, SaeConfig::new(d, FEATURES), weights),
         format: Format::SaeLens,
         conventions: Vec::new(),
         notes: Vec::new(),

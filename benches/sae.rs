@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 use mppc::gpu::{Engine, Tensor};
-use mppc::kernels::Normalize;
 use mppc::rng::Rng;
-use mppc::sae::{Architecture, Sae, SaeConfig, SaeKind, SaeWeights, TrainConfig, Trainer};
+use mppc::sae::kinds::{Relu, TopK};
+use mppc::sae::{ActivationFn, Sae, SaeConfig, SaeKind, SaeWeights, TrainConfig, Trainer};
 
 const D: usize = 768;
 const F: usize = 24_576;
@@ -45,27 +45,16 @@ async fn train(engine: &Engine, kind: SaeKind, tokens: usize) -> Result<Vec<f64>
     Ok(samples)
 }
 
-async fn encode(engine: &Engine, architecture: Architecture, bias: f32, tokens: usize) -> Result<Vec<f64>> {
-    let config = SaeConfig {
-        d_in: D,
-        d_sae: F,
-        architecture,
-        apply_b_dec_to_input: true,
-        normalize: Normalize::None,
-        rescale_acts_by_decoder_norm: false,
-        model_name: None,
-        hook_name: None,
-        heads: Default::default(),
-    };
+async fn encode(
+    engine: &Engine,
+    activation: ActivationFn<Vec<f32>>,
+    bias: f32,
+    tokens: usize,
+) -> Result<Vec<f64>> {
     let w_enc: Vec<f32> = normal(D * F, 2).iter().map(|v| v / (D as f32).sqrt()).collect();
-    let weights = SaeWeights {
-        w_dec: w_enc.clone(),
-        w_enc,
-        b_enc: vec![bias; F],
-        b_dec: vec![0.0; D],
-        ..SaeWeights::default()
-    };
-    let sae = Sae::new(engine, config, weights);
+    let weights =
+        SaeWeights { w_dec: w_enc.clone(), w_enc, b_enc: vec![bias; F], b_dec: vec![0.0; D], activation };
+    let sae = Sae::new(engine, SaeConfig::new(D, F), weights);
     let x = Tensor::from_f32(engine, &[tokens, D], normal(tokens * D, 1));
     let mut samples = Vec::new();
     for i in 0..=REPEATS {
@@ -87,21 +76,21 @@ async fn run() -> Result<()> {
         for tokens in [512, 1_024, 2_048, 4_096] {
             let what = format!("SAE training step, topk 32, {tokens} tokens");
             if wanted(&what) {
-                tell(&what, who, &train(engine, SaeKind::TopK { k: 32 }, tokens).await?, tokens);
+                tell(&what, who, &train(engine, SaeKind::TopK(TopK { k: 32 }), tokens).await?, tokens);
             }
         }
         let what = "SAE training step, relu (half of the features active), 4096 tokens";
         if wanted(what) {
-            tell(what, who, &train(engine, SaeKind::Relu { l1: 0.01 }, 4_096).await?, 4_096);
+            tell(what, who, &train(engine, SaeKind::Relu(Relu { l1: 0.01 }), 4_096).await?, 4_096);
         }
         let what = "SAE encode, topk 32, 4096 tokens";
         if wanted(what) {
-            tell(what, who, &encode(engine, Architecture::TopK { k: 32 }, 0.0, 4_096).await?, 4_096);
+            tell(what, who, &encode(engine, ActivationFn::TopK { k: 32 }, 0.0, 4_096).await?, 4_096);
         }
         // Pre-activations have a deviation of 1: 0.2% of them are positive, 47 a token.
         let what = "SAE encode, relu, 4096 tokens";
         if wanted(what) {
-            tell(what, who, &encode(engine, Architecture::Relu, -2.89, 4_096).await?, 4_096);
+            tell(what, who, &encode(engine, ActivationFn::Relu, -2.89, 4_096).await?, 4_096);
         }
     }
     Ok(())

@@ -1,5 +1,4 @@
-// The nonlinearities, appended to every shader that applies one (WGSL has no include). The codes are
-// those of crate/src/kernels/activation.rs.
+// The nonlinearities. The codes are those of crate/src/kernels/activation.rs.
 
 // Φ(x), the normal distribution function, absolute error below 2e-7.
 fn normal_cdf(x: f32) -> f32 {

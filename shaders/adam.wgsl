@@ -1,7 +1,8 @@
 // One step of Adam, in place. One invocation an element.
+// Behind per_element.wgsl.
 
 struct Params {
-    n: u32,
+    count: u32, // elements
     rate: f32,  // learning rate / (1 - beta1^t)
     root: f32,  // 1 / sqrt(1 - beta2^t)
     beta1: f32,
@@ -15,16 +16,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> m: array<f32>;     // [n]
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;     // [n]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.n {
-        return;
-    }
+fn element(i: u32) {
     let g = grad[i];
     let first = p.beta1 * m[i] + (1.0 - p.beta1) * g;
     let second = p.beta2 * v[i] + (1.0 - p.beta2) * g * g;

@@ -1,9 +1,10 @@
 // Causal attention with a running softmax. A lane answers one query of one head: it holds the query and the
 // weighted sum of values in registers and walks over the keys, which its whole workgroup reads together.
 // Keys are taken a tile at a time, so that the sum is rescaled once a tile when the maximum has moved.
+// Behind per_group.wgsl.
 
 struct Params {
-    sequences: u32,
+    count: u32, // blocks of 64 queries, of each head of each sequence
     steps: u32,
     heads: u32,
     scale: f32, // 1 / √(head width)
@@ -15,24 +16,19 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<vec4f>; // as q
 @group(0) @binding(4) var<storage, read_write> z: array<vec4f>;
 
+const LANES: u32 = 64u;
 override WIDTH4: u32 = 16u; // width of a head, in fours: at most 32
 const TILE: u32 = 8u;
 const LOWEST: f32 = -3.4028234e38;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let blocks = (p.steps + 63u) / 64u;
-    let group = wid.x + wid.y * num.x;
-    let t = group % blocks * 64u + lane;
-    if group >= p.sequences * p.heads * blocks || t >= p.steps {
+fn group(index: u32, lane: u32) {
+    let blocks = (p.steps + LANES - 1u) / LANES;
+    let t = index % blocks * LANES + lane;
+    if t >= p.steps {
         return;
     }
-    let head = group / blocks % p.heads;
-    let sequence = group / blocks / p.heads;
+    let head = index / blocks % p.heads;
+    let sequence = index / blocks / p.heads;
     let start = (sequence * p.steps * p.heads + head) * WIDTH4; // of the head's first token
     let stride = p.heads * WIDTH4;                              // from token to token
 

@@ -1,7 +1,8 @@
 // Values summed with the weights of an attention pattern. One lane a value of the result.
+// Behind per_element.wgsl.
 
 struct Params {
-    sequences: u32,
+    count: u32, // values of z
     steps: u32,
     heads: u32,
     width: u32, // of a head
@@ -12,17 +13,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> v: array<f32>;       // [sequences, steps, heads, width]
 @group(0) @binding(3) var<storage, read_write> z: array<f32>; // as v
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
+fn element(i: u32) {
     let token = p.heads * p.width; // values of one token
-    if i >= p.sequences * p.steps * token {
-        return;
-    }
     let head = i / p.width % p.heads;
     let t = i / token % p.steps;
     let sequence = i / token / p.steps;

@@ -1,7 +1,8 @@
 // Attention scores, −∞ above the diagonal. One lane a score.
+// Behind per_element.wgsl.
 
 struct Params {
-    sequences: u32,
+    count: u32, // scores
     steps: u32,
     heads: u32,
     width: u32, // of a head
@@ -16,16 +17,7 @@ struct Params {
 
 const MINUS_INFINITY: u32 = 0xff800000u;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.sequences * p.heads * p.steps * p.steps {
-        return;
-    }
+fn element(i: u32) {
     let s = i % p.steps;
     let t = i / p.steps % p.steps;
     if s > t {

@@ -1,8 +1,9 @@
 // The largest element of each line (row or column) of a matrix, and where it is; ties go to the lowest index.
 // One workgroup a line. Elements below −1.5 are no candidates.
+// Behind per_group.wgsl.
 
 struct Params {
-    lines: u32,
+    count: u32,  // lines
     length: u32, // elements of a line
     stride: u32, // from line to line
     step: u32,   // from element to element
@@ -20,16 +21,7 @@ const NONE: u32 = 0xffffffffu;
 var<workgroup> values: array<f32, LANES>;
 var<workgroup> indices: array<u32, LANES>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let line = wid.x + wid.y * num.x;
-    if line >= p.lines {
-        return;
-    }
+fn group(line: u32, lane: u32) {
     var value = -1.5;
     var index = NONE;
     for (var k = lane; k < p.length; k += LANES) {

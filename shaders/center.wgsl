@@ -2,10 +2,11 @@
 //
 // Sums run over blocks of 32 rows, then over blocks, which keeps f32 rounding near √32 units in the last place.
 // The mean taken off is itself rounded; the sum of what is left tells by how much.
+// Behind per_element.wgsl.
 
 struct Params {
+    count: u32, // columns
     rows: u32,
-    cols: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -15,19 +16,14 @@ struct Params {
 
 const BLOCK: u32 = 32u;
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let c = wid.x * 64u + lane;
-    if c >= p.cols {
-        return;
-    }
+fn element(c: u32) {
     var smallest = x[c];
     var largest = smallest;
     var sum = 0.0;
     for (var start = 0u; start < p.rows; start += BLOCK) {
         var part = 0.0;
         for (var r = start; r < min(start + BLOCK, p.rows); r++) {
-            let v = x[r * p.cols + c];
+            let v = x[r * p.count + c];
             part += v;
             smallest = min(smallest, v);
             largest = max(largest, v);
@@ -41,8 +37,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     for (var start = 0u; start < p.rows; start += BLOCK) {
         var part = vec2(0.0, 0.0);
         for (var r = start; r < min(start + BLOCK, p.rows); r++) {
-            let d = x[r * p.cols + c] - mean;
-            y[r * p.cols + c] = d;
+            let d = x[r * p.count + c] - mean;
+            y[r * p.count + c] = d;
             part += vec2(d, d * d);
         }
         left += part.x;
@@ -50,8 +46,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) 
     }
 
     stats[c] = mean;
-    stats[p.cols + c] = left;
-    stats[2u * p.cols + c] = squares;
-    stats[3u * p.cols + c] = smallest;
-    stats[4u * p.cols + c] = largest;
+    stats[p.count + c] = left;
+    stats[2u * p.count + c] = squares;
+    stats[3u * p.count + c] = smallest;
+    stats[4u * p.count + c] = largest;
 }

@@ -1,6 +1,8 @@
 // Sum of each column. A workgroup takes 16 columns; its 16 lanes per column stride over the rows.
+// Behind per_group.wgsl.
 
 struct Params {
+    count: u32, // groups of columns
     rows: u32,
     cols: u32,
 }
@@ -9,21 +11,13 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;          // [rows, cols]
 @group(0) @binding(2) var<storage, read_write> sums: array<f32>; // [cols]
 
+const LANES: u32 = 256u;
 const WIDTH: u32 = 16u;
 const DEPTH: u32 = 16u;
-var<workgroup> partial: array<f32, 256>;
+var<workgroup> partial: array<f32, LANES>;
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let group = wid.x + wid.y * num.x;
-    if group * WIDTH >= p.cols {
-        return;
-    }
-    let col = group * WIDTH + lane % WIDTH;
+fn group(index: u32, lane: u32) {
+    let col = index * WIDTH + lane % WIDTH;
     var sum = 0.0;
     if col < p.cols {
         for (var r = lane / WIDTH; r < p.rows; r += DEPTH) {

@@ -1,7 +1,8 @@
 // Some of the columns of a matrix: y[r, c] = x[r, start + c]. One invocation an element.
+// Behind per_element.wgsl.
 
 struct Params {
-    len: u32, // elements of y
+    count: u32, // elements of y
     x_cols: u32,
     start: u32,
     width: u32,
@@ -11,15 +12,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;       // [rows, x_cols]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [rows, width]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.len {
-        return;
-    }
+fn element(i: u32) {
     y[i] = x[i / p.width * p.x_cols + p.start + i % p.width];
 }

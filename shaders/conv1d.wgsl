@@ -1,8 +1,8 @@
-// Causal depthwise convolution over time, then an activation. One lane an output element. Followed by
-// activation.wgsl.
+// Causal depthwise convolution over time, then an activation. One lane an output element.
+// Behind per_element.wgsl and activation.wgsl.
 
 struct Params {
-    rows: u32,     // batch · steps
+    count: u32,    // elements of y
     steps: u32,
     channels: u32,
     taps: u32,
@@ -16,16 +16,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;    // [channels]
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [rows, channels]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.rows * p.channels {
-        return;
-    }
+fn element(i: u32) {
     let e = i % p.channels;
     let t = i / p.channels % p.steps;
 

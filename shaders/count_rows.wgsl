@@ -1,7 +1,10 @@
 // How many elements of each row are not 0. One workgroup a row.
+// Behind per_group.wgsl and reduce.wgsl.
+
+alias Value = u32;
 
 struct Params {
-    rows: u32,
+    count: u32, // rows
     cols: u32,
 }
 
@@ -10,30 +13,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> counts: array<u32>; // [rows]
 
 const LANES: u32 = 64u;
-var<workgroup> partial: array<u32, LANES>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var count = 0u;
     for (var c = lane; c < p.cols; c += LANES) {
         count += u32(x[start + c] != 0.0);
     }
-    partial[lane] = count;
-    workgroupBarrier();
+    share(lane, count);
     if lane == 0u {
-        var sum = 0u;
-        for (var l = 0u; l < LANES; l++) {
-            sum += partial[l];
-        }
-        counts[row] = sum;
+        counts[row] = shared_total();
     }
 }

@@ -1,8 +1,9 @@
 // Gradient of factor * sum over features of (activation sum * norm of decoder row), added in place.
 // One invocation an element.
+// Behind per_element.wgsl.
 
 struct Params {
-    n: u32,
+    count: u32, // elements of grad
     cols: u32,
     factor: f32,
 }
@@ -13,16 +14,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> activity: array<f32>;   // [features]: sum over tokens
 @group(0) @binding(4) var<storage, read_write> grad: array<f32>; // [features, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.n {
-        return;
-    }
+fn element(i: u32) {
     let feature = i / p.cols;
     if norms[feature] > 0.0 {
         grad[i] += p.factor * activity[feature] * decoder[i] / norms[feature];

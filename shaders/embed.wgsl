@@ -1,9 +1,9 @@
 // Rows of a table by their index: y[t, c] = table[ids[t], c]. One invocation an element. The table may be a part
-// of a longer one, its rows first to first + rows − 1; what belongs to another part is left alone. Followed by
-// weight.wgsl.
+// of a longer one, its rows first to first + rows − 1; what belongs to another part is left alone.
+// Behind per_element.wgsl and weight.wgsl.
 
 struct Params {
-    len: u32, // elements of y
+    count: u32, // elements of y
     cols: u32,
     first: u32,
     rows: u32,
@@ -14,16 +14,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> ids: array<u32>;     // [len / cols]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [len / cols, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.len {
-        return;
-    }
+fn element(i: u32) {
     let id = ids[i / p.cols];
     if id < p.first || id - p.first >= p.rows {
         return;

@@ -1,7 +1,8 @@
 // What an active (or nearly active) feature of a token adds to the gradients. One invocation an entry.
+// Behind per_element.wgsl.
 
 struct Params {
-    entries: u32,
+    count: u32,     // entries
     kind: u32,
     penalty: f32,   // of the loss for each unit of sparsity, by token
     bandwidth: f32, // JumpReLU: width of the window around the threshold
@@ -12,29 +13,20 @@ const PLAIN: u32 = 0u;
 const JUMP_RELU: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> column: array<u32>;            // [entries]
+@group(0) @binding(1) var<storage, read> indices: array<u32>;           // [entries]
 @group(0) @binding(2) var<storage, read> pre: array<f32>;               // [entries]
 @group(0) @binding(3) var<storage, read> q: array<f32>;                 // [entries] dL/df
 @group(0) @binding(4) var<storage, read> q_gate: array<f32>;            // [entries] Gated: dL/dp of the gate's own loss
-@group(0) @binding(5) var<storage, read> small: array<vec4<f32>>;       // [F] see entry_features.rs
+@group(0) @binding(5) var<storage, read> scalars: array<vec4<f32>>;       // [F] see entry_features.rs
 @group(0) @binding(6) var<storage, read> norms: array<f32>;             // [F] of the decoder's rows
-@group(0) @binding(7) var<storage, read_write> parts: array<vec4<f32>>; // [entries] for small; activity
+@group(0) @binding(7) var<storage, read_write> parts: array<vec4<f32>>; // [entries] for scalars; activity
 @group(0) @binding(8) var<storage, read_write> weights: array<vec2<f32>>; // [entries] for decoder, encoder
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let e = (wid.x + wid.y * num.x) * 64u + lane;
-    if e >= p.entries {
-        return;
-    }
-    let own = small[column[e]];
+fn element(e: u32) {
+    let own = scalars[indices[e]];
     let value = pre[e];
     if p.kind == PLAIN {
-        let d = q[e] + p.penalty * norms[column[e]];
+        let d = q[e] + p.penalty * norms[indices[e]];
         parts[e] = vec4(d, 0.0, 0.0, p.fired * value);
         weights[e] = vec2(value, d);
     } else if p.kind == JUMP_RELU {

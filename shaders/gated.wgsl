@@ -1,8 +1,9 @@
 // Features of a gated autoencoder from the product p = input * encoder, which its gate and its magnitude
 // share: y = ReLU(p * exp(r_mag) + b_mag) where p + b_gate > 0, elsewhere 0.
+// Behind per_element.wgsl.
 
 struct Params {
-    n: u32,
+    count: u32, // elements of x
     cols: u32,
 }
 
@@ -13,16 +14,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> b_mag: array<f32>;   // [cols]
 @group(0) @binding(5) var<storage, read_write> y: array<f32>; // [rows, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.n {
-        return;
-    }
+fn element(i: u32) {
     let c = i % p.cols;
     let magnitude = max(x[i] * exp(r_mag[c]) + b_mag[c], 0.0);
     y[i] = select(0.0, magnitude, x[i] + b_gate[c] > 0.0);

@@ -1,7 +1,8 @@
 // JumpReLU: y = x where x lies above its column's threshold and above zero, elsewhere 0.
+// Behind per_element.wgsl.
 
 struct Params {
-    n: u32,
+    count: u32, // elements of x
     cols: u32,
 }
 
@@ -10,15 +11,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> threshold: array<f32>; // [cols]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;   // [rows, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.n {
-        return;
-    }
+fn element(i: u32) {
     y[i] = select(0.0, x[i], x[i] > max(threshold[i % p.cols], 0.0));
 }

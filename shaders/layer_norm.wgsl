@@ -1,7 +1,10 @@
 // Layer normalisation over the last axis. One workgroup a row; its lanes stride over the columns.
+// Behind per_group.wgsl and reduce.wgsl.
+
+alias Value = f32;
 
 struct Params {
-    rows: u32,
+    count: u32, // rows
     cols: u32,
     eps: f32,
 }
@@ -13,33 +16,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>; // [rows, cols]
 
 const LANES: u32 = 64u;
-var<workgroup> partial: array<f32, LANES>;
 
-// Sum of `value` over the workgroup, in a fixed order.
-fn total(lane: u32, value: f32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    for (var step = LANES / 2u; step > 0u; step /= 2u) {
-        if lane < step {
-            partial[lane] += partial[lane + step];
-        }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 
     var sum = 0.0;

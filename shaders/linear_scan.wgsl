@@ -1,8 +1,9 @@
 // Linear recurrence h = Ā·h + B̄·x, y = C·h with given coefficients. A lane runs one channel of one sequence,
 // sixteen states at a time; further blocks of states add to y.
+// Behind per_element.wgsl.
 
 struct Params {
-    batch: u32,
+    count: u32,  // batch · channels
     steps: u32,
     channels: u32,
     states: u32,
@@ -20,16 +21,8 @@ struct Params {
 
 const BLOCK: u32 = 16u;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane; // sequence · channels + channel
-    if i >= p.batch * p.channels {
-        return;
-    }
+// i = sequence · channels + channel.
+fn element(i: u32) {
     let sequence = i / p.channels;
 
     for (var first = 0u; first == 0u || first < p.states; first += BLOCK) {

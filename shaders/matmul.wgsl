@@ -1,41 +1,21 @@
 // out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides. No workgroup memory: each
 // invocation keeps 8 × 8 results in registers, the form of software adapters, where barriers are slow, for any strides
-// (matmul_fours.wgsl is faster where sizes allow). Followed by matmul_store.wgsl.
+// (matmul_fours.wgsl is faster where sizes allow).
+// Behind per_element.wgsl, matmul_store.wgsl, activation.wgsl and weight.wgsl.
 
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<u32>;         // f32, f16 or bf16
 
 const TILE: u32 = 8u;
-const LANES: u32 = 64u;
 
 fn weight(i: u32) -> f32 {
     return weight_of(b[word_of(i)], i);
 }
 
-fn store_row(row: u32, col: u32, low: vec4<f32>, high: vec4<f32>) {
-    store(row, col, low.x);
-    store(row, col + 1u, low.y);
-    store(row, col + 2u, low.z);
-    store(row, col + 3u, low.w);
-    store(row, col + 4u, high.x);
-    store(row, col + 5u, high.y);
-    store(row, col + 6u, high.z);
-    store(row, col + 7u, high.w);
-}
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = (wid.x + wid.y * num.x) * LANES + lane;
+fn element(tile: u32) {
     let tile_cols = (p.n + TILE - 1u) / TILE;
     let row = tile / tile_cols * TILE;
     let col = tile % tile_cols * TILE;
-    if row >= p.m {
-        return;
-    }
 
     // Rows and columns past the edge repeat the last one; their results are not stored.
     let last_row = (p.m - 1u) * p.a_row;
@@ -80,12 +60,12 @@ fn main(
         let v6 = a[a6 + at]; l6 += v6 * low; h6 += v6 * high;
         let v7 = a[a7 + at]; l7 += v7 * low; h7 += v7 * high;
     }
-    store_row(row, col, l0, h0);
-    store_row(row + 1u, col, l1, h1);
-    store_row(row + 2u, col, l2, h2);
-    store_row(row + 3u, col, l3, h3);
-    store_row(row + 4u, col, l4, h4);
-    store_row(row + 5u, col, l5, h5);
-    store_row(row + 6u, col, l6, h6);
-    store_row(row + 7u, col, l7, h7);
+    store_eight(row, col, l0, h0);
+    store_eight(row + 1u, col, l1, h1);
+    store_eight(row + 2u, col, l2, h2);
+    store_eight(row + 3u, col, l3, h3);
+    store_eight(row + 4u, col, l4, h4);
+    store_eight(row + 5u, col, l5, h5);
+    store_eight(row + 6u, col, l6, h6);
+    store_eight(row + 7u, col, l7, h7);
 }

@@ -1,8 +1,8 @@
 // out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides, each operand with neighbours
 // either along k or along its own rows (columns), in multiples of 4. No workgroup memory: each invocation keeps 8 × 8
 // results in registers and takes four steps of k at once, as 4 × 4 matrices. The fastest form on software adapters,
-// where barriers are slow and loads are dear: 1.5 times matmul.wgsl, twice with 16-bit weights. Followed by
-// matmul_store.wgsl.
+// where barriers are slow and loads are dear: 1.5 times matmul.wgsl, twice with 16-bit weights.
+// Behind per_element.wgsl, matmul_store.wgsl, activation.wgsl and weight.wgsl.
 
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> b: array<vec2<u32>>;   // f32, f16 or bf16
@@ -10,7 +10,6 @@
 override A_ALONG_K: u32 = 1u; // whether neighbours of A lie along k; if not, along m
 override B_ALONG_K: u32 = 1u; // likewise; if not, along n
 const TILE: u32 = 8u;
-const LANES: u32 = 64u;
 
 // Weights 4·i to 4·i + 3.
 fn four(i: u32) -> vec4<f32> {
@@ -26,30 +25,10 @@ fn four(i: u32) -> vec4<f32> {
     );
 }
 
-fn store_row(row: u32, col: u32, low: vec4<f32>, high: vec4<f32>) {
-    store(row, col, low.x);
-    store(row, col + 1u, low.y);
-    store(row, col + 2u, low.z);
-    store(row, col + 3u, low.w);
-    store(row, col + 4u, high.x);
-    store(row, col + 5u, high.y);
-    store(row, col + 6u, high.z);
-    store(row, col + 7u, high.w);
-}
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = (wid.x + wid.y * num.x) * LANES + lane;
+fn element(tile: u32) {
     let tile_cols = (p.n + TILE - 1u) / TILE;
     let row = tile / tile_cols * TILE;
     let col = tile % tile_cols * TILE;
-    if row >= p.m {
-        return;
-    }
 
     // Where the tile's rows of A and columns of B begin, in fours. Those past the edge repeat the last ones; their
     // results are not stored.
@@ -121,12 +100,12 @@ fn main(
         l6 += low * lower[2]; h6 += high * lower[2];
         l7 += low * lower[3]; h7 += high * lower[3];
     }
-    store_row(row, col, l0, h0);
-    store_row(row + 1u, col, l1, h1);
-    store_row(row + 2u, col, l2, h2);
-    store_row(row + 3u, col, l3, h3);
-    store_row(row + 4u, col, l4, h4);
-    store_row(row + 5u, col, l5, h5);
-    store_row(row + 6u, col, l6, h6);
-    store_row(row + 7u, col, l7, h7);
+    store_eight(row, col, l0, h0);
+    store_eight(row + 1u, col, l1, h1);
+    store_eight(row + 2u, col, l2, h2);
+    store_eight(row + 3u, col, l3, h3);
+    store_eight(row + 4u, col, l4, h4);
+    store_eight(row + 5u, col, l5, h5);
+    store_eight(row + 6u, col, l6, h6);
+    store_eight(row + 7u, col, l7, h7);
 }

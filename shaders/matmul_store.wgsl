@@ -1,7 +1,7 @@
-// What the forms of a product share: their parameters, and what follows a sum. Appended to matmul.wgsl,
-// matmul_fours.wgsl and matmul_tiled.wgsl; followed by activation.wgsl and weight.wgsl.
+// What the forms of a product share: their parameters, and what follows a sum.
 
 struct Params {
+    count: u32, // tiles
     m: u32,
     n: u32,
     k: u32,
@@ -9,11 +9,11 @@ struct Params {
     a_k: u32,
     b_col: u32, // B[l, j] = b[j * b_col + l * b_k]
     b_k: u32,
+    out_cols: u32,  // columns of a row of the result, of which this product gives
+    out_first: u32, // n from here on
     activation: u32,
     has_bias: u32,
     has_residual: u32,
-    out_cols: u32,  // columns of a row of the result, of which this product gives
-    out_first: u32, // n from here on
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -36,4 +36,16 @@ fn store(row: u32, col: u32, sum: f32) {
         value += residual[at];
     }
     out[at] = value;
+}
+
+// Eight neighbours of a row.
+fn store_eight(row: u32, col: u32, low: vec4<f32>, high: vec4<f32>) {
+    store(row, col, low.x);
+    store(row, col + 1u, low.y);
+    store(row, col + 2u, low.z);
+    store(row, col + 3u, low.w);
+    store(row, col + 4u, high.x);
+    store(row, col + 5u, high.y);
+    store(row, col + 6u, high.z);
+    store(row, col + 7u, high.w);
 }

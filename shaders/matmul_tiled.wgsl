@@ -1,10 +1,12 @@
 // out = act(A·B + bias) + residual, for an [m, k] by [k, n] product given by strides. One workgroup computes a
 // 64 × 64 tile of the result from 16-deep slices of A and B in workgroup memory; each of its 256 invocations
-// holds 4 × 4 results. The form for GPUs. Followed by matmul_store.wgsl.
+// holds 4 × 4 results. The form for GPUs.
+// Behind per_group.wgsl, matmul_store.wgsl, activation.wgsl and weight.wgsl.
 
 @group(0) @binding(1) var<storage, read> a: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<u32>;         // f32, f16 or bf16
 
+const LANES: u32 = 256u;
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
 // Slices are stored depth by depth. Two words of padding keep the 16 depths that a half-warp writes at once in
@@ -29,19 +31,10 @@ fn store_row(row: u32, col: u32, sums: vec4<f32>) {
     store(row, col + 48u, sums.w);
 }
 
-@compute @workgroup_size(256)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let tile = wid.x + wid.y * num.x;
+fn group(tile: u32, lane: u32) {
     let tile_cols = (p.n + TILE - 1u) / TILE;
     let row0 = tile / tile_cols * TILE;
     let col0 = tile % tile_cols * TILE;
-    if row0 >= p.m {
-        return;
-    }
     // Rows y, y + 16, ... and columns x, x + 16, ... of the tile: neighbouring lanes store neighbours.
     let x = lane % 16u;
     let y = lane / 16u;

@@ -1,7 +1,8 @@
 // Keeps the columns of dead features and zeroes the others. One invocation an element.
+// Behind per_element.wgsl.
 
 struct Params {
-    n: u32,
+    count: u32, // elements of x
     cols: u32,
     limit: f32,
 }
@@ -11,15 +12,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> age: array<f32>;     // [cols]: tokens since the feature fired
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [rows, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.n {
-        return;
-    }
+fn element(i: u32) {
     y[i] = select(0.0, x[i], age[i % p.cols] >= p.limit);
 }

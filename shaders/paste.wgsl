@@ -1,7 +1,8 @@
 // A matrix with some of its columns replaced: y[r, start + c] = part[r, c], elsewhere y = base.
+// Behind per_element.wgsl.
 
 struct Params {
-    len: u32, // elements of y
+    count: u32, // elements of y
     cols: u32,
     start: u32,
     width: u32,
@@ -12,16 +13,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> part: array<f32>;    // [rows, width]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [rows, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.len {
-        return;
-    }
+fn element(i: u32) {
     let col = i % p.cols;
     if col >= p.start && col < p.start + p.width {
         y[i] = part[i / p.cols * p.width + col - p.start];

@@ -1,8 +1,9 @@
 // Rotary position embedding, GPT-NeoX's way: dimension i of a head turns together with dimension i + pairs.
 // One lane an element.
+// Behind per_element.wgsl.
 
 struct Params {
-    len: u32,   // of x
+    count: u32, // elements of x
     steps: u32,
     heads: u32,
     width: u32, // of a head
@@ -14,16 +15,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> turns: array<f32>;   // [steps, pairs, 2]: cosine, sine
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // as x
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let at = (wid.x + wid.y * num.x) * 64u + lane;
-    if at >= p.len {
-        return;
-    }
+fn element(at: u32) {
     let i = at % p.width;
     let t = at / (p.width * p.heads) % p.steps;
     if i < p.pairs {

@@ -1,7 +1,10 @@
 // Squared distance of each row from the mean row. One workgroup a row.
+// Behind per_group.wgsl and reduce.wgsl.
+
+alias Value = f32;
 
 struct Params {
-    rows: u32,
+    count: u32, // rows
     cols: u32,
 }
 
@@ -11,31 +14,16 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> spread: array<f32>; // [rows]
 
 const LANES: u32 = 64u;
-var<workgroup> partial: array<f32, LANES>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var squares = 0.0;
     for (var c = lane; c < p.cols; c += LANES) {
-        let d = x[start + c] - sums[c] / f32(p.rows);
+        let d = x[start + c] - sums[c] / f32(p.count);
         squares += d * d;
     }
-    partial[lane] = squares;
-    workgroupBarrier();
+    share(lane, squares);
     if lane == 0u {
-        var sum = 0.0;
-        for (var l = 0u; l < LANES; l++) {
-            sum += partial[l];
-        }
-        spread[row] = sum;
+        spread[row] = shared_total();
     }
 }

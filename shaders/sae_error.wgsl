@@ -1,10 +1,13 @@
 // Weighted squared error of each row of a reconstruction, and its gradient. One workgroup a row.
 // The weight of a row is factor / spread, or factor / sqrt(spread) when ROOT is 1.
+// Behind per_group.wgsl and reduce.wgsl.
 
 override ROOT: u32 = 0u;
 
+alias Value = f32;
+
 struct Params {
-    rows: u32,
+    count: u32, // rows
     cols: u32,
     factor: f32,
     floor: f32, // spreads are taken to be at least this
@@ -18,18 +21,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> error: array<f32>; // [rows]
 
 const LANES: u32 = 64u;
-var<workgroup> partial: array<f32, LANES>;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+fn group(row: u32, lane: u32) {
     let start = row * p.cols;
     var width = max(spread[row], p.floor);
     if ROOT == 1u {
@@ -42,13 +35,8 @@ fn main(
         squares += d * d;
         grad[start + c] = 2.0 * weight * d;
     }
-    partial[lane] = squares;
-    workgroupBarrier();
+    share(lane, squares);
     if lane == 0u {
-        var sum = 0.0;
-        for (var l = 0u; l < LANES; l++) {
-            sum += partial[l];
-        }
-        error[row] = weight * sum;
+        error[row] = weight * shared_total();
     }
 }

@@ -1,8 +1,9 @@
 // Gradient through the sparsity penalty and the ReLU or TopK, in place: where a feature is active,
 // grad + factor * norm of its decoder row; elsewhere 0. One invocation an element.
+// Behind per_element.wgsl.
 
 struct Params {
-    n: u32,
+    count: u32, // elements of grad
     cols: u32,
     factor: f32,
 }
@@ -12,15 +13,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> norms: array<f32>;      // [cols]
 @group(0) @binding(3) var<storage, read_write> grad: array<f32>; // [rows, cols]
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.n {
-        return;
-    }
+fn element(i: u32) {
     grad[i] = select(0.0, grad[i] + p.factor * norms[i % p.cols], features[i] > 0.0);
 }

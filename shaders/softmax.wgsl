@@ -1,7 +1,10 @@
 // Softmax over the last axis. One workgroup a row; its lanes stride over the columns.
+// Behind per_group.wgsl and reduce.wgsl.
+
+alias Value = f32;
 
 struct Params {
-    rows: u32,
+    count: u32, // rows
     cols: u32,
 }
 
@@ -11,47 +14,7 @@ struct Params {
 
 const LANES: u32 = 64u;
 const LOWEST: f32 = -3.4028234e38;
-var<workgroup> partial: array<f32, LANES>;
-
-fn largest(lane: u32, value: f32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    for (var step = LANES / 2u; step > 0u; step /= 2u) {
-        if lane < step {
-            partial[lane] = max(partial[lane], partial[lane + step]);
-        }
-        workgroupBarrier();
-    }
-    let result = partial[0];
-    workgroupBarrier();
-    return result;
-}
-
-// Sum of `value` over the workgroup, in a fixed order.
-fn total(lane: u32, value: f32) -> f32 {
-    partial[lane] = value;
-    workgroupBarrier();
-    for (var step = LANES / 2u; step > 0u; step /= 2u) {
-        if lane < step {
-            partial[lane] += partial[lane + step];
-        }
-        workgroupBarrier();
-    }
-    let result = partial[0];
-    workgroupBarrier();
-    return result;
-}
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 
     var peak = LOWEST;

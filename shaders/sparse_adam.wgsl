@@ -1,19 +1,22 @@
 // One step of Adam on the rows of a matrix whose gradient is not zero, in place. Row j's gradient is a sum over the
 // entries of column j of a sparse matrix: Σ weight[entry]·table[row of the entry]. It is never stored.
 // One workgroup a row; lanes stride over the columns. Moments that rested are decayed first by what they missed.
+// Behind per_group.wgsl and reduce.wgsl.
+
+alias Value = f32;
 
 struct Params {
-    lines: u32,
+    count: u32, // lines
     cols: u32,
-    width: u32,   // of weight
-    part: u32,    // which element of it
-    rate: f32,    // learning rate / (1 - beta1^t)
-    root: f32,    // 1 / sqrt(1 - beta2^t)
+    width: u32, // of weight
+    part: u32,  // which element of it
+    along: u32, // whether along counts
+    unit: u32,  // whether the row is brought to norm 1 afterwards
+    rate: f32,  // learning rate / (1 - beta1^t)
+    root: f32,  // 1 / sqrt(1 - beta2^t)
     beta1: f32,
     beta2: f32,
     eps: f32,
-    along: u32,   // whether along counts
-    unit: u32,    // whether the row is brought to norm 1 afterwards
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -27,29 +30,8 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> second: array<f32>;    // [F, cols]
 
 const LANES: u32 = 64u;
-var<workgroup> parts: array<f32, LANES>;
 
-fn total(lane: u32, value: f32) -> f32 {
-    workgroupBarrier();
-    parts[lane] = value;
-    workgroupBarrier();
-    var sum = 0.0;
-    for (var i = 0u; i < LANES; i++) {
-        sum += parts[i];
-    }
-    return sum;
-}
-
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let l = wid.x + wid.y * num.x;
-    if l >= p.lines {
-        return;
-    }
+fn group(l: u32, lane: u32) {
     let row = line[l].x * p.cols;
     let begin = line[l].y;
     let end = line[l + 1u].y;
@@ -75,7 +57,8 @@ fn main(
         squares += after * after;
     }
     if p.unit == 1u {
-        let norm = sqrt(total(lane, squares));
+        share(lane, squares);
+        let norm = sqrt(shared_total());
         for (var c = lane; c < p.cols; c += LANES) {
             param[row + c] = param[row + c] / select(1.0, norm, norm > 0.0);
         }

@@ -1,8 +1,9 @@
 // Correlations from the sums of sparse_sums.wgsl: ρ = S − oa·ob, S being the sum over a feature's slices.
 // One workgroup a feature of A; its lanes stride over the features of B.
+// Behind per_group.wgsl.
 
 struct Params {
-    rows: u32,  // features of A
+    count: u32, // rows: features of A
     width: u32, // features of B
 }
 
@@ -15,16 +16,8 @@ struct Params {
 
 const LANES: u32 = 64u;
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+
+fn group(row: u32, lane: u32) {
     let oa = a_offset[row];
     for (var j = lane; j < p.width; j += LANES) {
         var low = 0u;

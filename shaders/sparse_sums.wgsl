@@ -7,16 +7,17 @@
 // Sums are 64-bit fixed point: `high` counts 2⁻¹², `low` counts 2⁻⁴⁴ and carries into `high`. Integer addition
 // is associative, so atomics in any order give the same bits, and nothing is lost to cancellation: each product
 // is off by 2⁻²⁴ of itself and by less than 2⁻⁴⁴.
+// Behind per_group.wgsl.
 
 struct Params {
-    slices: u32,
+    count: u32, // slices
     width: u32, // features of B, at most TILE
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> slice: array<u32>;            // [slices + 1] into a_entry
 @group(0) @binding(2) var<storage, read> a_entry: array<vec2<u32>>;    // (token, bits of za), by feature
-@group(0) @binding(3) var<storage, read> b_start: array<u32>;          // [tokens + 1] into b_entry
+@group(0) @binding(3) var<storage, read> b_indptr: array<u32>;          // [tokens + 1] into b_entry
 @group(0) @binding(4) var<storage, read> b_entry: array<vec2<u32>>;    // (feature, bits of zb), by token
 @group(0) @binding(5) var<storage, read_write> sums: array<vec2<u32>>; // [slices, width] (low, bits of high)
 
@@ -49,16 +50,7 @@ fn add(j: u32, product: f32) {
     }
 }
 
-@compute @workgroup_size(128)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let s = wid.x + wid.y * num.x;
-    if s >= p.slices {
-        return;
-    }
+fn group(s: u32, lane: u32) {
     for (var j = lane; j < p.width; j += LANES) {
         atomicStore(&low[j], 0u);
         atomicStore(&high[j], 0);
@@ -69,8 +61,8 @@ fn main(
     for (var k = slice[s] + lane / TEAM; k < end; k += LANES / TEAM) {
         let a = a_entry[k];
         let za = bitcast<f32>(a.y);
-        let row_end = b_start[a.x + 1u];
-        for (var e = b_start[a.x] + lane % TEAM; e < row_end; e += TEAM) {
+        let row_end = b_indptr[a.x + 1u];
+        for (var e = b_indptr[a.x] + lane % TEAM; e < row_end; e += TEAM) {
             let b = b_entry[e];
             add(b.x, za * bitcast<f32>(b.y));
         }

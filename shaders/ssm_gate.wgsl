@@ -1,8 +1,8 @@
-// out = (y + d ⊙ x) ⊙ silu(gate): skip connection and gate of a Mamba block. One invocation an element. Followed
-// by activation.wgsl.
+// out = (y + d ⊙ x) ⊙ silu(gate): skip connection and gate of a Mamba block. One invocation an element.
+// Behind per_element.wgsl and activation.wgsl.
 
 struct Params {
-    len: u32,
+    count: u32, // elements of y
     channels: u32,
 }
 
@@ -13,15 +13,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> gate: array<f32>;      // as y
 @group(0) @binding(5) var<storage, read_write> out: array<f32>; // as y
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = (wid.x + wid.y * num.x) * 64u + lane;
-    if i >= p.len {
-        return;
-    }
+fn element(i: u32) {
     out[i] = (y[i] + d[i % p.channels] * x[i]) * silu(gate[i]);
 }

@@ -1,9 +1,10 @@
 // The k largest positive values of each row; everything else becomes 0. Ties go to the lower column.
 // One workgroup a row. The k-th largest value is found digit by digit: positive floats are ordered like
 // their bits, so four counts of 8 bits each, from the top, give its bits.
+// Behind per_group.wgsl and stretch.wgsl.
 
 struct Params {
-    rows: u32,
+    count: u32, // rows
     cols: u32,
     k: u32,
 }
@@ -15,7 +16,6 @@ struct Params {
 const LANES: u32 = 64u;
 const BINS: u32 = 256u;
 var<workgroup> bins: array<atomic<u32>, BINS>;
-var<workgroup> ties: array<u32, LANES>;
 var<workgroup> threshold: u32; // bits of the k-th largest value, as far as they are known
 var<workgroup> wanted: u32;    // how many of the values that share these bits are kept
 
@@ -24,16 +24,7 @@ fn key(value: f32) -> u32 {
     return select(0u, bitcast<u32>(value), value > 0.0);
 }
 
-@compute @workgroup_size(64)
-fn main(
-    @builtin(workgroup_id) wid: vec3<u32>,
-    @builtin(num_workgroups) num: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let row = wid.x + wid.y * num.x;
-    if row >= p.rows {
-        return;
-    }
+fn group(row: u32, lane: u32) {
     let start = row * p.cols;
 
     if lane == 0u {
@@ -71,27 +62,20 @@ fn main(
 
     // Which of the values equal to the threshold come first: each lane counts its own stretch of columns.
     let least = threshold;
-    let stretch = (p.cols + LANES - 1u) / LANES;
-    let first = min(lane * stretch, p.cols);
-    let end = min(first + stretch, p.cols);
+    let own = stretch(lane, p.cols);
     var count = 0u;
-    for (var c = first; c < end; c++) {
+    for (var c = own.x; c < own.y; c++) {
         count += u32(key(x[start + c]) == least);
     }
-    ties[lane] = count;
-    workgroupBarrier();
-    var before = 0u;
-    for (var l = 0u; l < lane; l++) {
-        before += ties[l];
-    }
+    var ties = before(lane, count);
 
-    for (var c = first; c < end; c++) {
+    for (var c = own.x; c < own.y; c++) {
         let value = x[start + c];
         let bits = key(value);
         var keep = bits > least;
         if bits == least && bits > 0u {
-            keep = before < wanted;
-            before += 1u;
+            keep = ties < wanted;
+            ties += 1u;
         }
         y[start + c] = select(0.0, value, keep);
     }

@@ -1,5 +1,5 @@
-// A weight as f32, from words that hold an f32 each, or two 16-bit floats, the first in the low half. Appended
-// to shaders that read weights from `words`; FORMAT is fixed when the pipeline is made.
+// A weight as f32, from words that hold an f32 each, or two 16-bit floats, the first in the low half.
+// FORMAT is fixed when the pipeline is made.
 
 override FORMAT: u32 = 0u; // 0: f32, 1: f16, 2: bf16
 

@@ -11,6 +11,7 @@ mod calm;
 pub mod checkpoint;
 pub mod circuits;
 pub mod corpus;
+pub mod failure;
 pub mod gpu;
 pub mod kernels;
 pub mod lab;

@@ -36,7 +36,7 @@ pub(crate) fn read(input: &Folder) -> bool {
     let files = files(input);
     let _ = formats::find(&files);
     let Ok(file) = SaeFile::read(&files) else { return false };
-    let _ = (file.decoder_norms(), file.config.to_json());
+    let _ = (file.decoder_norms(), file.config.to_json(&file.weights.activation));
     let width = file.config.d_in;
     let engine = Engine::cpu();
     let sae = file.sae(&engine);

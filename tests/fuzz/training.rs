@@ -7,6 +7,7 @@ use mppc::corpus::Corpus;
 use mppc::gpu::Engine;
 use mppc::lab::{Checkpoints, LabModel, LeftTraining, Recipe, Silent, TrainPlan, train};
 use mppc::sae::SaeKind;
+use mppc::sae::kinds::{Relu, TopK};
 
 use crate::{Folder, resealed};
 
@@ -19,10 +20,10 @@ thread_local! {
 fn plan() -> TrainPlan {
     let recipe = |kind| Recipe { kind, seed: 1 };
     TrainPlan {
-        recipes: vec![recipe(SaeKind::TopK { k: 4 }), recipe(SaeKind::Relu { l1: 0.01 })],
+        recipes: vec![recipe(SaeKind::TopK(TopK { k: 4 })), recipe(SaeKind::Relu(Relu { l1: 0.01 }))],
         batch: 32,
         context: 32,
-        ..TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK { k: 4 }, 16, 96)
+        ..TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK(TopK { k: 4 }), 16, 96)
     }
 }
 

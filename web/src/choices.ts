@@ -16,3 +16,7 @@ export const choicesOf = (builtin: string[], stored: StoredModel[]): Choice[] =>
     model: { name: plan.repo, stored: key },
   })),
 ];
+
+/** The model that is chosen; the first one where nothing is. */
+export const chosenOf = (choices: Choice[], value: string): ModelRef | undefined =>
+  (choices.find((choice) => choice.value === value) ?? choices[0])?.model;

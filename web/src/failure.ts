@@ -6,13 +6,13 @@ export class HubError extends Error {
   constructor(
     readonly code: string,
     message: string,
-    readonly hint = '',
+    readonly advice = '',
   ) {
     super(message);
   }
 
   get failure(): Failure {
-    return { code: this.code, message: this.message, hint: this.hint };
+    return { code: this.code, message: this.message, advice: this.advice };
   }
 }
 
@@ -27,7 +27,7 @@ const ADVICE: Record<string, string> = {
 const RELOAD = 'reload the page and try again';
 
 /** What a browser means when it refuses storage or a file, by the name of the exception. */
-const REFUSALS: Record<string, [code: string, message: string, hint: string]> = {
+const REFUSALS: Record<string, [code: string, message: string, advice: string]> = {
   QuotaExceededError: [
     'quota',
     'the storage of this page is full',
@@ -46,26 +46,26 @@ const REFUSALS: Record<string, [code: string, message: string, hint: string]> = 
   NoModificationAllowedError: ['busy', 'a stored file is in use', 'wait a moment, or close the other tab'],
 };
 
-/** Any error as the page shows it. Always with a hint, but for what was cancelled. */
+/** Any error as the page shows it. Always with advice, but for what was cancelled. */
 export function asFailure(error: unknown): Failure {
   // First what knows itself: such an error has the fields of a `Failure`, but would lose them on its way between
   // threads, where only the message of an `Error` survives.
   if (error instanceof HubError) return advised(error.failure);
-  if (isAbort(error)) return { code: 'cancelled', message: 'cancelled', hint: '' };
+  if (isAbort(error)) return { code: 'cancelled', message: 'cancelled', advice: '' };
   if (isFailure(error)) return advised(error);
   const message = error instanceof Error ? error.message : String(error);
-  const [code, meaning, hint] = (error instanceof Error && REFUSALS[error.name]) || ['page', message, RELOAD];
-  return { code, message: meaning, hint };
+  const [code, meaning, advice] = (error instanceof Error && REFUSALS[error.name]) || ['page', message, RELOAD];
+  return { code, message: meaning, advice };
 }
 
-function advised({ code, message, hint }: Failure): Failure {
-  return { code, message, hint: hint || (code === 'cancelled' ? '' : (ADVICE[code] ?? RELOAD)) };
+function advised({ code, message, advice }: Failure): Failure {
+  return { code, message, advice: advice || (code === 'cancelled' ? '' : (ADVICE[code] ?? RELOAD)) };
 }
 
 /** Whether this is a plain `Failure`, as they come from the engine and from other threads. */
 export function isFailure(value: unknown): value is Failure {
   if (typeof value !== 'object' || value === null || value instanceof Error) return false;
-  return 'code' in value && 'message' in value && 'hint' in value;
+  return 'code' in value && 'message' in value && 'advice' in value;
 }
 
 export const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === 'AbortError';

@@ -56,6 +56,11 @@ export class Models {
     private readonly part: number | undefined,
   ) {}
 
+  /** Whether it looks or fetches: it does one thing at a time. */
+  get busy(): boolean {
+    return this.planning || !!this.download;
+  }
+
   /** Models that can be run. */
   get whole(): StoredModel[] {
     return this.listing?.models.filter((model) => model.whole) ?? [];

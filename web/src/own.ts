@@ -37,7 +37,7 @@ export async function reached<T>(what: string, use: () => Promise<T>): Promise<T
     return await use();
   } catch (error) {
     if (!(error instanceof TypeError)) throw await explained(error);
-    const hint = 'check the connection and try again; what is loaded already runs without it';
-    throw (await forbidden('connect-src', since)) ?? new HubError('network', `${what} of this page cannot be fetched`, hint);
+    const advice = 'check the connection and try again; what is loaded already runs without it';
+    throw (await forbidden('connect-src', since)) ?? new HubError('network', `${what} of this page cannot be fetched`, advice);
   }
 }

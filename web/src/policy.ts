@@ -35,8 +35,8 @@ type Directive = keyof typeof NEEDS;
 /** An error that WebAssembly does not compile, with its reason; any other as it is. */
 export async function explained(error: unknown): Promise<unknown> {
   if (!(error instanceof WebAssembly.CompileError)) return error;
-  const hint = 'take a current browser';
-  return (await forbidden('script-src', 0)) ?? new HubError('page', `WebAssembly does not compile: ${error.message}`, hint);
+  const advice = 'take a current browser';
+  return (await forbidden('script-src', 0)) ?? new HubError('page', `WebAssembly does not compile: ${error.message}`, advice);
 }
 
 /** The error that says so, if the policy has refused something of this kind since `since` (`performance.now`). */
@@ -54,7 +54,7 @@ export async function forbidden(directive: Directive, since: number): Promise<Hu
     });
   }
   const found = find();
-  return found && new HubError('policy', messageOf(directive, found), hintOf(directive, found));
+  return found && new HubError('policy', messageOf(directive, found), adviceOf(directive, found));
 }
 
 function messageOf(directive: Directive, { blocked }: Violation): string {
@@ -62,7 +62,7 @@ function messageOf(directive: Directive, { blocked }: Violation): string {
   return `the server of this page does not allow it ${what[directive]} (Content-Security-Policy)`;
 }
 
-const hintOf = (directive: Directive, { blocked }: Violation): string =>
+const adviceOf = (directive: Directive, { blocked }: Violation): string =>
   `who runs the server must add ${NEEDS[directive](blocked)} to the policy`;
 
 function originOf(blocked: string): string {

@@ -64,6 +64,6 @@ it('one that another tab has removed is gone as well', async () => {
 it('a browser that refuses storage is told of in one line', async () => {
   for (const storage of [undefined, {}, { getDirectory: () => Promise.reject(new DOMException('insecure', 'SecurityError')) }]) {
     vi.stubGlobal('navigator', { storage });
-    expect(asFailure(await listSaes().catch((e: unknown) => e))).toMatchObject({ code: 'storage', hint: expect.stringContaining('private') });
+    expect(asFailure(await listSaes().catch((e: unknown) => e))).toMatchObject({ code: 'storage', advice: expect.stringContaining('private') });
   }
 });

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::failure::{Fails, Failure, printed};
+
 /// A command that turns the pickles of a directory into safetensors, whatever their layout.
 pub(super) fn convert(place: &str) -> String {
     format!(
@@ -15,10 +17,6 @@ pub(super) fn convert(place: &str) -> String {
 #[derive(Debug, Error)]
 pub enum CheckpointError {
     /// No such file.
-    #[error(
-        "{place} has no {name}; a model directory holds config.json, model.safetensors (or its index) and \
-         tokenizer.json, an SAE directory cfg.json and sae_weights.safetensors"
-    )]
     Missing {
         /// Directory or file set.
         place: String,
@@ -26,10 +24,6 @@ pub enum CheckpointError {
         name: String,
     },
     /// Only a pickle is there.
-    #[error(
-        "{place} has only {name}, a pickle, which can run code when opened; convert it: {}",
-        convert(place)
-    )]
     Pickle {
         /// Directory.
         place: String,
@@ -37,10 +31,6 @@ pub enum CheckpointError {
         name: String,
     },
     /// A file that names another one elsewhere.
-    #[error(
-        "{file} names the file {name:?}, which does not lie in {place}; nothing outside is opened: bring the file there, \
-         and name it by its path in the folder"
-    )]
     Outside {
         /// The file.
         file: String,
@@ -50,7 +40,6 @@ pub enum CheckpointError {
         place: String,
     },
     /// The file cannot be read.
-    #[error("{file} cannot be read: {source}")]
     Io {
         /// The file.
         file: String,
@@ -58,7 +47,6 @@ pub enum CheckpointError {
         source: std::io::Error,
     },
     /// Not a sound safetensors file.
-    #[error("{file} is not a sound safetensors file: {reason}; download or write it again")]
     Damaged {
         /// The file.
         file: String,
@@ -66,7 +54,6 @@ pub enum CheckpointError {
         reason: String,
     },
     /// A tensor is not there.
-    #[error("{file} has no tensor {name}")]
     NoTensor {
         /// The file.
         file: String,
@@ -74,7 +61,6 @@ pub enum CheckpointError {
         name: String,
     },
     /// A tensor of another shape than the config says.
-    #[error("{file}: tensor {name} has shape {found:?}, but the config asks for {expected:?}")]
     Shape {
         /// The file.
         file: String,
@@ -86,7 +72,6 @@ pub enum CheckpointError {
         expected: Vec<usize>,
     },
     /// An element type that is not read.
-    #[error("{file}: tensor {name} is {found}; {expected} can be read")]
     ElementType {
         /// The file.
         file: String,
@@ -98,7 +83,6 @@ pub enum CheckpointError {
         expected: &'static str,
     },
     /// NaN or infinity.
-    #[error("{file}: tensor {name} holds {value} at element {index}; weights must be finite")]
     NotFinite {
         /// The file.
         file: String,
@@ -110,7 +94,6 @@ pub enum CheckpointError {
         index: usize,
     },
     /// The machine has no memory for it.
-    #[error("{file}: there is no memory for the {bytes} bytes of tensor {name}; use a machine with more")]
     Memory {
         /// The file.
         file: String,
@@ -120,11 +103,55 @@ pub enum CheckpointError {
         bytes: u64,
     },
     /// JSON that does not parse, or lacks a key, or has a value that is not supported.
-    #[error("{file}: {reason}")]
     Config {
         /// The file.
         file: String,
         /// What is wrong and what to do.
-        reason: String,
+        reason: Failure,
     },
 }
+
+impl Fails for CheckpointError {
+    fn failure(&self) -> Failure {
+        let failure = match self {
+            Self::Missing { place, name } => Failure::new(
+                format!("{place} has no {name}"),
+                "a model directory holds config.json, model.safetensors (or its index) and tokenizer.json, \
+                 an SAE directory cfg.json and sae_weights.safetensors",
+            ),
+            Self::Pickle { place, name } => Failure::new(
+                format!("{place} has only {name}, a pickle, which can run code when opened"),
+                format!("convert it: {}", convert(place)),
+            ),
+            Self::Outside { file, name, place } => Failure::new(
+                format!("{file} names the file {name:?}, which does not lie in {place}"),
+                "nothing outside is opened: bring the file there, and name it by its path in the folder",
+            ),
+            Self::Io { file, source } => format!("{file} cannot be read: {source}").into(),
+            Self::Damaged { file, reason } => Failure::new(
+                format!("{file} is not a sound safetensors file: {reason}"),
+                "download or write it again",
+            ),
+            Self::NoTensor { file, name } => format!("{file} has no tensor {name}").into(),
+            Self::Shape { file, name, found, expected } => {
+                format!("{file}: tensor {name} has shape {found:?}, but the config asks for {expected:?}")
+                    .into()
+            }
+            Self::ElementType { file, name, found, expected } => {
+                Failure::new(format!("{file}: tensor {name} is {found}"), format!("{expected} can be read"))
+            }
+            Self::NotFinite { file, name, value, index } => Failure::new(
+                format!("{file}: tensor {name} holds {value} at element {index}"),
+                "weights must be finite",
+            ),
+            Self::Memory { file, name, bytes } => Failure::new(
+                format!("{file}: there is no memory for the {bytes} bytes of tensor {name}"),
+                "use a machine with more",
+            ),
+            Self::Config { file, reason } => reason.clone().at(file),
+        };
+        failure.coded("model")
+    }
+}
+
+printed!(CheckpointError);

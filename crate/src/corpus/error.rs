@@ -1,16 +1,12 @@
 //! Why a corpus cannot be used.
 
+use crate::failure::{Fails, Failure, printed};
 use crate::words::{did_you_mean, echo};
 
 /// A corpus cannot be opened, or cannot be read any further.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// The file cannot be opened or read.
-    #[error(
-        "cannot read the corpus {}: {source}; give `builtin`, the path of a .txt, .jsonl or .parquet file, or a \
-         folder of .parquet files{}",
-        echo(name), did_you_mean(name, ["builtin"])
-    )]
     Read {
         /// The path that was given.
         name: String,
@@ -18,26 +14,16 @@ pub enum CorpusError {
         source: std::io::Error,
     },
     /// The name does not end in .txt, .jsonl or .parquet.
-    #[error(
-        "the corpus {} is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, use `builtin`, or \
-         write hub:OWNER/NAME for a data set of the hub{}",
-        echo(name), did_you_mean(name, ["builtin"])
-    )]
     UnknownExtension {
         /// The file's name.
         name: String,
     },
     /// A Parquet file where only bytes in memory are read: in the page.
-    #[error(
-        "the corpus {} is Parquet, which the page does not read; use the command line, or convert it to .jsonl",
-        echo(name)
-    )]
     NotHere {
         /// The file's name.
         name: String,
     },
     /// The bytes are not text.
-    #[error("the corpus {} is not UTF-8 at byte {offset}; convert it to UTF-8", echo(name))]
     NotUtf8 {
         /// The file's name.
         name: String,
@@ -45,10 +31,6 @@ pub enum CorpusError {
         offset: usize,
     },
     /// A line is not JSON.
-    #[error(
-        "the corpus {} has bad JSON on line {line} ({message}); write one {{\"text\": \"…\"}} a line",
-        echo(name)
-    )]
     BadJson {
         /// The file's name.
         name: String,
@@ -58,10 +40,6 @@ pub enum CorpusError {
         message: String,
     },
     /// A line is JSON without a text.
-    #[error(
-        "the corpus {} has no string \"text\" on line {line}; write one {{\"text\": \"…\"}} a line",
-        echo(name)
-    )]
     NoText {
         /// The file's name.
         name: String,
@@ -69,17 +47,11 @@ pub enum CorpusError {
         line: usize,
     },
     /// There is no document with anything but white space.
-    #[error("the corpus {} is empty; give a file with text in it", echo(name))]
     Empty {
         /// The file's name.
         name: String,
     },
     /// A file that is read into memory, and too large for it.
-    #[error(
-        "the corpus {} has {bytes} bytes, and of text and JSON Lines, which are read into memory, {most} are the most; \
-         cut it in parts, or write it as Parquet, which is read piece by piece",
-        echo(name)
-    )]
     TooLong {
         /// The file's name.
         name: String,
@@ -89,13 +61,11 @@ pub enum CorpusError {
         most: u64,
     },
     /// A folder without Parquet files.
-    #[error("the folder {} has no .parquet file; give a folder that has some, or a file", echo(name))]
     NoShards {
         /// The folder.
         name: String,
     },
     /// Not a Parquet file, or a damaged one.
-    #[error("{} is no sound Parquet file: {}; fetch or write it again", echo(file), echo(reason))]
     Damaged {
         /// The file.
         file: String,
@@ -103,10 +73,6 @@ pub enum CorpusError {
         reason: String,
     },
     /// A Parquet file in a compression that is left out here.
-    #[error(
-        "{} is compressed with {codec}, which is not read here; write it again with snappy or zstd",
-        echo(file)
-    )]
     Compression {
         /// The file.
         file: String,
@@ -114,7 +80,6 @@ pub enum CorpusError {
         codec: &'static str,
     },
     /// A Parquet file that cannot be read any further.
-    #[error("{} cannot be read from row {row} on: {}; fetch or write it again", echo(file), echo(reason))]
     Row {
         /// The file.
         file: String,
@@ -124,7 +89,6 @@ pub enum CorpusError {
         reason: String,
     },
     /// It is not clear which column has the texts, or there is none.
-    #[error("{} has {problem}; its columns are {columns}: {advice}", echo(file))]
     Column {
         /// The file.
         file: String,
@@ -136,6 +100,78 @@ pub enum CorpusError {
         advice: String,
     },
     /// The next file of a corpus of several could not be had.
-    #[error(transparent)]
-    Shard(Box<dyn std::error::Error + Send + Sync>),
+    Shard(Failure),
 }
+
+impl Fails for CorpusError {
+    fn failure(&self) -> Failure {
+        let failure = match self {
+            Self::Read { name, source } => Failure::new(
+                format!("cannot read the corpus {}: {source}", echo(name)),
+                format!(
+                    "give `builtin`, the path of a .txt, .jsonl or .parquet file, or a folder of .parquet \
+                     files{}",
+                    did_you_mean(name, ["builtin"])
+                ),
+            ),
+            Self::UnknownExtension { name } => Failure::new(
+                format!("the corpus {} is neither .txt, .jsonl nor .parquet, nor a folder", echo(name)),
+                format!(
+                    "rename or convert it, use `builtin`, or write hub:OWNER/NAME for a data set of the hub{}",
+                    did_you_mean(name, ["builtin"])
+                ),
+            ),
+            Self::NotHere { name } => Failure::new(
+                format!("the corpus {} is Parquet, which the page does not read", echo(name)),
+                "use the command line, or convert it to .jsonl",
+            ),
+            Self::NotUtf8 { name, offset } => Failure::new(
+                format!("the corpus {} is not UTF-8 at byte {offset}", echo(name)),
+                "convert it to UTF-8",
+            ),
+            Self::BadJson { name, line, message } => Failure::new(
+                format!("the corpus {} has bad JSON on line {line} ({message})", echo(name)),
+                "write one {\"text\": \"…\"} a line",
+            ),
+            Self::NoText { name, line } => Failure::new(
+                format!("the corpus {} has no string \"text\" on line {line}", echo(name)),
+                "write one {\"text\": \"…\"} a line",
+            ),
+            Self::Empty { name } => {
+                Failure::new(format!("the corpus {} is empty", echo(name)), "give a file with text in it")
+            }
+            Self::TooLong { name, bytes, most } => Failure::new(
+                format!(
+                    "the corpus {} has {bytes} bytes, and of text and JSON Lines, which are read into \
+                     memory, {most} are the most",
+                    echo(name)
+                ),
+                "cut it in parts, or write it as Parquet, which is read piece by piece",
+            ),
+            Self::NoShards { name } => Failure::new(
+                format!("the folder {} has no .parquet file", echo(name)),
+                "give a folder that has some, or a file",
+            ),
+            Self::Damaged { file, reason } => Failure::new(
+                format!("{} is no sound Parquet file: {}", echo(file), echo(reason)),
+                "fetch or write it again",
+            ),
+            Self::Compression { file, codec } => Failure::new(
+                format!("{} is compressed with {codec}, which is not read here", echo(file)),
+                "write it again with snappy or zstd",
+            ),
+            Self::Row { file, row, reason } => Failure::new(
+                format!("{} cannot be read from row {row} on: {}", echo(file), echo(reason)),
+                "fetch or write it again",
+            ),
+            Self::Column { file, problem, columns, advice } => Failure::new(
+                format!("{} has {problem}", echo(file)),
+                format!("its columns are {columns}: {advice}"),
+            ),
+            Self::Shard(failure) => failure.clone(),
+        };
+        failure.coded("corpus")
+    }
+}
+
+printed!(CorpusError);

@@ -1,122 +1,137 @@
-//! Which adapter, which limits: the one place that knows capability tiers.
+//! An open device, and what went wrong on it.
 
-use serde::Serialize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::GpuError;
+use super::adapter::{self, AdapterReport, Tier};
+use super::buffers::{Buffer, Pool, lock};
+use super::recording::{Dispatch, Recording};
 
-/// How much of an adapter is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// The limits the adapter offers.
-    Full,
-    /// WebGPU's default limits, which every browser guarantees: 128 MiB bindings, 8 storage buffers a stage,
-    /// 16 KiB of workgroup memory, 256 invocations. Passing natively is not passing in a browser, so tests
-    /// run here too.
-    Floor,
+/// An open device. What is copied to it, on it and from it stands in `transfer.rs`.
+pub(crate) struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(crate) adapter: AdapterReport,
+    pub(super) max_binding: u64,
+    recording: Mutex<Recording>,
+    pool: Arc<Mutex<Pool>>,
+    /// Bytes on their way since the device was last waited for ([`Gpu::write`]).
+    pub(super) unsettled: AtomicUsize,
+    pub(super) errors: Arc<Errors>,
+    pub(super) traffic: Traffic,
 }
 
-/// An adapter as `mppc devices` shows it.
-#[derive(Debug, Clone, Serialize)]
-pub struct AdapterReport {
-    /// Name given by the driver.
-    pub name: String,
-    /// Vulkan, Metal, Dx12 or BrowserWebGpu.
-    pub backend: String,
-    /// Discrete, integrated, virtual, cpu or other.
-    pub kind: String,
-    /// Driver and its version.
-    pub driver: String,
-    /// Whether it computes on the processor (a software driver).
-    pub software: bool,
-    /// Largest storage binding, bytes.
-    pub max_binding: u64,
-    /// Largest buffer, bytes.
-    pub max_buffer: u64,
-    /// Workgroup memory, bytes.
-    pub workgroup_memory: u32,
-    /// Invocations in a workgroup.
-    pub workgroup_invocations: u32,
-    /// 16-bit floats in shaders.
-    pub shader_f16: bool,
-    /// Subgroup operations.
-    pub subgroups: bool,
-    /// Timestamp queries.
-    pub timestamps: bool,
+/// How often something was copied between the host and a device; tests say what a piece of work may copy.
+#[derive(Default)]
+pub(super) struct Traffic {
+    pub(super) uploads: AtomicUsize,
+    pub(super) readbacks: AtomicUsize,
 }
 
-impl AdapterReport {
-    fn of(adapter: &wgpu::Adapter) -> Self {
-        let info = adapter.get_info();
-        let limits = adapter.limits();
-        let features = adapter.features();
-        let name = if info.name.is_empty() { "the browser's adapter".to_owned() } else { info.name.clone() };
-        let told = format!("{name} {} {}", info.driver, info.driver_info).to_lowercase();
-        Self {
-            name,
-            backend: format!("{:?}", info.backend),
-            kind: format!("{:?}", info.device_type),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-            software: info.device_type == wgpu::DeviceType::Cpu
-                || told.contains("swiftshader")
-                || told.contains("llvmpipe"),
-            max_binding: limits.max_storage_buffer_binding_size,
-            max_buffer: limits.max_buffer_size,
-            workgroup_memory: limits.max_compute_workgroup_storage_size,
-            workgroup_invocations: limits.max_compute_invocations_per_workgroup,
-            shader_f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
-            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+/// What went wrong on a device, kept until somebody reads from it.
+#[derive(Default)]
+pub(super) struct Errors {
+    /// The first error since the last readback.
+    first: Mutex<Option<GpuError>>,
+    /// Whether the device ever failed: what lies on it is then not to be trusted any more.
+    failed: AtomicBool,
+}
+
+impl Errors {
+    /// Keeps an error for the next readback, unless there is an earlier one.
+    pub(super) fn note(&self, error: GpuError) {
+        let error = self.failure(error);
+        lock(&self.first).get_or_insert(error);
+    }
+
+    /// An error that its finder returns himself.
+    pub(super) fn failure(&self, error: GpuError) -> GpuError {
+        self.failed.store(true, Ordering::Relaxed);
+        error
+    }
+
+    /// The first error since it was last asked for.
+    pub(super) fn take(&self) -> Option<GpuError> {
+        lock(&self.first).take()
+    }
+}
+
+impl Gpu {
+    /// Opens a device with the limits of a tier.
+    ///
+    /// # Errors
+    /// When the adapter gives none.
+    pub(super) async fn open(
+        adapter: wgpu::Adapter,
+        report: AdapterReport,
+        tier: Tier,
+    ) -> Result<Self, GpuError> {
+        let (device, queue) = adapter::open(&adapter, &report, tier).await?;
+        let errors = Arc::new(Errors::default());
+        let seen = errors.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            seen.note(match e {
+                wgpu::Error::OutOfMemory { source } => GpuError::OutOfMemory(source.to_string()),
+                other => GpuError::Refused(other.to_string()),
+            });
+        }));
+        let seen = errors.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            // Dropping the device is no accident.
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                seen.note(GpuError::Lost(message));
+            }
+        });
+        Ok(Self {
+            recording: Mutex::new(Recording::new(&device, &queue)),
+            max_binding: device.limits().max_storage_buffer_binding_size,
+            device,
+            queue,
+            adapter: report,
+            pool: Arc::default(),
+            unsettled: AtomicUsize::default(),
+            errors,
+            traffic: Traffic::default(),
+        })
+    }
+
+    /// Whether the device ever failed.
+    pub(super) fn failed(&self) -> bool {
+        self.errors.failed.load(Ordering::Relaxed)
+    }
+
+    /// A buffer of at least `bytes`, its content undefined: kernels write every element of their outputs.
+    pub(super) fn empty(&self, bytes: usize) -> Arc<Buffer> {
+        // Sizes are rounded so that batches of slightly different lengths share buffers.
+        self.sized(if bytes <= 1 << 20 {
+            bytes.next_power_of_two().max(256)
+        } else {
+            bytes.next_multiple_of(1 << 20)
+        })
+    }
+
+    /// As [`Gpu::empty`], without room to spare: for weights, which stay as they are.
+    pub(super) fn exact(&self, bytes: usize) -> Arc<Buffer> {
+        self.sized(bytes.next_multiple_of(256))
+    }
+
+    fn sized(&self, bytes: usize) -> Arc<Buffer> {
+        let bytes = bytes as u64;
+        let largest = self.max_binding & !255;
+        if bytes > largest {
+            self.errors.note(GpuError::TooLarge { bytes, limit: self.max_binding });
         }
+        Buffer::new(&self.device, &self.pool, bytes.clamp(256, largest))
     }
-}
 
-fn instance() -> wgpu::Instance {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // GL lacks compute on many drivers and is never the best adapter of a machine that has another.
-    descriptor.backends = wgpu::Backends::PRIMARY;
-    wgpu::Instance::new(descriptor)
-}
-
-/// Every adapter of this machine (in a browser: the one it offers).
-pub async fn adapters() -> Vec<AdapterReport> {
-    instance().enumerate_adapters(wgpu::Backends::PRIMARY).await.iter().map(AdapterReport::of).collect()
-}
-
-/// The preferred adapter, before a device is opened on it.
-pub(super) async fn preferred() -> Result<(wgpu::Adapter, AdapterReport), GpuError> {
-    let options = wgpu::RequestAdapterOptions {
-        power_preference: wgpu::PowerPreference::HighPerformance,
-        ..Default::default()
-    };
-    let adapter = instance().request_adapter(&options).await.map_err(|_| GpuError::NoAdapter)?;
-    let report = AdapterReport::of(&adapter);
-    Ok((adapter, report))
-}
-
-/// Opens a device with the limits of `tier`.
-pub(super) async fn open(
-    adapter: &wgpu::Adapter,
-    report: &AdapterReport,
-    tier: Tier,
-) -> Result<(wgpu::Device, wgpu::Queue), GpuError> {
-    let mut limits = wgpu::Limits::default();
-    if tier == Tier::Full {
-        // Only what the kernels can use is raised: a browser may refuse a device over a limit nobody needs.
-        let offered = adapter.limits();
-        limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
-        limits.max_buffer_size = offered.max_buffer_size;
+    /// Records one dispatch.
+    pub(super) fn record(&self, dispatch: &Dispatch<'_>) {
+        lock(&self.recording).push(dispatch);
     }
-    let descriptor = wgpu::DeviceDescriptor {
-        label: Some("mppc"),
-        required_limits: limits,
-        // Buffers are pooled here (`context.rs`); a second pool of large blocks below would only cost memory: 150 MB
-        // beside the weights of Pythia-160M.
-        memory_hints: wgpu::MemoryHints::MemoryUsage,
-        ..Default::default()
-    };
-    adapter
-        .request_device(&descriptor)
-        .await
-        .map_err(|e| GpuError::NoDevice { adapter: report.name.clone(), reason: e.to_string() })
+
+    /// Hands everything recorded so far to the device.
+    pub(super) fn submit(&self) {
+        lock(&self.recording).submit();
+    }
 }

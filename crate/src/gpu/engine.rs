@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::context::Gpu;
-use super::device::{self, Tier};
+use super::adapter::{self, Tier};
+use super::device::Gpu;
 use super::{AdapterReport, GpuError};
 
 /// Which engine the user asks for.
@@ -80,7 +80,7 @@ impl Engine {
     /// # Errors
     /// [`GpuError::NoAdapter`] and [`GpuError::NoDevice`].
     pub async fn gpu(tier: Tier) -> Result<Self, GpuError> {
-        let (adapter, report) = device::preferred().await?;
+        let (adapter, report) = adapter::preferred().await?;
         let gpu = Gpu::open(adapter, report, tier).await?;
         Ok(Self::new(Backend::Gpu(Box::new(gpu)), "asked for".to_owned()))
     }
@@ -95,7 +95,7 @@ impl Engine {
             EngineChoice::Gpu => Self::gpu(Tier::Full).await,
             EngineChoice::Auto => {
                 let cpu = |why: String| Ok(Self::new(Backend::Cpu, why));
-                match device::preferred().await {
+                match adapter::preferred().await {
                     Err(e) => cpu(e.to_string()),
                     Ok((_, report)) if report.software => cpu(format!(
                         "{} computes on the processor, where the cpu engine is faster",
@@ -148,6 +148,11 @@ impl Engine {
             Backend::Cpu => PROMISED as usize,
             Backend::Gpu(gpu) => gpu.max_binding.min(PROMISED) as usize,
         }
+    }
+
+    /// Whether it is a device.
+    pub(crate) fn is_gpu(&self) -> bool {
+        matches!(self.0.backend, Backend::Gpu(_))
     }
 
     pub(crate) fn backend(&self) -> &Backend {

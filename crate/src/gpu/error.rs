@@ -2,14 +2,14 @@
 
 use thiserror::Error;
 
+use crate::failure::{Fails, Failure, printed};
+
 /// A device could not be opened, or failed while it worked.
 #[derive(Debug, Clone, Error)]
 pub enum GpuError {
     /// No adapter at all.
-    #[error("no WebGPU adapter was found; install a Vulkan, Metal or DX12 driver, or use the cpu engine")]
     NoAdapter,
     /// The adapter refused to give a device.
-    #[error("the adapter {adapter} gave no device: {reason}")]
     NoDevice {
         /// Name of the adapter.
         adapter: String,
@@ -17,9 +17,6 @@ pub enum GpuError {
         reason: String,
     },
     /// A buffer larger than the device can bind.
-    #[error(
-        "a tensor of {bytes} bytes is larger than this device can bind ({limit} bytes); use smaller batches or the cpu engine"
-    )]
     TooLarge {
         /// Size asked for.
         bytes: u64,
@@ -27,12 +24,39 @@ pub enum GpuError {
         limit: u64,
     },
     /// The device ran out of memory.
-    #[error("the GPU is out of memory; use smaller batches or the cpu engine ({0})")]
     OutOfMemory(String),
     /// The device went away (driver reset, laptop switched GPUs, tab in the background too long).
-    #[error("the GPU device was lost ({0}); start again, or use the cpu engine")]
     Lost(String),
     /// The device refused a command: a defect of this program.
-    #[error("the GPU refused a command: {0}")]
     Refused(String),
 }
+
+impl Fails for GpuError {
+    fn failure(&self) -> Failure {
+        let failure = match self {
+            Self::NoAdapter => Failure::new(
+                "no WebGPU adapter was found",
+                "install a Vulkan, Metal or DX12 driver, or use the cpu engine",
+            ),
+            Self::NoDevice { adapter, reason } => {
+                format!("the adapter {adapter} gave no device: {reason}").into()
+            }
+            Self::TooLarge { bytes, limit } => Failure::new(
+                format!("a tensor of {bytes} bytes is larger than this device can bind ({limit} bytes)"),
+                "use smaller batches or the cpu engine",
+            ),
+            Self::OutOfMemory(what) => Failure::new(
+                "the GPU is out of memory",
+                format!("use smaller batches or the cpu engine ({what})"),
+            ),
+            Self::Lost(what) => Failure::new(
+                format!("the GPU device was lost ({what})"),
+                "start again, or use the cpu engine",
+            ),
+            Self::Refused(what) => format!("the GPU refused a command: {what}").into(),
+        };
+        failure.coded("engine")
+    }
+}
+
+printed!(GpuError);

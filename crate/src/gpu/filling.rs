@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::context::Buffer;
+use super::buffers::Buffer;
 use super::engine::Backend;
 use super::tensor::Data;
 use super::{Dtype, Engine, Tensor};
@@ -124,7 +124,7 @@ impl Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{close, each_engine};
+    use crate::gpu::testing::{close, each_engine};
 
     #[test]
     fn pieces_of_any_size_make_the_whole() {

@@ -7,19 +7,28 @@
 //! A [`Tensor`] fits one storage binding ([`Engine::largest_tensor`]); a larger matrix is kept as several, by
 //! rows. Weights may be 16-bit floats, which kernels widen as they read; all arithmetic is in f32.
 //!
+//! A kernel runs as a `Launch`, which knows its shader and its twin on the processor.
+//!
 //! Not supported: several devices at once in one tensor expression.
 
-mod context;
+mod adapter;
+mod buffers;
 mod device;
 mod engine;
 mod error;
 mod filling;
+mod launch;
+mod recording;
 mod tensor;
+#[cfg(test)]
+pub(crate) mod testing;
+mod transfer;
 
-pub(crate) use context::{Dispatch, Gpu, Shader, grid};
-pub use device::{AdapterReport, Tier, adapters};
+pub use adapter::{AdapterReport, Tier, adapters};
 pub(crate) use engine::Backend;
 pub use engine::{Engine, EngineChoice, EngineReport};
 pub use error::GpuError;
 pub(crate) use filling::Filling;
+pub(crate) use launch::{Launch, Word, grid, shader};
+pub(crate) use recording::Shader;
 pub use tensor::{Dtype, Tensor};

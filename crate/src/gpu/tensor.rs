@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::context::Buffer;
+use super::buffers::Buffer;
 use super::engine::Backend;
 use super::{Engine, GpuError};
 
@@ -30,12 +30,34 @@ impl Dtype {
 }
 
 #[derive(Clone)]
-pub(super) enum Data {
+pub(crate) enum Data {
     F32(Arc<Vec<f32>>),
     U32(Arc<Vec<u32>>),
     /// Bits of 16-bit floats.
     Half(Arc<Vec<u16>>),
     Gpu(Arc<Buffer>),
+}
+
+/// What kernels compute with.
+pub(crate) trait Element: bytemuck::Pod {
+    /// Its type in a tensor.
+    const DTYPE: Dtype;
+    /// The content of a tensor of the CPU engine.
+    fn on_cpu(values: Vec<Self>) -> Data;
+}
+
+impl Element for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+    fn on_cpu(values: Vec<Self>) -> Data {
+        Data::F32(Arc::new(values))
+    }
+}
+
+impl Element for u32 {
+    const DTYPE: Dtype = Dtype::U32;
+    fn on_cpu(values: Vec<Self>) -> Data {
+        Data::U32(Arc::new(values))
+    }
 }
 
 /// A dense row-major array on an engine. Cheap to clone: clones share the content, and a kernel that works in
@@ -60,12 +82,7 @@ impl Tensor {
     /// # Panics
     /// When the number of values is not the product of the shape.
     pub fn from_f32(engine: &Engine, shape: &[usize], values: Vec<f32>) -> Self {
-        assert_eq!(shape.iter().product::<usize>(), values.len(), "values do not fill the shape {shape:?}");
-        let data = match engine.backend() {
-            Backend::Cpu => Data::F32(Arc::new(values)),
-            Backend::Gpu(gpu) => Data::Gpu(gpu.upload(bytemuck::cast_slice(&values))),
-        };
-        Self { engine: engine.clone(), shape: shape.to_vec(), dtype: Dtype::F32, data }
+        Self::of(engine, shape, values)
     }
 
     /// An integer tensor with these values.
@@ -73,12 +90,17 @@ impl Tensor {
     /// # Panics
     /// As [`Tensor::from_f32`].
     pub fn from_u32(engine: &Engine, shape: &[usize], values: Vec<u32>) -> Self {
+        Self::of(engine, shape, values)
+    }
+
+    /// A tensor with these values.
+    pub(super) fn of<T: Element>(engine: &Engine, shape: &[usize], values: Vec<T>) -> Self {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "values do not fill the shape {shape:?}");
         let data = match engine.backend() {
-            Backend::Cpu => Data::U32(Arc::new(values)),
+            Backend::Cpu => T::on_cpu(values),
             Backend::Gpu(gpu) => Data::Gpu(gpu.upload(bytemuck::cast_slice(&values))),
         };
-        Self { engine: engine.clone(), shape: shape.to_vec(), dtype: Dtype::U32, data }
+        Self { engine: engine.clone(), shape: shape.to_vec(), dtype: T::DTYPE, data }
     }
 
     /// A float tensor of zeros.
@@ -99,19 +121,21 @@ impl Tensor {
     /// The elements of all `parts`, one after the other, as one axis.
     ///
     /// # Panics
-    /// When there is no part, or they are not floats of one engine.
+    /// When there is no part, or they are not of one type of 32 bits and one engine.
     pub(crate) fn concat(parts: &[Tensor]) -> Self {
         let engine = parts.first().expect("at least one part").engine();
-        assert!(parts.iter().all(|p| p.dtype == Dtype::F32), "concat of {parts:?}");
+        let dtype = parts[0].dtype;
+        assert!(dtype.size() == 4 && parts.iter().all(|p| p.dtype == dtype), "concat of {parts:?}");
         let len = parts.iter().map(Tensor::len).sum();
         match engine.backend() {
+            Backend::Cpu if dtype == Dtype::U32 => {
+                Self::of(engine, &[len], parts.iter().map(Tensor::u32s).collect::<Vec<_>>().concat())
+            }
             Backend::Cpu => {
-                let mut all = Vec::with_capacity(len);
-                parts.iter().for_each(|part| all.extend_from_slice(part.f32s()));
-                Self::from_f32(engine, &[len], all)
+                Self::of(engine, &[len], parts.iter().map(Tensor::f32s).collect::<Vec<_>>().concat())
             }
             Backend::Gpu(gpu) => {
-                let all = Self::output(engine, &[len], Dtype::F32);
+                let all = Self::output(engine, &[len], dtype);
                 let sizes: Vec<(&Buffer, usize)> = parts.iter().map(|p| (p.buffer(), p.len() * 4)).collect();
                 gpu.gather(&sizes, all.buffer());
                 all

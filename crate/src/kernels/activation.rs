@@ -2,6 +2,7 @@
 
 use super::exp::exp_one as exp;
 use super::vectors;
+use crate::gpu::Word;
 
 /// Distribution function of the standard normal, so that GELU(x) = x·Φ(x).
 ///
@@ -65,10 +66,10 @@ pub(super) fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// What is applied to a product before it is stored.
+/// A function of one number: of every element ([`map`](super::map)), or of a sum before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Activation {
-    /// Nothing.
+    /// The number itself.
     #[default]
     None,
     /// x·Φ(x), Φ the normal distribution function: the exact GELU of GPT-NeoX.
@@ -79,23 +80,20 @@ pub enum Activation {
     Softplus,
     /// max(x, 0).
     Relu,
+    /// −eˣ: minus the number whose logarithm x is.
+    NegExp,
     /// The tanh approximation of the GELU.
     GeluTanh,
 }
 
-impl Activation {
-    /// The code in `shaders/activation.wgsl`.
-    pub(super) fn code(self) -> u32 {
-        match self {
-            Self::None => 0,
-            Self::Gelu => 1,
-            Self::Silu => 2,
-            Self::Softplus => 3,
-            Self::Relu => 4,
-            Self::GeluTanh => 6,
-        }
+/// The code in `shaders/activation.wgsl`.
+impl Word for Activation {
+    fn word(self) -> u32 {
+        self as u32
     }
+}
 
+impl Activation {
     /// Replaces every value by the function of it.
     pub(super) fn apply(self, y: &mut [f32]) {
         match self {
@@ -104,6 +102,7 @@ impl Activation {
             Self::Silu => vectors::map(y, silu),
             Self::Softplus => vectors::map(y, softplus),
             Self::Relu => vectors::map(y, relu),
+            Self::NegExp => y.iter_mut().for_each(|y| *y = -y.exp()),
             Self::GeluTanh => vectors::map(y, gelu_tanh),
         }
     }

@@ -1,11 +1,9 @@
 //! One step of Adam (Kingma and Ba, 2015), in place.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "adam", wgsl: include_str!("../../../shaders/adam.wgsl") };
+static SHADER: Shader = shader!("adam", "per_element");
 
 /// What a step of Adam needs beside the tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,16 +20,35 @@ pub struct AdamStep {
     pub step: u32,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    rate: f32,
-    root: f32,
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    _pad: [u32; 2],
+/// A step's numbers as they are computed with.
+pub(super) struct Rates {
+    /// lr / (1 − β₁ᵗ).
+    pub(super) rate: f32,
+    /// 1 / √(1 − β₂ᵗ).
+    pub(super) root: f32,
+    pub(super) beta1: f32,
+    pub(super) beta2: f32,
+    pub(super) eps: f32,
+}
+
+impl Rates {
+    /// As the shaders take them.
+    pub(super) fn words(&self) -> [u32; 5] {
+        [self.rate, self.root, self.beta1, self.beta2, self.eps].map(Word::word)
+    }
+}
+
+impl AdamStep {
+    pub(super) fn rates(&self) -> Rates {
+        let t = f64::from(self.step);
+        Rates {
+            rate: (self.lr / (1.0 - self.beta1.powf(t))) as f32,
+            root: (1.0 / (1.0 - self.beta2.powf(t)).sqrt()) as f32,
+            beta1: self.beta1 as f32,
+            beta2: self.beta2 as f32,
+            eps: self.eps as f32,
+        }
+    }
 }
 
 /// Moves `param` against `grad`; `m` and `v` are its moments, zeros before the first step. All of one shape.
@@ -41,47 +58,18 @@ struct Params {
 pub fn adam(param: &mut Tensor, m: &mut Tensor, v: &mut Tensor, grad: &Tensor, step: &AdamStep) {
     let n = param.len();
     assert_eq!([m.len(), v.len(), grad.len()], [n; 3], "adam lengths");
-    let t = f64::from(step.step);
-    let params = Params {
-        n: n as u32,
-        rate: (step.lr / (1.0 - step.beta1.powf(t))) as f32,
-        root: (1.0 / (1.0 - step.beta2.powf(t)).sqrt()) as f32,
-        beta1: step.beta1 as f32,
-        beta2: step.beta2 as f32,
-        eps: step.eps as f32,
-        _pad: [0; 2],
-    };
-    let engine = param.engine().clone();
-    match engine.backend() {
-        Backend::Cpu => {
-            let grad = grad.f32s();
-            par::zip3(param.f32s_mut(), m.f32s_mut(), v.f32s_mut(), |start, param, m, v| {
-                twin(param, m, v, &grad[start..], &params);
-            });
-        }
-        Backend::Gpu(gpu) => {
-            param.unshare();
-            m.unshare();
-            v.unshare();
-            if n > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&params),
-                    inputs: &[grad],
-                    outputs: &[param, m, v],
-                    groups: grid(n.div_ceil(64)),
-                });
-            }
-        }
-    }
+    let rates = step.rates();
+    Launch::per_element(&SHADER, n, &rates.words(), &[grad]).in_place([param, m, v], |[param, m, v]| {
+        let grad = grad.f32s();
+        par::zip3(param, m, v, |start, param, m, v| twin(param, m, v, &grad[start..], &rates));
+    });
 }
 
-fn twin(param: &mut [f32], m: &mut [f32], v: &mut [f32], grad: &[f32], p: &Params) {
+fn twin(param: &mut [f32], m: &mut [f32], v: &mut [f32], grad: &[f32], r: &Rates) {
     for (((param, m), v), &g) in param.iter_mut().zip(m).zip(v).zip(grad) {
-        *m = p.beta1 * *m + (1.0 - p.beta1) * g;
-        *v = p.beta2 * *v + (1.0 - p.beta2) * g * g;
-        *param -= p.rate * *m / (v.sqrt() * p.root + p.eps);
+        *m = r.beta1 * *m + (1.0 - r.beta1) * g;
+        *v = r.beta2 * *v + (1.0 - r.beta2) * g * g;
+        *param -= r.rate * *m / (v.sqrt() * r.root + r.eps);
     }
 }
 

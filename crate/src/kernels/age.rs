@@ -1,19 +1,9 @@
 //! Tokens since each feature last fired.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "age", wgsl: include_str!("../../../shaders/age.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    tokens: f32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("age", "per_element");
 
 /// Brings `age` [F] up to date after a batch of `tokens`: 0 for a feature whose `activity` [F], its sum over the
 /// batch, is positive; `tokens` more for the others. Exact up to 2²⁴ tokens.
@@ -23,28 +13,10 @@ struct Params {
 pub fn age(age: &mut Tensor, activity: &Tensor, tokens: usize) {
     assert_eq!(age.len(), activity.len(), "age activity");
     let tokens = tokens as f32;
-    let engine = age.engine().clone();
-    match engine.backend() {
-        Backend::Cpu => {
-            let activity = activity.f32s();
-            par::rows(age.f32s_mut(), 1, |j, age| {
-                age[0] = if activity[j] > 0.0 { 0.0 } else { age[0] + tokens };
-            });
-        }
-        Backend::Gpu(gpu) => {
-            age.unshare();
-            if !age.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params { n: age.len() as u32, tokens, _pad: [0; 2] }),
-                    inputs: &[activity],
-                    outputs: &[age],
-                    groups: grid(age.len().div_ceil(64)),
-                });
-            }
-        }
-    }
+    Launch::per_element(&SHADER, age.len(), &[tokens.word()], &[activity]).in_place([age], |[age]| {
+        let activity = activity.f32s();
+        par::rows(age, 1, |j, age| age[0] = if activity[j] > 0.0 { 0.0 } else { age[0] + tokens });
+    });
 }
 
 #[cfg(test)]

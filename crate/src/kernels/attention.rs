@@ -3,22 +3,11 @@
 //! Where the pattern itself is wanted there are [`super::attention_scores`], [`super::softmax`] and
 //! [`super::attention_mix`].
 
-use bytemuck::{Pod, Zeroable};
-
 use super::heads::{self, Heads, View};
 use super::{attention_mix, attention_scores, par, softmax};
-use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "attention", wgsl: include_str!("../../../shaders/attention.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    sequences: u32,
-    steps: u32,
-    heads: u32,
-    scale: f32,
-}
+static SHADER: Shader = shader!("attention", "per_group");
 
 /// Every query of `q` mixes the values `v` of its own and all earlier tokens, weighted by the softmax of its
 /// products with their keys `k`, scaled by 1/√d. All are [B, T, H, d].
@@ -29,38 +18,20 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     assert_eq!(k.shape(), q.shape(), "attention keys");
     assert_eq!(v.shape(), q.shape(), "attention values");
     let dims = Heads::of(q.shape());
-    match q.engine().backend() {
-        Backend::Cpu => {
-            let z = twin(dims, q.f32s(), k.f32s(), v.f32s());
-            Tensor::from_f32(q.engine(), q.shape(), z)
-        }
-        // The fused kernel holds a query and its result in registers, four values each. No published model has
-        // heads it could not take, so the others go the long way.
-        Backend::Gpu(_) if !dims.width.is_multiple_of(4) || dims.width > 128 => {
-            attention_mix(&softmax(&attention_scores(q, k)), v)
-        }
-        Backend::Gpu(gpu) => on_gpu(gpu, dims, [q, k, v]),
+    // The fused kernel holds a query and its result in registers, four values each. No published model has heads it
+    // could not take, so the others go the long way.
+    if q.engine().is_gpu() && (!dims.width.is_multiple_of(4) || dims.width > 128) {
+        return attention_mix(&softmax(&attention_scores(q, k)), v);
     }
-}
-
-fn on_gpu(gpu: &Gpu, dims: Heads, [q, k, v]: [&Tensor; 3]) -> Tensor {
-    let z = Tensor::output(q.engine(), q.shape(), Dtype::F32);
-    if !z.is_empty() {
-        gpu.dispatch(&Dispatch {
-            shader: &SHADER,
-            constants: &[("WIDTH4", (dims.width / 4) as f64)],
-            params: bytemuck::bytes_of(&Params {
-                sequences: dims.batch as u32,
-                steps: dims.steps as u32,
-                heads: dims.heads as u32,
-                scale: dims.scale(),
-            }),
-            inputs: &[q, k, v],
-            outputs: &[&z],
-            groups: grid(dims.batch * dims.heads * dims.steps.div_ceil(64)),
-        });
-    }
-    z
+    let groups = dims.batch * dims.heads * dims.steps.div_ceil(64);
+    Launch::per_group(
+        &SHADER,
+        groups,
+        &[dims.steps.word(), dims.heads.word(), dims.scale().word()],
+        &[q, k, v],
+    )
+    .with(&[("WIDTH4", (dims.width / 4) as f64)])
+    .run(q.shape(), || twin(dims, q.f32s(), k.f32s(), v.f32s()))
 }
 
 /// Queries of one task: enough for a product to be worth its set-up, few enough that little is computed above

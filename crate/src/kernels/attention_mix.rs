@@ -1,22 +1,10 @@
 //! Values mixed by an attention pattern: z = pattern·v.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::heads::{self, Heads, View};
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "attention_mix", wgsl: include_str!("../../../shaders/attention_mix.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    sequences: u32,
-    steps: u32,
-    heads: u32,
-    width: u32,
-}
+static SHADER: Shader = shader!("attention_mix", "per_element");
 
 /// Sums the values `v` [B, T, H, d] with the weights `pattern` [B, H, T, T] (queries down, keys along):
 /// [B, T, H, d]. The whole pattern counts, also above the diagonal.
@@ -26,28 +14,9 @@ struct Params {
 pub fn attention_mix(pattern: &Tensor, v: &Tensor) -> Tensor {
     let dims = Heads::of(v.shape());
     assert_eq!(pattern.shape(), [dims.batch, dims.heads, dims.steps, dims.steps], "attention pattern");
-    match v.engine().backend() {
-        Backend::Cpu => Tensor::from_f32(v.engine(), v.shape(), twin(dims, pattern.f32s(), v.f32s())),
-        Backend::Gpu(gpu) => {
-            let z = Tensor::output(v.engine(), v.shape(), Dtype::F32);
-            if !z.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        sequences: dims.batch as u32,
-                        steps: dims.steps as u32,
-                        heads: dims.heads as u32,
-                        width: dims.width as u32,
-                    }),
-                    inputs: &[pattern, v],
-                    outputs: &[&z],
-                    groups: grid(z.len().div_ceil(64)),
-                });
-            }
-            z
-        }
-    }
+    let params = [dims.steps.word(), dims.heads.word(), dims.width.word()];
+    Launch::per_element(&SHADER, v.len(), &params, &[pattern, v])
+        .run(v.shape(), || twin(dims, pattern.f32s(), v.f32s()))
 }
 
 fn twin(dims: Heads, pattern: &[f32], v: &[f32]) -> Vec<f32> {

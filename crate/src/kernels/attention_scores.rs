@@ -1,24 +1,10 @@
 //! Attention scores before the softmax: q·kᵀ / √d, −∞ above the diagonal.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::heads::{self, Heads};
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "attention_scores", wgsl: include_str!("../../../shaders/attention_scores.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    sequences: u32,
-    steps: u32,
-    heads: u32,
-    width: u32,
-    scale: f32,
-    _pad: [u32; 3],
-}
+static SHADER: Shader = shader!("attention_scores", "per_element");
 
 /// Products of every query of `q` with every key of `k`, both [B, T, H, d], scaled by 1/√d: [B, H, T, T] with
 /// queries down and keys along, −∞ where the key comes after the query.
@@ -29,30 +15,9 @@ pub fn attention_scores(q: &Tensor, k: &Tensor) -> Tensor {
     assert_eq!(k.shape(), q.shape(), "attention keys");
     let dims = Heads::of(q.shape());
     let shape = [dims.batch, dims.heads, dims.steps, dims.steps];
-    match q.engine().backend() {
-        Backend::Cpu => Tensor::from_f32(q.engine(), &shape, twin(dims, q.f32s(), k.f32s())),
-        Backend::Gpu(gpu) => {
-            let scores = Tensor::output(q.engine(), &shape, Dtype::F32);
-            if !scores.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        sequences: dims.batch as u32,
-                        steps: dims.steps as u32,
-                        heads: dims.heads as u32,
-                        width: dims.width as u32,
-                        scale: dims.scale(),
-                        _pad: [0; 3],
-                    }),
-                    inputs: &[q, k],
-                    outputs: &[&scores],
-                    groups: grid(scores.len().div_ceil(64)),
-                });
-            }
-            scores
-        }
-    }
+    let params = [dims.steps.word(), dims.heads.word(), dims.width.word(), dims.scale().word()];
+    Launch::per_element(&SHADER, shape.iter().product(), &params, &[q, k])
+        .run(&shape, || twin(dims, q.f32s(), k.f32s()))
 }
 
 fn twin(dims: Heads, q: &[f32], k: &[f32]) -> Vec<f32> {

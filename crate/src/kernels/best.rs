@@ -3,23 +3,9 @@
 //! A matrix may be seen piece by piece: answers of pieces merge, and ties go to the lowest index, so the whole
 //! never has to exist.
 
-use bytemuck::{Pod, Zeroable};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-use crate::gpu::{Dispatch, Gpu, Shader, Tensor, grid};
-
-static SHADER: Shader = Shader { name: "best", wgsl: include_str!("../../../shaders/best.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    lines: u32,
-    length: u32,
-    stride: u32,
-    step: u32,
-    out: u32,
-    base: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("best", "per_group");
 
 /// For each feature the largest Pearson correlation with a feature of the other side, and that feature.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -74,32 +60,49 @@ pub(crate) enum Lines {
     Columns,
 }
 
-/// Finds the best element of each line of `x` [R, C] on the GPU. The answer of line `i` goes to
-/// `answers[out + i]`; indices count from `base`. Elements below −1.5 are no candidates.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub(crate) fn best(gpu: &Gpu, x: &Tensor, lines: Lines, answers: &Tensor, at: [usize; 2]) {
+/// Which line an answer is of, and where it lies: [count, length, stride, step].
+fn lines_of(x: &Tensor, lines: Lines) -> [usize; 4] {
     let (rows, cols) = x.rows_cols();
-    let [lines, length, stride, step] = match lines {
+    match lines {
         Lines::Rows => [rows, cols, cols, 1],
         Lines::Columns => [cols, rows, 1, cols],
-    };
-    let [out, base] = at;
-    assert!((out + lines) * 2 <= answers.len(), "best: no room for the answers");
-    if lines == 0 {
-        return;
     }
-    let [lines_, length, stride, step, out, base] =
-        [lines, length, stride, step, out, base].map(|v| v as u32);
-    gpu.dispatch(&Dispatch {
-        shader: &SHADER,
-        constants: &[],
-        params: bytemuck::bytes_of(&Params { lines: lines_, length, stride, step, out, base, _pad: [0; 2] }),
-        inputs: &[x],
-        outputs: &[answers],
-        groups: grid(lines),
-    });
+}
+
+/// The best element of each line of `x` [R, C]: [lines, 2], for [`collect`]. Indices count from `base`. Elements
+/// below −1.5 are no candidates.
+pub(crate) fn best(x: &Tensor, lines: Lines, base: usize) -> Tensor {
+    let [count, length, stride, step] = lines_of(x, lines);
+    Launch::per_group(&SHADER, count, &[length, stride, step, 0, base].map(Word::word), &[x])
+        .run(&[count, 2], || twin(x.f32s(), lines, x.rows_cols(), base))
+}
+
+/// As [`best`], on a GPU: the answer of line `i` goes to `answers[at + i]`.
+///
+/// # Panics
+/// When there is no room.
+pub(super) fn best_into(answers: &Tensor, at: usize, x: &Tensor, lines: Lines, base: usize) {
+    let [count, length, stride, step] = lines_of(x, lines);
+    assert!((at + count) * 2 <= answers.len(), "best: no room for the answers");
+    Launch::per_group(&SHADER, count, &[length, stride, step, at, base].map(Word::word), &[x])
+        .record(&[answers]);
+}
+
+/// Both kinds of lines are found row by row, as the matrix lies in memory.
+fn twin(x: &[f32], lines: Lines, (rows, cols): (usize, usize), base: usize) -> Vec<u32> {
+    let count = if let Lines::Rows = lines { rows } else { cols };
+    let mut value = vec![-1.5; count];
+    let mut answers = vec![[0, u32::MAX]; count];
+    for (r, row) in x.chunks(cols.max(1)).enumerate() {
+        for (c, &v) in row.iter().enumerate() {
+            let (line, k) = if let Lines::Rows = lines { (r, c) } else { (c, r) };
+            if v > value[line] {
+                value[line] = v;
+                answers[line] = [v.to_bits(), (base + k) as u32];
+            }
+        }
+    }
+    answers.into_flattened()
 }
 
 /// Reads answers that [`best`] gave for consecutive pieces of `len` lines each.
@@ -118,8 +121,8 @@ pub(crate) fn collect(answers: &[u32], len: usize) -> Running {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{Backend, Dtype};
-    use crate::kernels::testing::{engines, uniform};
+    use crate::gpu::Dtype;
+    use crate::kernels::testing::{each_engine, uniform};
 
     #[test]
     fn finds_the_first_of_the_largest() {
@@ -137,18 +140,23 @@ mod tests {
                 by_row.offer(r, c as i32 + 10, f64::from(v));
                 by_column.offer(c, r as i32 + 10, f64::from(v));
             }
-            for engine in engines() {
-                let Backend::Gpu(gpu) = engine.backend() else { continue };
+            each_engine(|engine| {
                 let x = Tensor::from_f32(engine, &[rows, cols], x.clone());
                 for (lines, len, want) in [(Lines::Rows, rows, &by_row), (Lines::Columns, cols, &by_column)] {
-                    let answers = Tensor::output(engine, &[len + 3, 2], Dtype::U32);
-                    best(gpu, &x, lines, &answers, [3, 10]);
-                    let answers = pollster::block_on(answers.read_u32()).expect("readback");
-                    let got = collect(&answers[6..], len);
-                    assert_eq!(got.index, want.index, "{rows} × {cols} on {engine:?}");
-                    assert_eq!(got.value, want.value, "{rows} × {cols} on {engine:?}");
+                    let read = |answers: &Tensor| pollster::block_on(answers.read_u32()).expect("readback");
+                    let mut all = vec![read(&best(&x, lines, 10))];
+                    if engine.is_gpu() {
+                        let answers = Tensor::output(engine, &[len + 3, 2], Dtype::U32);
+                        best_into(&answers, 3, &x, lines, 10);
+                        all.push(read(&answers)[6..].to_vec());
+                    }
+                    for answers in all {
+                        let got = collect(&answers, len);
+                        assert_eq!(got.index, want.index, "{rows} × {cols} on {engine:?}");
+                        assert_eq!(got.value, want.value, "{rows} × {cols} on {engine:?}");
+                    }
                 }
-            }
+            });
         }
     }
 

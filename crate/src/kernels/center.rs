@@ -1,19 +1,9 @@
 //! Columns without their mean, and the moments of each column: what a product of centred columns needs.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "center", wgsl: include_str!("../../../shaders/center.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("center", "per_element");
 
 /// What [`center`] returns.
 pub struct Centered {
@@ -31,41 +21,15 @@ pub struct Centered {
 pub fn center(x: &Tensor) -> Centered {
     let (rows, cols) = x.rows_cols();
     assert!((1..=16_384).contains(&rows), "center: {rows} rows");
-    let groups = cols.div_ceil(64);
-    assert!(groups <= 65_535, "center: {cols} columns");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let (values, stats) = twin(x.f32s(), cols);
-            Centered {
-                values: Tensor::from_f32(x.engine(), &[rows, cols], values),
-                stats: Tensor::from_f32(x.engine(), &[5, cols], stats),
-            }
-        }
-        Backend::Gpu(gpu) => {
-            let values = Tensor::output(x.engine(), &[rows, cols], Dtype::F32);
-            let stats = Tensor::output(x.engine(), &[5, cols], Dtype::F32);
-            if cols > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x],
-                    outputs: &[&values, &stats],
-                    groups: [groups as u32, 1, 1],
-                });
-            }
-            Centered { values, stats }
-        }
-    }
+    assert!(cols.div_ceil(64) <= 65_535, "center: {cols} columns");
+    let [values, stats] = Launch::per_element(&SHADER, cols, &[rows.word()], &[x])
+        .run_all([&[rows, cols], &[5, cols]], || twin(x.f32s(), cols));
+    Centered { values, stats }
 }
 
-fn twin(x: &[f32], cols: usize) -> (Vec<f32>, Vec<f32>) {
+fn twin(x: &[f32], cols: usize) -> [Vec<f32>; 2] {
     if cols == 0 {
-        return (Vec::new(), Vec::new());
+        return Default::default();
     }
     let rows = x.len() / cols;
     let mut sums = vec![0.0f64; cols];
@@ -94,7 +58,7 @@ fn twin(x: &[f32], cols: usize) -> (Vec<f32>, Vec<f32>) {
     }
     let narrow = |sums: Vec<f64>| sums.into_iter().map(|v| v as f32);
     let stats = mean.into_iter().chain(narrow(left)).chain(narrow(squares)).chain(smallest).chain(largest);
-    (values, stats.collect())
+    [values, stats.collect()]
 }
 
 #[cfg(test)]

@@ -1,20 +1,9 @@
 //! Sum of each column.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "column_sums", wgsl: include_str!("../../../shaders/column_sums.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("column_sums", "per_group");
 
 /// Columns that one workgroup of the shader sums.
 const WIDTH: usize = 16;
@@ -22,27 +11,8 @@ const WIDTH: usize = 16;
 /// The sum over all axes but the last of `x` [.., C]: [C].
 pub fn column_sums(x: &Tensor) -> Tensor {
     let (rows, cols) = x.rows_cols();
-    match x.engine().backend() {
-        Backend::Cpu => Tensor::from_f32(x.engine(), &[cols], twin(x.f32s(), rows, cols)),
-        Backend::Gpu(gpu) => {
-            let sums = Tensor::output(x.engine(), &[cols], Dtype::F32);
-            if cols > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x],
-                    outputs: &[&sums],
-                    groups: grid(cols.div_ceil(WIDTH)),
-                });
-            }
-            sums
-        }
-    }
+    Launch::per_group(&SHADER, cols.div_ceil(WIDTH), &[rows.word(), cols.word()], &[x])
+        .run(&[cols], || twin(x.f32s(), rows, cols))
 }
 
 fn twin(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {

@@ -1,21 +1,10 @@
 //! Columns of a matrix: taken out, or replaced.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static COLUMNS: Shader = Shader { name: "columns", wgsl: include_str!("../../../shaders/columns.wgsl") };
-static PASTE: Shader = Shader { name: "paste", wgsl: include_str!("../../../shaders/paste.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    len: u32,
-    cols: u32,
-    start: u32,
-    width: u32,
-}
+static COLUMNS: Shader = shader!("columns", "per_element");
+static PASTE: Shader = shader!("paste", "per_element");
 
 /// Columns `start` to `start + width` of `x` [.., W], as [.., width].
 ///
@@ -25,28 +14,13 @@ pub fn columns(x: &Tensor, start: usize, width: usize) -> Tensor {
     let (leading, cols) = split(x);
     assert!(start + width <= cols, "columns {start}..{} of {x:?}", start + width);
     let shape = [leading, &[width]].concat();
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let values = x.f32s();
-            let mut y = vec![0.0; shape.iter().product()];
-            par::rows(&mut y, width, |r, y| y.copy_from_slice(&values[r * cols + start..][..width]));
-            Tensor::from_f32(x.engine(), &shape, y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), &shape, Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &COLUMNS,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&params(&y, cols, start, width)),
-                    inputs: &[x],
-                    outputs: &[&y],
-                    groups: grid(y.len().div_ceil(64)),
-                });
-            }
-            y
-        }
-    }
+    let params = [cols, start, width].map(Word::word);
+    Launch::per_element(&COLUMNS, shape.iter().product(), &params, &[x]).run(&shape, || {
+        let values = x.f32s();
+        let mut y = vec![0.0; shape.iter().product()];
+        par::rows(&mut y, width, |r, y| y.copy_from_slice(&values[r * cols + start..][..width]));
+        y
+    })
 }
 
 /// A copy of `base` [.., W] whose columns from `start` on are those of `part` [.., width].
@@ -58,38 +32,19 @@ pub fn paste(base: &Tensor, start: usize, part: &Tensor) -> Tensor {
     let (part_leading, width) = split(part);
     assert_eq!(leading, part_leading, "paste of {part:?} into {base:?}");
     assert!(start + width <= cols, "paste of {part:?} at column {start} of {base:?}");
-    match base.engine().backend() {
-        Backend::Cpu => {
-            let part = part.f32s();
-            let mut y = base.f32s().to_vec();
-            par::rows(&mut y, cols, |r, y| y[start..][..width].copy_from_slice(&part[r * width..][..width]));
-            Tensor::from_f32(base.engine(), base.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(base.engine(), base.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &PASTE,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&params(&y, cols, start, width)),
-                    inputs: &[base, part],
-                    outputs: &[&y],
-                    groups: grid(y.len().div_ceil(64)),
-                });
-            }
-            y
-        }
-    }
+    let params = [cols, start, width].map(Word::word);
+    Launch::per_element(&PASTE, base.len(), &params, &[base, part]).run(base.shape(), || {
+        let part = part.f32s();
+        let mut y = base.f32s().to_vec();
+        par::rows(&mut y, cols, |r, y| y[start..][..width].copy_from_slice(&part[r * width..][..width]));
+        y
+    })
 }
 
 /// Leading axes and number of columns.
 fn split(x: &Tensor) -> (&[usize], usize) {
     let Some((&cols, leading)) = x.shape().split_last() else { panic!("{x:?} has no columns") };
     (leading, cols)
-}
-
-fn params(y: &Tensor, cols: usize, start: usize, width: usize) -> Params {
-    Params { len: y.len() as u32, cols: cols as u32, start: start as u32, width: width as u32 }
 }
 
 #[cfg(test)]

@@ -1,30 +1,10 @@
 //! Causal depthwise convolution over time: y[t, e] = Σₖ weight[e, k] · x[t − (K − 1) + k, e] + bias[e].
 
-use bytemuck::{Pod, Zeroable};
-
 use super::activation::Activation;
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader {
-    name: "conv1d",
-    wgsl: concat!(
-        include_str!("../../../shaders/conv1d.wgsl"),
-        include_str!("../../../shaders/activation.wgsl")
-    ),
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    steps: u32,
-    channels: u32,
-    taps: u32,
-    has_bias: u32,
-    activation: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("conv1d", "per_element", "activation");
 
 /// Convolves each channel of `x` [B, T, E] with its own row of `weight` [E, K] adds `bias` [E] and applies
 /// `activation`. Tap K − 1 meets the current token; before the first token there are zeros.
@@ -32,41 +12,22 @@ struct Params {
 /// # Panics
 /// When the shapes do not fit.
 pub fn conv1d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, activation: Activation) -> Tensor {
-    let &[batch, steps, channels] = x.shape() else { panic!("conv1d takes [B, T, E], not {x:?}") };
+    let &[_, steps, channels] = x.shape() else { panic!("conv1d takes [B, T, E], not {x:?}") };
     let &[rows, taps] = weight.shape() else { panic!("conv1d weight is [E, K], not {weight:?}") };
     assert_eq!(rows, channels, "conv1d weight");
     if let Some(bias) = bias {
         assert_eq!(bias.shape(), [channels], "conv1d bias");
     }
-    match x.engine().backend() {
-        Backend::Cpu => {
+    let params = [steps.word(), channels.word(), taps.word(), bias.is_some().word(), activation.word()];
+    // What is absent is never read, but every binding needs a buffer.
+    Launch::per_element(&SHADER, x.len(), &params, &[x, weight, bias.unwrap_or(weight)]).run(
+        x.shape(),
+        || {
             let mut y = twin(x.f32s(), weight.f32s(), bias.map(Tensor::f32s), x.shape());
             par::rows(&mut y, channels, |_, y| activation.apply(y));
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: (batch * steps) as u32,
-                        steps: steps as u32,
-                        channels: channels as u32,
-                        taps: taps as u32,
-                        has_bias: bias.is_some().into(),
-                        activation: activation.code(),
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x, weight, bias.unwrap_or(weight)],
-                    outputs: &[&y],
-                    groups: grid(y.len().div_ceil(64)),
-                });
-            }
             y
-        }
-    }
+        },
+    )
 }
 
 fn twin(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shape: &[usize]) -> Vec<f32> {

@@ -1,49 +1,17 @@
 //! Number of non-zero elements of each row.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "count_rows", wgsl: include_str!("../../../shaders/count_rows.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("count_rows", "per_group", "reduce");
 
 /// How many elements of each row of `x` [.., F] are not zero: integers [rows].
 pub fn count_rows(x: &Tensor) -> Tensor {
     let (rows, cols) = x.rows_cols();
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let x_values = x.f32s();
-            let counts =
-                par::map(rows, |r| x_values[r * cols..][..cols].iter().filter(|&&v| v != 0.0).count() as u32);
-            Tensor::from_u32(x.engine(), &[rows], counts)
-        }
-        Backend::Gpu(gpu) => {
-            let counts = Tensor::output(x.engine(), &[rows], Dtype::U32);
-            if rows > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x],
-                    outputs: &[&counts],
-                    groups: grid(rows),
-                });
-            }
-            counts
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word()], &[x]).run(&[rows], || {
+        let values = x.f32s();
+        par::map(rows, |r| values[r * cols..][..cols].iter().filter(|&&v| v != 0.0).count() as u32)
+    })
 }
 
 #[cfg(test)]

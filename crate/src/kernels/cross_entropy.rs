@@ -1,21 +1,9 @@
 //! Cross-entropy of predicted distributions with the tokens that came.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Dtype, Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "cross_entropy", wgsl: include_str!("../../../shaders/cross_entropy.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    vocab: u32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("cross_entropy", "per_group", "reduce", "logarithms");
 
 /// −ln softmax(`logits`[r])[`targets`[r]] in nats for each row of `logits` [.., V], shaped like `targets`
 /// [..]. The softmax is over the first `vocab` columns: embeddings are often padded to a round number of rows,
@@ -28,32 +16,9 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, vocab: usize) -> Tensor 
     let Some((&cols, leading)) = logits.shape().split_last() else { panic!("cross_entropy of {logits:?}") };
     assert_eq!(targets.shape(), leading, "cross_entropy targets");
     assert!(vocab <= cols, "cross_entropy over {vocab} of {logits:?}");
-    match logits.engine().backend() {
-        Backend::Cpu => {
-            let loss = twin(logits.f32s(), targets.u32s(), cols, vocab);
-            Tensor::from_f32(logits.engine(), leading, loss)
-        }
-        Backend::Gpu(gpu) => {
-            assert_eq!(targets.dtype(), Dtype::U32, "cross_entropy targets");
-            let loss = Tensor::output(logits.engine(), leading, Dtype::F32);
-            if !loss.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: loss.len() as u32,
-                        cols: cols as u32,
-                        vocab: vocab as u32,
-                        _pad: 0,
-                    }),
-                    inputs: &[logits, targets],
-                    outputs: &[&loss],
-                    groups: grid(loss.len()),
-                });
-            }
-            loss
-        }
-    }
+    assert_eq!(targets.dtype(), Dtype::U32, "cross_entropy targets");
+    Launch::per_group(&SHADER, targets.len(), &[cols.word(), vocab.word()], &[logits, targets])
+        .run(leading, || twin(logits.f32s(), targets.u32s(), cols, vocab))
 }
 
 fn twin(logits: &[f32], targets: &[u32], cols: usize, vocab: usize) -> Vec<f32> {

@@ -1,21 +1,9 @@
 //! Gradient of the paper's sparsity penalty with respect to the decoder, added in place.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "decoder_penalty", wgsl: include_str!("../../../shaders/decoder_penalty.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    cols: u32,
-    factor: f32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("decoder_penalty", "per_element");
 
 /// Adds the gradient of `factor` · Σ_j activity_j · ‖W_j‖ to `grad` [F, D]: `decoder` [F, D] with its row norms
 /// `norms` [F], and `activity` [F], the sum of each feature over the batch.
@@ -27,36 +15,19 @@ pub fn decoder_penalty(grad: &mut Tensor, decoder: &Tensor, norms: &Tensor, acti
     assert_eq!(grad.shape(), decoder.shape(), "decoder_penalty grad");
     assert_eq!(norms.shape(), [features], "decoder_penalty norms");
     assert_eq!(activity.shape(), [features], "decoder_penalty activity");
-    let engine = grad.engine().clone();
-    match engine.backend() {
-        Backend::Cpu => {
-            let (decoder, norms, activity) = (decoder.f32s(), norms.f32s(), activity.f32s());
-            par::rows(grad.f32s_mut(), cols, |j, grad| {
+    let inputs = [decoder, norms, activity];
+    Launch::per_element(&SHADER, grad.len(), &[cols.word(), factor.word()], &inputs).in_place(
+        [grad],
+        |[grad]| {
+            let [decoder, norms, activity] = inputs.map(Tensor::f32s);
+            par::rows(grad, cols, |j, grad| {
                 if norms[j] > 0.0 {
                     let scale = factor * activity[j] / norms[j];
                     grad.iter_mut().zip(&decoder[j * cols..]).for_each(|(g, w)| *g += scale * w);
                 }
             });
-        }
-        Backend::Gpu(gpu) => {
-            grad.unshare();
-            if !grad.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        n: grad.len() as u32,
-                        cols: cols as u32,
-                        factor,
-                        _pad: 0,
-                    }),
-                    inputs: &[decoder, norms, activity],
-                    outputs: &[grad],
-                    groups: grid(grad.len().div_ceil(64)),
-                });
-            }
-        }
-    }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -2,21 +2,10 @@
 //!
 //! The fused scan never stores these (N times the size of its input); interventions on them need them.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{exp, par};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "discretize", wgsl: include_str!("../../../shaders/discretize.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    channels: u32,
-    states: u32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("discretize", "per_element", "exponential");
 
 /// (Ā, B̄), both [B, T, E, N], of step sizes `delta` [B, T, E], `a` = −exp(A_log) [E, N] and `b` [B, T, N].
 ///
@@ -27,36 +16,18 @@ pub fn discretize(delta: &Tensor, a: &Tensor, b: &Tensor) -> (Tensor, Tensor) {
     let &[_, states] = a.shape() else { panic!("a is [E, N], not {a:?}") };
     assert_eq!(a.shape(), [channels, states], "discretize a");
     assert_eq!(b.shape(), [batch, steps, states], "discretize b");
-    let (engine, shape) = (delta.engine(), [batch, steps, channels, states]);
-    match engine.backend() {
-        Backend::Cpu => {
-            let (a_bar, b_bar) = twin(delta.f32s(), a.f32s(), b.f32s(), &shape);
-            (Tensor::from_f32(engine, &shape, a_bar), Tensor::from_f32(engine, &shape, b_bar))
-        }
-        Backend::Gpu(gpu) => {
-            let a_bar = Tensor::output(engine, &shape, Dtype::F32);
-            let b_bar = Tensor::output(engine, &shape, Dtype::F32);
-            if !a_bar.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: (batch * steps) as u32,
-                        channels: channels as u32,
-                        states: states as u32,
-                        _pad: 0,
-                    }),
-                    inputs: &[delta, a, b],
-                    outputs: &[&a_bar, &b_bar],
-                    groups: grid(a_bar.len().div_ceil(64)),
-                });
-            }
-            (a_bar, b_bar)
-        }
-    }
+    let shape = [batch, steps, channels, states];
+    let [a_bar, b_bar] = Launch::per_element(
+        &SHADER,
+        shape.iter().product(),
+        &[channels.word(), states.word()],
+        &[delta, a, b],
+    )
+    .run_all([&shape, &shape], || twin(delta.f32s(), a.f32s(), b.f32s(), &shape));
+    (a_bar, b_bar)
 }
 
-fn twin(delta: &[f32], a: &[f32], b: &[f32], shape: &[usize; 4]) -> (Vec<f32>, Vec<f32>) {
+fn twin(delta: &[f32], a: &[f32], b: &[f32], shape: &[usize; 4]) -> [Vec<f32>; 2] {
     let &[batch, steps, channels, states] = shape;
     let len = batch * steps * channels * states;
     let (mut a_bar, mut b_bar) = (vec![0.0; len], vec![0.0; len]);
@@ -75,7 +46,7 @@ fn twin(delta: &[f32], a: &[f32], b: &[f32], shape: &[usize; 4]) -> (Vec<f32>, V
             }
         }
     });
-    (a_bar, b_bar)
+    [a_bar, b_bar]
 }
 
 #[cfg(test)]

@@ -1,20 +1,9 @@
 //! Each row divided by its own number, in place.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "divide_rows", wgsl: include_str!("../../../shaders/divide_rows.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("divide_rows", "per_element");
 
 /// Divides each row of `x` [.., D] by its element of `divisors` [rows]; a row whose divisor is 0 stays.
 ///
@@ -23,34 +12,14 @@ struct Params {
 pub fn divide_rows(x: &mut Tensor, divisors: &Tensor) {
     let (rows, cols) = x.rows_cols();
     assert_eq!(divisors.shape(), [rows], "divide_rows divisors");
-    let engine = x.engine().clone();
-    match engine.backend() {
-        Backend::Cpu => {
-            let divisors = divisors.f32s();
-            par::rows(x.f32s_mut(), cols, |r, x| {
-                if divisors[r] != 0.0 {
-                    x.iter_mut().for_each(|v| *v /= divisors[r]);
-                }
-            });
-        }
-        Backend::Gpu(gpu) => {
-            x.unshare();
-            if !x.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        n: x.len() as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[divisors],
-                    outputs: &[x],
-                    groups: grid(x.len().div_ceil(64)),
-                });
+    Launch::per_element(&SHADER, x.len(), &[cols.word()], &[divisors]).in_place([x], |[x]| {
+        let divisors = divisors.f32s();
+        par::rows(x, cols, |r, x| {
+            if divisors[r] != 0.0 {
+                x.iter_mut().for_each(|v| *v /= divisors[r]);
             }
-        }
-    }
+        });
+    });
 }
 
 #[cfg(test)]

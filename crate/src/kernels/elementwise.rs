@@ -1,71 +1,14 @@
 //! Functions of one or two tensors, element by element.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::activation::{Activation, silu};
 use super::{par, vectors};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static MAP: Shader = Shader {
-    name: "map",
-    wgsl: concat!(
-        include_str!("../../../shaders/map.wgsl"),
-        include_str!("../../../shaders/activation.wgsl")
-    ),
-};
-
-static ZIP: Shader = Shader {
-    name: "zip",
-    wgsl: concat!(
-        include_str!("../../../shaders/zip.wgsl"),
-        include_str!("../../../shaders/activation.wgsl")
-    ),
-};
+static MAP: Shader = shader!("map", "per_element", "activation");
+static ZIP: Shader = shader!("zip", "per_element", "activation");
 
 /// Elements that the processor works through in one piece.
 const CHUNK: usize = 1_024;
-
-/// A function of one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unary {
-    /// x·σ(x), σ the logistic function.
-    Silu,
-    /// x·Φ(x), Φ the normal distribution function: exact, not the tanh approximation.
-    Gelu,
-    /// The tanh approximation of the GELU.
-    GeluTanh,
-    /// max(x, 0).
-    Relu,
-    /// ln(1 + eˣ).
-    Softplus,
-    /// −eˣ: Mamba's A from its stored logarithm.
-    NegExp,
-}
-
-impl Unary {
-    /// The code in `shaders/activation.wgsl`.
-    fn code(self) -> u32 {
-        match self {
-            Self::Gelu => 1,
-            Self::Silu => 2,
-            Self::Softplus => 3,
-            Self::Relu => 4,
-            Self::NegExp => 5,
-            Self::GeluTanh => 6,
-        }
-    }
-
-    fn apply(self, y: &mut [f32]) {
-        match self {
-            Self::Silu => Activation::Silu.apply(y),
-            Self::Gelu => Activation::Gelu.apply(y),
-            Self::GeluTanh => Activation::GeluTanh.apply(y),
-            Self::Relu => Activation::Relu.apply(y),
-            Self::Softplus => Activation::Softplus.apply(y),
-            Self::NegExp => y.iter_mut().for_each(|y| *y = -y.exp()),
-        }
-    }
-}
 
 /// A function of two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,17 +23,14 @@ pub enum Binary {
     MulSilu,
 }
 
-impl Binary {
-    /// The code in `shaders/zip.wgsl`.
-    fn code(self) -> u32 {
-        match self {
-            Self::Add => 0,
-            Self::Sub => 1,
-            Self::Mul => 2,
-            Self::MulSilu => 3,
-        }
+/// The code in `shaders/zip.wgsl`.
+impl Word for Binary {
+    fn word(self) -> u32 {
+        self as u32
     }
+}
 
+impl Binary {
     /// a ← a ∘ b.
     fn apply(self, a: &mut [f32], b: &[f32]) {
         match self {
@@ -102,50 +42,16 @@ impl Binary {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct MapParams {
-    len: u32,
-    code: u32,
-    _pad: [u32; 2],
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct ZipParams {
-    len: u32,
-    b_len: u32,
-    code: u32,
-    _pad: u32,
-}
-
 /// `function` of every element of `x`, in x's shape.
-pub fn map(x: &Tensor, function: Unary) -> Tensor {
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let mut y = x.f32s().to_vec();
-            par::rows(&mut y, CHUNK, |_, y| function.apply(y));
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &MAP,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&MapParams {
-                        len: y.len() as u32,
-                        code: function.code(),
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x],
-                    outputs: &[&y],
-                    groups: grid(y.len().div_ceil(64)),
-                });
-            }
-            y
-        }
+pub fn map(x: &Tensor, function: Activation) -> Tensor {
+    if function == Activation::None {
+        return x.clone();
     }
+    Launch::per_element(&MAP, x.len(), &[function.word()], &[x]).run(x.shape(), || {
+        let mut y = x.f32s().to_vec();
+        par::rows(&mut y, CHUNK, |_, y| function.apply(y));
+        y
+    })
 }
 
 /// `function` of the elements of `a` and `b`, in a's shape; `b` has the shape of a or of a's last axes, and is
@@ -155,41 +61,21 @@ pub fn map(x: &Tensor, function: Unary) -> Tensor {
 /// When b's shape is not the end of a's.
 pub fn zip(a: &Tensor, b: &Tensor, function: Binary) -> Tensor {
     assert!(a.shape().ends_with(b.shape()), "zip of {a:?} and {b:?}");
-    match a.engine().backend() {
-        Backend::Cpu => {
-            let b = b.f32s();
-            let mut y = a.f32s().to_vec();
-            if b.len() == y.len() {
-                par::rows(&mut y, CHUNK, |i, y| function.apply(y, &b[i * CHUNK..][..y.len()]));
-            } else {
-                // Whole copies of b, so that the inner loop has no remainder to take.
-                let period = b.len().max(1);
-                par::rows(&mut y, period.max(CHUNK / period * period), |_, y| {
-                    y.chunks_mut(period).for_each(|y| function.apply(y, b));
-                });
-            }
-            Tensor::from_f32(a.engine(), a.shape(), y)
+    let params = [b.len().word(), function.word()];
+    Launch::per_element(&ZIP, a.len(), &params, &[a, b]).run(a.shape(), || {
+        let b = b.f32s();
+        let mut y = a.f32s().to_vec();
+        if b.len() == y.len() {
+            par::rows(&mut y, CHUNK, |i, y| function.apply(y, &b[i * CHUNK..][..y.len()]));
+        } else {
+            // Whole copies of b, so that the inner loop has no remainder to take.
+            let period = b.len().max(1);
+            par::rows(&mut y, period.max(CHUNK / period * period), |_, y| {
+                y.chunks_mut(period).for_each(|y| function.apply(y, b));
+            });
         }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(a.engine(), a.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &ZIP,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&ZipParams {
-                        len: y.len() as u32,
-                        b_len: b.len() as u32,
-                        code: function.code(),
-                        _pad: 0,
-                    }),
-                    inputs: &[a, b],
-                    outputs: &[&y],
-                    groups: grid(y.len().div_ceil(64)),
-                });
-            }
-            y
-        }
-    }
+        y
+    })
 }
 
 #[cfg(test)]
@@ -201,13 +87,13 @@ mod tests {
     #[test]
     fn maps_agree_with_float64() {
         type Reference = fn(f64) -> f64;
-        let functions: [(Unary, Reference); 6] = [
-            (Unary::Silu, float64::silu),
-            (Unary::Gelu, float64::gelu),
-            (Unary::GeluTanh, float64::gelu_tanh),
-            (Unary::Relu, |x| x.max(0.0)),
-            (Unary::Softplus, float64::softplus),
-            (Unary::NegExp, |x| -x.exp()),
+        let functions: [(Activation, Reference); 6] = [
+            (Activation::Silu, float64::silu),
+            (Activation::Gelu, float64::gelu),
+            (Activation::GeluTanh, float64::gelu_tanh),
+            (Activation::Relu, |x| x.max(0.0)),
+            (Activation::Softplus, float64::softplus),
+            (Activation::NegExp, |x| -x.exp()),
         ];
         for n in [0, 1, 63, 1_025, 5_000] {
             let x: Vec<f32> = testing::normal(1, n).iter().map(|x| 2.0 * x).collect();
@@ -228,8 +114,8 @@ mod tests {
         // They differ by up to 4.7e-4, near ±2.7.
         let x: Vec<f32> = (-8_000..=8_000).map(|i| i as f32 / 1_000.0).collect();
         each_engine(|engine| {
-            let both: [(Unary, Reference); 2] =
-                [(Unary::Gelu, float64::gelu), (Unary::GeluTanh, float64::gelu_tanh)];
+            let both: [(Activation, Reference); 2] =
+                [(Activation::Gelu, float64::gelu), (Activation::GeluTanh, float64::gelu_tanh)];
             for (function, f) in both {
                 let y = map(&Tensor::from_f32(engine, &[x.len()], x.clone()), function);
                 let y = pollster::block_on(y.read_f32()).unwrap();
@@ -246,7 +132,7 @@ mod tests {
     fn softplus_is_stable_at_both_ends_and_relatively_exact() {
         let x = vec![-80.0, -30.0, -10.0, -6.9, -1.0, 0.0, 1.0, 19.0, 20.0, 21.0, 100.0, 1e30];
         each_engine(|engine| {
-            let y = map(&Tensor::from_f32(engine, &[x.len()], x.clone()), Unary::Softplus);
+            let y = map(&Tensor::from_f32(engine, &[x.len()], x.clone()), Activation::Softplus);
             let y = pollster::block_on(y.read_f32()).unwrap();
             for (&x, &y) in x.iter().zip(&y) {
                 let want = float64::softplus(f64::from(x));
@@ -261,8 +147,14 @@ mod tests {
         let nan = [f32::NAN, f32::NAN];
         each_engine(|engine| {
             let x = Tensor::from_f32(engine, &[2], nan.to_vec());
-            for f in [Unary::Silu, Unary::Gelu, Unary::GeluTanh, Unary::Relu, Unary::Softplus, Unary::NegExp]
-            {
+            for f in [
+                Activation::Silu,
+                Activation::Gelu,
+                Activation::GeluTanh,
+                Activation::Relu,
+                Activation::Softplus,
+                Activation::NegExp,
+            ] {
                 close(engine, &map(&x, f), &[f64::NAN; 2], 0.0);
             }
             let one = Tensor::from_f32(engine, &[2], vec![1.0; 2]);
@@ -313,7 +205,7 @@ mod tests {
         let want: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
         each_engine(|engine| {
             let x = Tensor::from_f32(engine, &[x.len()], x.clone());
-            close(engine, &map(&x, Unary::Relu), &want, 0.0);
+            close(engine, &map(&x, Activation::Relu), &want, 0.0);
             let zero = Tensor::zeros(engine, &[]);
             close(engine, &zip(&x, &zero, Binary::Add), &want, 0.0);
         });

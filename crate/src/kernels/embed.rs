@@ -1,23 +1,9 @@
 //! Embedding: rows of a table by token id.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{par, weight};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Backend, Dtype, Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader {
-    name: "embed",
-    wgsl: concat!(include_str!("../../../shaders/embed.wgsl"), include_str!("../../../shaders/weight.wgsl")),
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    len: u32,
-    cols: u32,
-    first: u32,
-    rows: u32,
-}
+static SHADER: Shader = shader!("embed", "per_element", "weight");
 
 /// The rows of a table [V, D] that `ids` [..] names, as f32 [.., D]. The table, f32, f16 or bf16, comes in `parts`
 /// by rows, since one as large as a vocabulary may be more than a device can bind at once.
@@ -31,25 +17,15 @@ pub fn embed(parts: &[Tensor], ids: &Tensor) -> Tensor {
     let engine = ids.engine();
     match engine.backend() {
         Backend::Cpu => Tensor::from_f32(engine, &shape, twin(parts, ids.u32s(), cols)),
-        Backend::Gpu(gpu) => {
+        Backend::Gpu(_) => {
             assert_eq!(ids.dtype(), Dtype::U32, "embed ids");
             let y = Tensor::output(engine, &shape, Dtype::F32);
             let mut first = 0;
-            for part in parts.iter().filter(|_| !y.is_empty()) {
+            for part in parts {
                 let rows = part.shape()[0];
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[weight::format(part)],
-                    params: bytemuck::bytes_of(&Params {
-                        len: y.len() as u32,
-                        cols: cols as u32,
-                        first: first as u32,
-                        rows: rows as u32,
-                    }),
-                    inputs: &[part, ids],
-                    outputs: &[&y],
-                    groups: grid(y.len().div_ceil(64)),
-                });
+                Launch::per_element(&SHADER, y.len(), &[cols, first, rows].map(Word::word), &[part, ids])
+                    .with(&[weight::format(part)])
+                    .record(&[&y]);
                 first += rows;
             }
             y

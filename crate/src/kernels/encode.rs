@@ -8,13 +8,14 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::matmul::matmul_columns;
 use super::{
-    Layout, Product, Sparse, SparseRows, Unary, embed, jump_relu, map, matmul, only_dead, par, sparsify, topk,
+    Activation, Layout, Product, Sparse, embed, indptr, jump_relu, map, matmul, only_dead, par, sparsify,
+    topk,
 };
-use crate::gpu::{Backend, Engine, GpuError, Tensor};
+use crate::gpu::{GpuError, Tensor};
 
 /// The encoder of a sparse autoencoder.
 #[derive(Debug, Clone, Copy)]
-pub struct Encoder<'a> {
+pub struct EncoderWeights<'a> {
     /// [D, F] ([`Layout::Nn`]) or [F, D] ([`Layout::Nt`]).
     pub w: &'a Tensor,
     /// Which of the two.
@@ -24,8 +25,8 @@ pub struct Encoder<'a> {
 }
 
 /// Which pre-activations stay: always positive ones only.
-#[derive(Debug, Clone, Copy)]
-pub enum Keep<'a> {
+#[derive(Debug, Clone)]
+pub enum Selection {
     /// All of them: ReLU.
     Positive,
     /// The largest of each token; of equal ones those of lower index.
@@ -35,12 +36,12 @@ pub enum Keep<'a> {
         /// How many of a token.
         k: usize,
         /// [F].
-        age: &'a Tensor,
+        age: Tensor,
         /// Least age.
         limit: f32,
     },
     /// Those above their feature's threshold, [F].
-    Above(&'a Tensor),
+    Above(Tensor),
 }
 
 /// Bytes of pre-activations that a GPU makes at once.
@@ -50,35 +51,42 @@ const CPU_BLOCK: usize = 31 << 20;
 /// Tokens of which a processor makes them.
 const CPU_TOKENS: usize = 2_048;
 
-/// Pre-activations of the tokens `x` [T, D], of which each of `keeps` keeps its own: one sparse matrix [T, F] each.
+/// Pre-activations of the tokens `x` [T, D], as each of `selections` leaves them: one sparse matrix [T, F] each.
 ///
 /// # Errors
 /// What went wrong on the device.
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub async fn encode(x: &Tensor, encoder: &Encoder<'_>, keeps: &[Keep<'_>]) -> Result<Vec<Sparse>, GpuError> {
+pub async fn encode(
+    x: &Tensor,
+    encoder: &EncoderWeights<'_>,
+    selections: &[Selection],
+) -> Result<Vec<Sparse>, GpuError> {
     let (tokens, _) = x.rows_cols();
     let features = encoder.bias.len();
-    let on_gpu = matches!(x.engine().backend(), Backend::Gpu(_));
+    let on_gpu = x.engine().is_gpu();
     let most = if on_gpu { (GPU_BLOCK / 4 / features.max(1)).max(1) } else { CPU_TOKENS };
-    let mut found: Vec<Vec<Sparse>> =
-        keeps.iter().map(|_| vec![Sparse::empty(x.engine(), features)]).collect();
+    let mut found: Vec<Vec<Sparse>> = selections.iter().map(|_| Vec::new()).collect();
     for start in (0..tokens).step_by(most) {
         let block = rows(x, start, (start + most).min(tokens));
         if !on_gpu {
-            for (found, kept) in found.iter_mut().zip(twin(&block, encoder, keeps)) {
+            for (found, kept) in found.iter_mut().zip(twin(&block, encoder, selections)) {
                 found.push(kept);
             }
             continue;
         }
         let product = Product { layout: encoder.layout, bias: Some(encoder.bias), ..Product::default() };
         let pre = matmul(&block, encoder.w, &product);
-        for (found, keep) in found.iter_mut().zip(keeps) {
-            found.push(on_device(&pre, keep).await?);
+        for (found, selection) in found.iter_mut().zip(selections) {
+            found.push(on_device(&pre, selection).await?);
         }
     }
-    Ok(found.into_iter().map(Sparse::concat).collect())
+    let joined = |parts: Vec<Sparse>| match parts.is_empty() {
+        true => Sparse::empty(x.engine(), features),
+        false => Sparse::concat(parts),
+    };
+    Ok(found.into_iter().map(joined).collect())
 }
 
 /// Rows `start` to `end` of a matrix.
@@ -90,39 +98,32 @@ fn rows(x: &Tensor, start: usize, end: usize) -> Tensor {
     embed(std::slice::from_ref(x), &Tensor::from_u32(x.engine(), &[end - start], ids))
 }
 
-async fn on_device(pre: &Tensor, keep: &Keep<'_>) -> Result<Sparse, GpuError> {
-    let kept = match *keep {
-        Keep::Positive => map(pre, Unary::Relu),
-        Keep::Largest(k) => topk(pre, k),
-        Keep::LargestOf { k, age, limit } => topk(&only_dead(pre, age, limit), k),
-        Keep::Above(threshold) => jump_relu(pre, threshold),
+async fn on_device(pre: &Tensor, selection: &Selection) -> Result<Sparse, GpuError> {
+    let kept = match selection {
+        Selection::Positive => map(pre, Activation::Relu),
+        Selection::Largest(k) => topk(pre, *k),
+        Selection::LargestOf { k, age, limit } => topk(&only_dead(pre, age, *limit), *k),
+        Selection::Above(threshold) => jump_relu(pre, threshold),
     };
-    Ok(from_rows(pre.engine(), pre.rows_cols().1, sparsify(&kept).await?))
-}
-
-fn from_rows(engine: &Engine, features: usize, rows: SparseRows) -> Sparse {
-    let mut starts = vec![0];
-    for count in rows.counts {
-        starts.push(starts[starts.len() - 1] + count);
-    }
-    let values = Tensor::from_f32(engine, &[rows.values.len()], rows.values);
-    Sparse::new(features, starts, rows.indices, values)
+    sparsify(&kept).await
 }
 
 /// What stays of each token of a block, a stretch of features at a time.
-fn twin(x: &Tensor, encoder: &Encoder<'_>, keeps: &[Keep<'_>]) -> Vec<Sparse> {
+fn twin(x: &Tensor, encoder: &EncoderWeights<'_>, selections: &[Selection]) -> Vec<Sparse> {
     let (tokens, features) = (x.rows_cols().0, encoder.bias.len());
-    let mut all: Vec<Vec<Row>> = keeps.iter().map(|_| vec![Row::default(); tokens]).collect();
+    let mut all: Vec<Vec<Row>> = selections.iter().map(|_| vec![Row::default(); tokens]).collect();
     let width = (CPU_BLOCK / 4 / tokens.max(1)).max(1);
     for first in (0..features).step_by(width) {
         let stretch = first..(first + width).min(features);
         let pre = matmul_columns(x, encoder.w, encoder.layout, stretch.clone());
-        for (rows, keep) in all.iter_mut().zip(keeps) {
-            let (k, rule) = match *keep {
-                Keep::Positive => (features, Rule::Positive),
-                Keep::Largest(k) => (k, Rule::Positive),
-                Keep::LargestOf { k, age, limit } => (k, Rule::Aged(&age.f32s()[stretch.clone()], limit)),
-                Keep::Above(threshold) => (features, Rule::Above(&threshold.f32s()[stretch.clone()])),
+        for (rows, selection) in all.iter_mut().zip(selections) {
+            let (k, rule) = match selection {
+                Selection::Positive => (features, Rule::Positive),
+                Selection::Largest(k) => (*k, Rule::Positive),
+                Selection::LargestOf { k, age, limit } => {
+                    (*k, Rule::Aged(&age.f32s()[stretch.clone()], *limit))
+                }
+                Selection::Above(threshold) => (features, Rule::Above(&threshold.f32s()[stretch.clone()])),
             };
             par::each_mut(rows, stretch.len(), |t, row| {
                 Arch::new().dispatch(Select {
@@ -136,19 +137,17 @@ fn twin(x: &Tensor, encoder: &Encoder<'_>, keeps: &[Keep<'_>]) -> Vec<Sparse> {
             });
         }
     }
-    let compact = |(mut rows, keep): (Vec<Row>, &Keep<'_>)| {
-        if let Keep::Largest(k) | Keep::LargestOf { k, .. } = *keep {
-            par::each_mut(&mut rows, 8 * k, |_, row| row.finish(k));
+    let compact = |(mut rows, selection): (Vec<Row>, &Selection)| {
+        if let Selection::Largest(k) | Selection::LargestOf { k, .. } = selection {
+            par::each_mut(&mut rows, 8 * k, |_, row| row.finish(*k));
         }
         let found = || rows.iter().flat_map(|row| &row.found);
-        let rows = SparseRows {
-            counts: rows.iter().map(|row| row.found.len() as u32).collect(),
-            indices: found().map(|(_, j)| *j).collect(),
-            values: found().map(|(p, _)| *p).collect(),
-        };
-        from_rows(x.engine(), features, rows)
+        let indices: Vec<u32> = found().map(|(_, j)| *j).collect();
+        let values: Vec<f32> = found().map(|(p, _)| *p).collect();
+        let values = Tensor::from_f32(x.engine(), &[values.len()], values);
+        Sparse::new(features, indptr(rows.iter().map(|row| row.found.len() as u32)), indices, values)
     };
-    all.into_iter().zip(keeps).map(compact).collect()
+    all.into_iter().zip(selections).map(compact).collect()
 }
 
 /// What of a token was found to stay so far.
@@ -287,23 +286,23 @@ mod tests {
             each_engine(|engine| {
                 let t = |shape: &[usize], v: &[f32]| Tensor::from_f32(engine, shape, v.to_vec());
                 let (weights, bias, own_tensor) = (t(&[d, f], &w), t(&[f], &bias), t(&[f], &own));
-                let encoder = Encoder { w: &weights, layout: Layout::Nn, bias: &bias };
-                let keeps = [
-                    ("positive", Keep::Positive),
-                    ("largest", Keep::Largest(5)),
-                    ("aged", Keep::LargestOf { k: 5, age: &own_tensor, limit: 0.5 }),
-                    ("above", Keep::Above(&own_tensor)),
+                let encoder = EncoderWeights { w: &weights, layout: Layout::Nn, bias: &bias };
+                let selections = [
+                    ("positive", Selection::Positive),
+                    ("largest", Selection::Largest(5)),
+                    ("aged", Selection::LargestOf { k: 5, age: own_tensor.clone(), limit: 0.5 }),
+                    ("above", Selection::Above(own_tensor)),
                 ];
-                let all: Vec<Keep<'_>> = keeps.iter().map(|(_, keep)| *keep).collect();
+                let all: Vec<Selection> = selections.iter().map(|(_, one)| one.clone()).collect();
                 let got = pollster::block_on(encode(&t(&[tokens, d], &x), &encoder, &all)).expect("encode");
-                for ((name, _), got) in keeps.iter().zip(got) {
+                for ((name, _), got) in selections.iter().zip(got) {
                     assert_eq!((got.rows(), got.cols), (tokens, f));
                     let values = pollster::block_on(got.values.read_f32()).expect("readback");
                     for row in 0..tokens {
                         let pre: Vec<f64> = (0..f).map(|j| pre(row, j)).collect();
                         let want = reference(&pre, name, &own);
                         let columns: Vec<usize> =
-                            got.columns[got.row(row)].iter().map(|&j| j as usize).collect();
+                            got.indices[got.row(row)].iter().map(|&j| j as usize).collect();
                         assert_eq!(columns, want, "{name}, token {row}, on {engine:?}");
                         for (e, j) in got.row(row).zip(want) {
                             assert_eq!(f64::from(values[e]), pre[j]);
@@ -321,16 +320,16 @@ mod tests {
         let engine = crate::gpu::Engine::cpu();
         let t = |shape: &[usize], v: Vec<f32>| Tensor::from_f32(&engine, shape, v);
         let (w, bias) = (t(&[f, d], testing::normal(1, f * d)), Tensor::zeros(&engine, &[f]));
-        let encoder = Encoder { w: &w, layout: Layout::Nt, bias: &bias };
+        let encoder = EncoderWeights { w: &w, layout: Layout::Nt, bias: &bias };
         let x = testing::normal(2, tokens * d);
         let run = |x: &[f32]| {
             let x = t(&[x.len() / d, d], x.to_vec());
-            pollster::block_on(encode(&x, &encoder, &[Keep::Largest(3)])).expect("encode").remove(0)
+            pollster::block_on(encode(&x, &encoder, &[Selection::Largest(3)])).expect("encode").remove(0)
         };
         let all = run(&x);
         assert_eq!((all.rows(), all.entries()), (tokens, 3 * tokens));
         for row in [0, 11, 12, 34] {
-            assert_eq!(run(&x[row * d..][..d]).columns, all.columns[all.row(row)]);
+            assert_eq!(run(&x[row * d..][..d]).indices, all.indices[all.row(row)]);
         }
     }
 }

@@ -1,12 +1,9 @@
 //! What each active feature of each token adds to the gradients of a sparse autoencoder.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{EntryKind, Sparse, par};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "entry_gradients", wgsl: include_str!("../../../shaders/entry_gradients.wgsl") };
+static SHADER: Shader = shader!("entry_gradients", "per_element");
 
 /// What the gradients of a batch depend on beside the pre-activations.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +15,7 @@ pub struct EntryGradients<'a> {
     /// Gated: what the reconstruction from the gate alone adds to dL/dp. Else anything of that length.
     pub q_gate: &'a Tensor,
     /// [F, 4], as [`entry_features`](super::entry_features) says.
-    pub small: &'a Tensor,
+    pub scalars: &'a Tensor,
     /// Norms of the decoder's rows, [F].
     pub norms: &'a Tensor,
     /// What the loss gains by a unit of sparsity in one token: of f·‖W_d‖ (Plain), of an active feature (JumpReLU),
@@ -30,18 +27,7 @@ pub struct EntryGradients<'a> {
     pub fired: bool,
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    entries: u32,
-    kind: u32,
-    penalty: f32,
-    bandwidth: f32,
-    fired: f32,
-    _pad: [u32; 3],
-}
-
-/// For each entry of `pre`: [entries, 4], its part of the gradient of `small` in the first three and the feature in
+/// For each entry of `pre`: [entries, 4], its part of the gradient of `scalars` in the first three and the feature in
 /// the last; and [entries, 2], the weights of its row in the decoder's and the encoder's gradient.
 ///
 /// JumpReLU's thresholds get the straight-through gradients of Rajamanoharan et al. 2024 (2407.14435, eq. 11 and 12),
@@ -50,15 +36,23 @@ struct Params {
 /// # Panics
 /// When the shapes do not fit.
 pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tensor) {
-    let (engine, entries, features) = (what.small.engine(), pre.entries(), pre.cols);
+    let (entries, features) = (pre.entries(), pre.cols);
     assert_eq!(
-        (what.small.shape(), what.norms.shape()),
+        (what.scalars.shape(), what.norms.shape()),
         (&[features, 4][..], &[features][..]),
         "entry_gradients"
     );
     assert_eq!([what.q.len(), what.q_gate.len()], [entries; 2], "entry_gradients q");
-    match engine.backend() {
-        Backend::Cpu => {
+    let params = [
+        what.kind.code(),
+        what.penalty.word(),
+        what.bandwidth.word(),
+        f32::from(u8::from(what.fired)).word(),
+    ];
+    let inputs = [&pre.device_indices, &pre.values, what.q, what.q_gate, what.scalars, what.norms];
+    let [parts, weights] = Launch::per_element(&SHADER, entries, &params, &inputs).run_all(
+        [&[entries, 4], &[entries, 2]],
+        || {
             let (parts, weights): (Vec<[f32; 4]>, Vec<[f32; 2]>) = par::map(entries.div_ceil(STRETCH), |s| {
                 let range = s * STRETCH..((s + 1) * STRETCH).min(entries);
                 range.map(|e| twin(pre, what, e)).collect::<Vec<_>>()
@@ -66,42 +60,18 @@ pub fn entry_gradients(pre: &Sparse, what: &EntryGradients<'_>) -> (Tensor, Tens
             .into_iter()
             .flatten()
             .unzip();
-            (
-                Tensor::from_f32(engine, &[entries, 4], parts.into_flattened()),
-                Tensor::from_f32(engine, &[entries, 2], weights.into_flattened()),
-            )
-        }
-        Backend::Gpu(gpu) => {
-            let parts = Tensor::output(engine, &[entries, 4], Dtype::F32);
-            let weights = Tensor::output(engine, &[entries, 2], Dtype::F32);
-            if entries > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        entries: entries as u32,
-                        kind: what.kind.code(),
-                        penalty: what.penalty,
-                        bandwidth: what.bandwidth,
-                        fired: f32::from(u8::from(what.fired)),
-                        _pad: [0; 3],
-                    }),
-                    inputs: &[&pre.column, &pre.values, what.q, what.q_gate, what.small, what.norms],
-                    outputs: &[&parts, &weights],
-                    groups: grid(entries.div_ceil(64)),
-                });
-            }
-            (parts, weights)
-        }
-    }
+            [parts.into_flattened(), weights.into_flattened()]
+        },
+    );
+    (parts, weights)
 }
 
 /// Entries that a core takes at a time.
 const STRETCH: usize = 8_192;
 
 fn twin(pre: &Sparse, what: &EntryGradients<'_>, e: usize) -> ([f32; 4], [f32; 2]) {
-    let j = pre.columns[e] as usize;
-    let [bias, second, third, _] = what.small.f32s().as_chunks::<4>().0[j];
+    let j = pre.indices[e] as usize;
+    let [bias, second, third, _] = what.scalars.f32s().as_chunks::<4>().0[j];
     let (p, q) = (pre.values.f32s()[e], what.q.f32s()[e]);
     match what.kind {
         EntryKind::Plain => {
@@ -163,7 +133,7 @@ mod tests {
             let dense = testing::mostly_zeros(1, rows * features);
             let places: Vec<usize> = (0..rows * features).filter(|&i| dense[i] != 0.0).collect();
             let (q, gate) = (testing::normal(2, places.len()), testing::normal(3, places.len()));
-            let (small, norms) = (testing::normal(4, features * 4), testing::uniform(5, features));
+            let (scalars, norms) = (testing::normal(4, features * 4), testing::uniform(5, features));
             for (kind, fired) in [
                 (EntryKind::Plain, true),
                 (EntryKind::Plain, false),
@@ -173,7 +143,7 @@ mod tests {
                 let (mut want_parts, mut want_weights) = (Vec::new(), Vec::new());
                 for (e, &i) in places.iter().enumerate() {
                     let j = i % features;
-                    let own = std::array::from_fn(|c| f64::from(small[j * 4 + c]));
+                    let own = std::array::from_fn(|c| f64::from(scalars[j * 4 + c]));
                     let given = [f64::from(q[e]), f64::from(gate[e]), f64::from(norms[j])];
                     let all = reference(kind, f64::from(dense[i]), given, own, f64::from(u8::from(fired)));
                     want_parts.extend(&all[..4]);
@@ -185,7 +155,7 @@ mod tests {
                         kind,
                         q: &t(&[q.len()], &q),
                         q_gate: &t(&[gate.len()], &gate),
-                        small: &t(&[features, 4], &small),
+                        scalars: &t(&[features, 4], &scalars),
                         norms: &t(&[features], &norms),
                         penalty: 0.25,
                         bandwidth: 0.75,

@@ -1,19 +1,9 @@
 //! Sums over the entries of each column of a sparse matrix.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::ByColumn;
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Backend, Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "entry_sums", wgsl: include_str!("../../../shaders/entry_sums.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    columns: u32,
-    width: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("entry_sums", "per_element");
 
 /// Sums of `values` [entries, W] over the entries of each of `cols` columns: [cols, W], zeros where a column has
 /// none.
@@ -29,7 +19,7 @@ pub fn entry_sums(by: &ByColumn, values: &Tensor, cols: usize) -> Tensor {
         Backend::Cpu => {
             let (entries, values) = (by.entries.u32s().as_chunks::<2>().0, values.f32s());
             let sums = sums.f32s_mut();
-            for (&column, range) in by.columns.iter().zip(by.starts.windows(2)) {
+            for (&column, range) in by.columns.iter().zip(by.indptr.windows(2)) {
                 let sums = &mut sums[column as usize * width..][..width];
                 for &[_, place] in &entries[range[0] as usize..range[1] as usize] {
                     let value = &values[place as usize * width..][..width];
@@ -37,23 +27,9 @@ pub fn entry_sums(by: &ByColumn, values: &Tensor, cols: usize) -> Tensor {
                 }
             }
         }
-        Backend::Gpu(gpu) => {
-            let count = by.columns.len();
-            if count * width > 0 {
-                let t = |v: &[u32]| Tensor::from_u32(engine, &[v.len()], v.to_vec());
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        columns: count as u32,
-                        width: width as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[&t(&by.columns), &t(&by.starts), &by.entries, values],
-                    outputs: &[&sums],
-                    groups: grid((count * width).div_ceil(64)),
-                });
-            }
+        Backend::Gpu(_) => {
+            let inputs = [&by.device_columns, &by.device_indptr, &by.entries, values];
+            Launch::per_element(&SHADER, by.columns.len() * width, &[width.word()], &inputs).record(&[&sums]);
         }
     }
     sums

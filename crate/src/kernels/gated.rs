@@ -1,19 +1,9 @@
 //! Gated features: one product decides both whether a feature fires and how strongly.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "gated", wgsl: include_str!("../../../shaders/gated.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("gated", "per_element");
 
 /// What turns a gated autoencoder's product into features, [F] each.
 #[derive(Debug, Clone, Copy)]
@@ -35,38 +25,19 @@ pub fn gated(x: &Tensor, gate: &Gate<'_>) -> Tensor {
     for (tensor, name) in [(gate.b_gate, "b_gate"), (gate.r_mag, "r_mag"), (gate.b_mag, "b_mag")] {
         assert_eq!(tensor.shape(), [cols], "gated {name}");
     }
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let (values, b_gate, b_mag) = (x.f32s(), gate.b_gate.f32s(), gate.b_mag.f32s());
-            let scale: Vec<f32> = gate.r_mag.f32s().iter().map(|r| r.exp()).collect();
-            let mut y = vec![0.0; values.len()];
-            par::rows(&mut y, cols, |r, y| {
-                let x = &values[r * cols..][..cols];
-                for (c, (y, &x)) in y.iter_mut().zip(x).enumerate() {
-                    *y = if x + b_gate[c] > 0.0 { (x * scale[c] + b_mag[c]).max(0.0) } else { 0.0 };
-                }
-            });
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        n: x.len() as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x, gate.b_gate, gate.r_mag, gate.b_mag],
-                    outputs: &[&y],
-                    groups: grid(x.len().div_ceil(64)),
-                });
+    let inputs = [x, gate.b_gate, gate.r_mag, gate.b_mag];
+    Launch::per_element(&SHADER, x.len(), &[cols.word()], &inputs).run(x.shape(), || {
+        let [values, b_gate, r_mag, b_mag] = inputs.map(Tensor::f32s);
+        let scale: Vec<f32> = r_mag.iter().map(|r| r.exp()).collect();
+        let mut y = vec![0.0; values.len()];
+        par::rows(&mut y, cols, |r, y| {
+            let x = &values[r * cols..][..cols];
+            for (c, (y, &x)) in y.iter_mut().zip(x).enumerate() {
+                *y = if x + b_gate[c] > 0.0 { (x * scale[c] + b_mag[c]).max(0.0) } else { 0.0 };
             }
-            y
-        }
-    }
+        });
+        y
+    })
 }
 
 #[cfg(test)]

@@ -1,19 +1,9 @@
 //! JumpReLU: values above a threshold of their feature stay, the others become 0.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "jump_relu", wgsl: include_str!("../../../shaders/jump_relu.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("jump_relu", "per_element");
 
 /// ReLU(x)·1[x > `threshold`] for `x` [.., F] and `threshold` [F]. NaN counts as below.
 ///
@@ -22,36 +12,16 @@ struct Params {
 pub fn jump_relu(x: &Tensor, threshold: &Tensor) -> Tensor {
     let (_, cols) = x.rows_cols();
     assert_eq!(threshold.shape(), [cols], "jump_relu threshold");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let (values, threshold) = (x.f32s(), threshold.f32s());
-            let mut y = vec![0.0; values.len()];
-            par::rows(&mut y, cols, |r, y| {
-                for ((y, &x), &least) in y.iter_mut().zip(&values[r * cols..]).zip(threshold) {
-                    *y = if x > least.max(0.0) { x } else { 0.0 };
-                }
-            });
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        n: x.len() as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x, threshold],
-                    outputs: &[&y],
-                    groups: grid(x.len().div_ceil(64)),
-                });
+    Launch::per_element(&SHADER, x.len(), &[cols.word()], &[x, threshold]).run(x.shape(), || {
+        let (values, threshold) = (x.f32s(), threshold.f32s());
+        let mut y = vec![0.0; values.len()];
+        par::rows(&mut y, cols, |r, y| {
+            for ((y, &x), &least) in y.iter_mut().zip(&values[r * cols..]).zip(threshold) {
+                *y = if x > least.max(0.0) { x } else { 0.0 };
             }
-            y
-        }
-    }
+        });
+        y
+    })
 }
 
 #[cfg(test)]

@@ -1,21 +1,9 @@
 //! How far one predicted distribution is from another.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "kl_divergence", wgsl: include_str!("../../../shaders/kl_divergence.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    vocab: u32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("kl_divergence", "per_group", "reduce", "logarithms");
 
 /// KL(softmax(`p`) ‖ softmax(`q`)) = Σ P (ln P − ln Q) in nats for each row of the logits `p` and `q` [.., V]:
 /// [..]. The softmaxes are over the first `vocab` columns, as in [`cross_entropy`](super::cross_entropy).
@@ -26,35 +14,13 @@ pub fn kl_divergence(p: &Tensor, q: &Tensor, vocab: usize) -> Tensor {
     let Some((&cols, leading)) = p.shape().split_last() else { panic!("kl_divergence of {p:?}") };
     assert_eq!(p.shape(), q.shape(), "kl_divergence");
     assert!(vocab <= cols, "kl_divergence over {vocab} of {p:?}");
-    match p.engine().backend() {
-        Backend::Cpu => {
-            let (p_values, q_values) = (p.f32s(), q.f32s());
-            let mut divergence = vec![0.0; leading.iter().product()];
-            par::each(&mut divergence, 2 * vocab, |r| {
-                twin(&p_values[r * cols..][..vocab], &q_values[r * cols..][..vocab])
-            });
-            Tensor::from_f32(p.engine(), leading, divergence)
-        }
-        Backend::Gpu(gpu) => {
-            let divergence = Tensor::output(p.engine(), leading, Dtype::F32);
-            if !divergence.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: divergence.len() as u32,
-                        cols: cols as u32,
-                        vocab: vocab as u32,
-                        _pad: 0,
-                    }),
-                    inputs: &[p, q],
-                    outputs: &[&divergence],
-                    groups: grid(divergence.len()),
-                });
-            }
-            divergence
-        }
-    }
+    let rows = leading.iter().product();
+    Launch::per_group(&SHADER, rows, &[cols.word(), vocab.word()], &[p, q]).run(leading, || {
+        let (p, q) = (p.f32s(), q.f32s());
+        let mut divergence = vec![0.0; rows];
+        par::each(&mut divergence, 2 * vocab, |r| twin(&p[r * cols..][..vocab], &q[r * cols..][..vocab]));
+        divergence
+    })
 }
 
 /// One row. With d the distance from the row's largest logit, Σ P (ln P − ln Q) = Σ e^dp (dp − dq) / Σ e^dp −

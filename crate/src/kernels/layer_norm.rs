@@ -1,20 +1,9 @@
 //! Layer normalisation: y = (x − mean) / √(variance + ε) · weight + bias, over the last axis.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{par, vectors};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "layer_norm", wgsl: include_str!("../../../shaders/layer_norm.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    eps: f32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("layer_norm", "per_group", "reduce");
 
 /// Normalises each row of `x` [.., D] with `weight` [D] and `bias` [D]; `eps` is added to the (biased)
 /// variance, as in GPT-NeoX.
@@ -25,31 +14,8 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Tenso
     let (rows, cols) = x.rows_cols();
     assert_eq!(weight.shape(), [cols], "layer_norm weight");
     assert_eq!(bias.shape(), [cols], "layer_norm bias");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let y = twin(x.f32s(), weight.f32s(), bias.f32s(), eps);
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        eps,
-                        _pad: 0,
-                    }),
-                    inputs: &[x, weight, bias],
-                    outputs: &[&y],
-                    groups: grid(rows),
-                });
-            }
-            y
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word(), eps.word()], &[x, weight, bias])
+        .run(x.shape(), || twin(x.f32s(), weight.f32s(), bias.f32s(), eps))
 }
 
 fn twin(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {

@@ -2,24 +2,10 @@
 //!
 //! h[t] = Ā[t] · h[t − 1] + B̄[t] · x[t],  y[t] = Σₙ C[t, n] · h[t, n]
 
-use bytemuck::{Pod, Zeroable};
-
 use super::selective_scan::{BlockRows, Dims, Scan, in_blocks};
-use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "linear_scan", wgsl: include_str!("../../../shaders/linear_scan.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    batch: u32,
-    steps: u32,
-    channels: u32,
-    states: u32,
-    has_h0: u32,
-    _pad: [u32; 3],
-}
+static SHADER: Shader = shader!("linear_scan", "per_element");
 
 /// What a linear scan reads; the first two come from [`super::discretize`], perhaps changed on the way.
 #[derive(Debug, Clone, Copy)]
@@ -51,40 +37,13 @@ pub fn linear_scan(input: &LinearScanInput<'_>) -> Scan {
         assert_eq!(h0.shape(), [batch, channels, states], "linear scan h0");
     }
     let d = Dims { batch, steps, channels, states };
-    let engine = input.x.engine();
-    match engine.backend() {
-        Backend::Cpu => {
-            let (y, h) = in_blocks(d, |out| block(d, input, out));
-            Scan {
-                y: Tensor::from_f32(engine, &[batch, steps, channels], y),
-                h: Tensor::from_f32(engine, &[batch, channels, states], h),
-            }
-        }
-        Backend::Gpu(gpu) => on_gpu(gpu, d, input),
-    }
-}
-
-fn on_gpu(gpu: &Gpu, d: Dims, input: &LinearScanInput<'_>) -> Scan {
-    let engine = input.x.engine();
-    let y = Tensor::output(engine, &[d.batch, d.steps, d.channels], Dtype::F32);
-    let h = Tensor::output(engine, &[d.batch, d.channels, d.states], Dtype::F32);
-    if !(y.is_empty() && h.is_empty()) {
-        gpu.dispatch(&Dispatch {
-            shader: &SHADER,
-            constants: &[],
-            params: bytemuck::bytes_of(&Params {
-                batch: d.batch as u32,
-                steps: d.steps as u32,
-                channels: d.channels as u32,
-                states: d.states as u32,
-                has_h0: input.h0.is_some().into(),
-                _pad: [0; 3],
-            }),
-            inputs: &[input.a_bar, input.b_bar, input.x, input.c, input.h0.unwrap_or(input.c)],
-            outputs: &[&y, &h],
-            groups: grid((d.batch * d.channels).div_ceil(64)),
+    let params = [steps.word(), channels.word(), states.word(), input.h0.is_some().word()];
+    // What is absent is never read, but every binding needs a buffer.
+    let inputs = [input.a_bar, input.b_bar, input.x, input.c, input.h0.unwrap_or(input.c)];
+    let [y, h] = Launch::per_element(&SHADER, batch * channels, &params, &inputs)
+        .run_all([&[batch, steps, channels], &[batch, channels, states]], || {
+            in_blocks(d, |out| block(d, input, out))
         });
-    }
     Scan { y, h }
 }
 

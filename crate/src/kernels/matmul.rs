@@ -2,41 +2,13 @@
 
 use std::ops::Range;
 
-use bytemuck::{Pod, Zeroable};
-
 use super::activation::Activation;
 use super::{par, vectors, weight};
-use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
+use crate::gpu::{Backend, Dtype, Launch, Shader, Tensor, Word, grid, shader};
 
-static REGISTERS: Shader = Shader {
-    name: "matmul",
-    wgsl: concat!(
-        include_str!("../../../shaders/matmul.wgsl"),
-        include_str!("../../../shaders/matmul_store.wgsl"),
-        include_str!("../../../shaders/activation.wgsl"),
-        include_str!("../../../shaders/weight.wgsl")
-    ),
-};
-
-static FOURS: Shader = Shader {
-    name: "matmul_fours",
-    wgsl: concat!(
-        include_str!("../../../shaders/matmul_fours.wgsl"),
-        include_str!("../../../shaders/matmul_store.wgsl"),
-        include_str!("../../../shaders/activation.wgsl"),
-        include_str!("../../../shaders/weight.wgsl")
-    ),
-};
-
-static TILED: Shader = Shader {
-    name: "matmul_tiled",
-    wgsl: concat!(
-        include_str!("../../../shaders/matmul_tiled.wgsl"),
-        include_str!("../../../shaders/matmul_store.wgsl"),
-        include_str!("../../../shaders/activation.wgsl"),
-        include_str!("../../../shaders/weight.wgsl")
-    ),
-};
+static REGISTERS: Shader = shader!("matmul", "per_element", "matmul_store", "activation", "weight");
+static FOURS: Shader = shader!("matmul_fours", "per_element", "matmul_store", "activation", "weight");
+static TILED: Shader = shader!("matmul_tiled", "per_group", "matmul_store", "activation", "weight");
 
 /// Which axes a product contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -123,6 +95,8 @@ enum Variant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Plan {
     variant: Variant,
+    /// Tiles of the result.
+    tiles: usize,
     /// Workgroups in x, y, z.
     groups: [u32; 3],
 }
@@ -143,29 +117,12 @@ impl Plan {
 
     fn of(variant: Variant, dims: &Dims) -> Self {
         let tiles = |size: usize| dims.m.div_ceil(size) * dims.n.div_ceil(size);
-        let groups = match variant {
-            Variant::Registers | Variant::Fours => tiles(8).div_ceil(64),
-            Variant::Tiled => tiles(64),
+        let (tiles, groups) = match variant {
+            Variant::Registers | Variant::Fours => (tiles(8), tiles(8).div_ceil(64)),
+            Variant::Tiled => (tiles(64), tiles(64)),
         };
-        Self { variant, groups: grid(groups) }
+        Self { variant, tiles, groups: grid(groups) }
     }
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32,
-    a_k: u32,
-    b_col: u32,
-    b_k: u32,
-    activation: u32,
-    has_bias: u32,
-    has_residual: u32,
-    out_cols: u32,
-    out_first: u32,
 }
 
 /// act(a·b + bias) + residual, as `product` says; sums are of f32 in f32. In [`Layout::Nt`] `b` may be stored as
@@ -225,10 +182,8 @@ pub fn matmul_parts(a: &Tensor, parts: &[Tensor], product: &Product<'_>) -> Tens
         Backend::Gpu(gpu) => {
             let y = Tensor::output(a.engine(), &shape, Dtype::F32);
             for ((b, dims), start) in pieces {
-                if dims.m > 0 && dims.n > 0 {
-                    let plan = Plan::new(dims, gpu.adapter.software);
-                    record(gpu, plan, &Piece { dims, product, cols, start }, [a, b, &y]);
-                }
+                let piece = Piece { dims, product, cols, start };
+                piece.record(Plan::new(dims, gpu.adapter.software), [a, b, &y]);
             }
             y
         }
@@ -267,36 +222,26 @@ struct Piece<'a> {
     start: usize,
 }
 
-fn record(gpu: &Gpu, plan: Plan, piece: &Piece<'_>, [a, b, y]: [&Tensor; 3]) {
-    let Piece { dims, product, cols, start } = piece;
-    let along = |stride: usize| f64::from(u8::from(stride == 1));
-    let constants = [weight::format(b), ("A_ALONG_K", along(dims.a_k)), ("B_ALONG_K", along(dims.b_k))];
-    gpu.dispatch(&Dispatch {
-        shader: match plan.variant {
-            Variant::Registers => &REGISTERS,
-            Variant::Fours => &FOURS,
-            Variant::Tiled => &TILED,
-        },
-        constants: &constants[..if plan.variant == Variant::Fours { 3 } else { 1 }],
-        params: bytemuck::bytes_of(&Params {
-            m: dims.m as u32,
-            n: dims.n as u32,
-            k: dims.k as u32,
-            a_row: dims.a_row as u32,
-            a_k: dims.a_k as u32,
-            b_col: dims.b_col as u32,
-            b_k: dims.b_k as u32,
-            activation: product.activation.code(),
-            has_bias: product.bias.is_some().into(),
-            has_residual: product.residual.is_some().into(),
-            out_cols: *cols as u32,
-            out_first: *start as u32,
-        }),
+impl Piece<'_> {
+    fn record(&self, plan: Plan, [a, b, y]: [&Tensor; 3]) {
+        let &Self { dims, product, cols, start } = self;
+        let along = |stride: usize| f64::from(u8::from(stride == 1));
+        let constants = [weight::format(b), ("A_ALONG_K", along(dims.a_k)), ("B_ALONG_K", along(dims.b_k))];
+        let (shader, constants) = match plan.variant {
+            Variant::Registers => (&REGISTERS, &constants[..1]),
+            Variant::Fours => (&FOURS, &constants[..]),
+            Variant::Tiled => (&TILED, &constants[..1]),
+        };
+        let Dims { m, n, k, a_row, a_k, b_col, b_k } = *dims;
+        let [has_bias, has_residual] = [product.bias, product.residual].map(|x| x.is_some().word());
+        let options = [product.activation.word(), has_bias, has_residual];
+        let params = [&[m, n, k, a_row, a_k, b_col, b_k, cols, start].map(Word::word)[..], &options].concat();
         // What is absent is never read, but every binding needs a buffer.
-        inputs: &[a, b, product.bias.unwrap_or(a), product.residual.unwrap_or(a)],
-        outputs: &[y],
-        groups: plan.groups,
-    });
+        let inputs = [a, b, product.bias.unwrap_or(a), product.residual.unwrap_or(a)];
+        let mut launch = Launch::per_group(shader, plan.tiles, &params, &inputs).with(constants);
+        launch.groups = plan.groups;
+        launch.record(&[y]);
+    }
 }
 
 /// Where the twin writes: a matrix that is not initialised yet, since clearing it first would cost as much as a

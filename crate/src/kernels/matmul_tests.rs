@@ -45,7 +45,6 @@ fn reference(layout: Layout, [m, n, k]: [usize; 3], a: &[f32], b: &[f32]) -> Vec
 
 /// The bare product by a variant that the adapter would not choose.
 fn forced(variant: Variant, a: &Tensor, b: &Tensor, product: &Product<'_>) -> Tensor {
-    let Backend::Gpu(gpu) = a.engine().backend() else { panic!("a GPU is needed") };
     let dims = Dims::new(a, b, product.layout);
     let y = Tensor::output(a.engine(), &[dims.m, dims.n], Dtype::F32);
     let fits = variant != Variant::Fours || dims.in_fours();
@@ -53,7 +52,7 @@ fn forced(variant: Variant, a: &Tensor, b: &Tensor, product: &Product<'_>) -> Te
     // Workgroups in two dimensions, as for large results, some of them superfluous.
     plan.groups = [plan.groups[0].div_ceil(2), 3, 1];
     let piece = Piece { dims: &dims, product, cols: dims.n, start: 0 };
-    record(gpu, plan, &piece, [a, b, &y]);
+    piece.record(plan, [a, b, &y]);
     y
 }
 
@@ -88,7 +87,7 @@ fn every_layout_and_variant_agrees_with_float64() {
             each_engine(|engine| {
                 let (a, b) = (tensor(engine, &sa, &a), tensor(engine, &sb, &b));
                 close(engine, &matmul(&a, &b, &product), &want, tolerance(k));
-                if matches!(engine.backend(), Backend::Gpu(_)) {
+                if engine.is_gpu() {
                     for variant in VARIANTS {
                         close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
                     }
@@ -140,7 +139,7 @@ fn adds_bias_activates_and_adds_the_residual() {
                 let y = matmul(&a, &b, &product);
                 assert_eq!(y.shape(), [1, m, n]);
                 close(engine, &y, &want, tolerance(k));
-                if matches!(engine.backend(), Backend::Gpu(_)) {
+                if engine.is_gpu() {
                     for variant in VARIANTS {
                         close(engine, &forced(variant, &a, &b, &product), &want, tolerance(k));
                     }
@@ -176,7 +175,7 @@ fn weights_in_parts_and_16_bits_agree_with_float64() {
                     let parts = testing::parts(engine, dtype, &bytes, &cuts, k);
                     close(engine, &matmul_parts(&a, &parts, &product), &want, tolerance(k));
                 }
-                if matches!(engine.backend(), Backend::Gpu(_)) {
+                if engine.is_gpu() {
                     let parts = testing::parts(engine, dtype, &bytes, &[n], k);
                     for variant in VARIANTS {
                         close(engine, &forced(variant, &a, &parts[0], &product), &want, tolerance(k));
@@ -230,7 +229,7 @@ fn nan_and_infinity_reach_their_row_and_column_only() {
         each_engine(|engine| {
             let (a, b) = (tensor(engine, &[m, k], &a), tensor(engine, &[n, k], &b));
             check(&matmul(&a, &b, &product));
-            if matches!(engine.backend(), Backend::Gpu(_)) {
+            if engine.is_gpu() {
                 for variant in VARIANTS {
                     check(&forced(variant, &a, &b, &product));
                 }

@@ -1,7 +1,8 @@
 //! The arithmetic, one kernel a file: `name.rs` here, `shaders/name.wgsl` beside it.
 //!
 //! Each kernel is one function with two bodies. On a GPU it records a dispatch of the WGSL file; on the CPU
-//! engine it runs its plain Rust twin, which is also the oracle of its tests. Shapes are checked by
+//! engine it runs its plain Rust twin, which is also the oracle of its tests. A `Launch` is told both and takes
+//! the one that is due. Shapes are checked by
 //! assertions, since a wrong shape is a defect of the caller: everything a user can get wrong is refused
 //! before (checkpoint shapes, token ids, widths).
 
@@ -78,10 +79,10 @@ pub use cross_entropy::cross_entropy;
 pub use decoder_penalty::decoder_penalty;
 pub use discretize::discretize;
 pub use divide_rows::divide_rows;
-pub use elementwise::{Binary, Unary, map, zip};
+pub use elementwise::{Binary, map, zip};
 pub use embed::embed;
-pub use encode::{Encoder, Keep, encode};
-pub use entry_features::{EntryKind, entry_features};
+pub use encode::{EncoderWeights, Selection, encode};
+pub use entry_features::{EntryKind, entry_features, scalar};
 pub use entry_gradients::{EntryGradients, entry_gradients};
 pub use entry_sums::entry_sums;
 pub use gated::{Gate, gated};
@@ -102,11 +103,12 @@ pub use sae_input::{Normalize, sae_input};
 pub use sae_output::sae_output;
 pub use selective_scan::{Scan, ScanInput, selective_scan};
 pub use softmax::softmax;
+use sparse::indptr;
 pub use sparse::{ByColumn, Sparse};
 pub use sparse_adam::{SparseAdam, sparse_adam};
-pub(crate) use sparse_correlation::{Lined, sparse_correlation};
+pub(crate) use sparse_correlation::{Compressed, sparse_correlation};
 pub use sparse_decode::sparse_decode;
 pub use sparse_dot::sparse_dot;
-pub use sparsify::{SparseRows, sparsify};
+pub use sparsify::sparsify;
 pub use ssm_gate::ssm_gate;
 pub use topk::topk;

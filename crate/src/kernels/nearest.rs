@@ -1,58 +1,26 @@
 //! The most similar other vector of each vector, from blocks of their products.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "nearest", wgsl: include_str!("../../../shaders/nearest.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    start: u32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("nearest", "per_group", "reduce");
 
 /// Largest element of each row of `x` [R, C], where element `start + r` of row r does not count: with `x` a block
 /// of rows of a matrix of similarities, beginning with row `start`, that is each row's most similar other. Where
 /// nothing is left the result is `f32::MIN`.
 pub fn nearest(x: &Tensor, start: usize) -> Tensor {
     let (rows, cols) = x.rows_cols();
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let values = x.f32s();
-            let most = |part: &[f32]| part.iter().copied().fold(f32::MIN, f32::max);
-            let mut largest = vec![0.0; rows];
-            par::each(&mut largest, cols, |r| {
-                let row = &values[r * cols..][..cols];
-                let own = (start + r).min(cols);
-                most(&row[..own]).max(most(&row[(own + 1).min(cols)..]))
-            });
-            Tensor::from_f32(x.engine(), &[rows], largest)
-        }
-        Backend::Gpu(gpu) => {
-            let largest = Tensor::output(x.engine(), &[rows], Dtype::F32);
-            if rows > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        start: start as u32,
-                        _pad: 0,
-                    }),
-                    inputs: &[x],
-                    outputs: &[&largest],
-                    groups: grid(rows),
-                });
-            }
-            largest
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word(), start.word()], &[x]).run(&[rows], || {
+        let values = x.f32s();
+        let most = |part: &[f32]| part.iter().copied().fold(f32::MIN, f32::max);
+        let mut largest = vec![0.0; rows];
+        par::each(&mut largest, cols, |r| {
+            let row = &values[r * cols..][..cols];
+            let own = (start + r).min(cols);
+            most(&row[..own]).max(most(&row[(own + 1).min(cols)..]))
+        });
+        largest
+    })
 }
 
 #[cfg(test)]

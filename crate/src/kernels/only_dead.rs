@@ -1,20 +1,9 @@
 //! Pre-activations of dead features only, for the auxiliary loss of TopK training.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "only_dead", wgsl: include_str!("../../../shaders/only_dead.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    cols: u32,
-    limit: f32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("only_dead", "per_element");
 
 /// `x` [B, F] with the columns zeroed whose `age` [F] is below `limit`.
 ///
@@ -23,37 +12,16 @@ struct Params {
 pub fn only_dead(x: &Tensor, age: &Tensor, limit: f32) -> Tensor {
     let (_, cols) = x.rows_cols();
     assert_eq!(age.shape(), [cols], "only_dead age");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let (values, age) = (x.f32s(), age.f32s());
-            let mut y = vec![0.0; values.len()];
-            par::rows(&mut y, cols, |r, y| {
-                for ((y, &x), &age) in y.iter_mut().zip(&values[r * cols..]).zip(age) {
-                    *y = if age >= limit { x } else { 0.0 };
-                }
-            });
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        n: x.len() as u32,
-                        cols: cols as u32,
-                        limit,
-                        _pad: 0,
-                    }),
-                    inputs: &[x, age],
-                    outputs: &[&y],
-                    groups: grid(x.len().div_ceil(64)),
-                });
+    Launch::per_element(&SHADER, x.len(), &[cols.word(), limit.word()], &[x, age]).run(x.shape(), || {
+        let (values, age) = (x.f32s(), age.f32s());
+        let mut y = vec![0.0; values.len()];
+        par::rows(&mut y, cols, |r, y| {
+            for ((y, &x), &age) in y.iter_mut().zip(&values[r * cols..]).zip(age) {
+                *y = if age >= limit { x } else { 0.0 };
             }
-            y
-        }
-    }
+        });
+        y
+    })
 }
 
 #[cfg(test)]

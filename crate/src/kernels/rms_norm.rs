@@ -1,20 +1,9 @@
 //! Root-mean-square normalisation: y = x / √(mean(x²) + ε) · weight, over the last axis.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{par, vectors};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "rms_norm", wgsl: include_str!("../../../shaders/rms_norm.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    eps: f32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("rms_norm", "per_group", "reduce");
 
 /// Scales each row of `x` [.., D] to a mean square of 1, then by `weight` [D]; `eps` is added to the mean
 /// square, as in Mamba.
@@ -24,31 +13,8 @@ struct Params {
 pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f32) -> Tensor {
     let (rows, cols) = x.rows_cols();
     assert_eq!(weight.shape(), [cols], "rms_norm weight");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let y = twin(x.f32s(), weight.f32s(), eps);
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        eps,
-                        _pad: 0,
-                    }),
-                    inputs: &[x, weight],
-                    outputs: &[&y],
-                    groups: grid(rows),
-                });
-            }
-            y
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word(), eps.word()], &[x, weight])
+        .run(x.shape(), || twin(x.f32s(), weight.f32s(), eps))
 }
 
 fn twin(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {

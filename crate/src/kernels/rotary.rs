@@ -1,22 +1,9 @@
 //! Rotary position embedding as in GPT-NeoX.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "rotary", wgsl: include_str!("../../../shaders/rotary.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    len: u32,
-    steps: u32,
-    heads: u32,
-    width: u32,
-    pairs: u32,
-    _pad: [u32; 3],
-}
+static SHADER: Shader = shader!("rotary", "per_element");
 
 /// Turns the pair (i, i + `rotary_dims` / 2) of every head of `x` [B, T, H, d] by the angle
 /// t / `base`^(2i / `rotary_dims`), t being the position; values from `rotary_dims` on stay as they are.
@@ -32,32 +19,12 @@ pub fn rotary(x: &Tensor, rotary_dims: usize, base: f32) -> Tensor {
         rotary_dims.is_multiple_of(2) && rotary_dims <= width,
         "{rotary_dims} rotary dimensions of a head of {width}"
     );
-    let table = table(steps, rotary_dims / 2, base);
-    match x.engine().backend() {
-        Backend::Cpu => Tensor::from_f32(x.engine(), x.shape(), twin(x.f32s(), &table, x.shape())),
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                let table = Tensor::from_f32(x.engine(), &[steps, rotary_dims / 2, 2], table);
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        len: x.len() as u32,
-                        steps: steps as u32,
-                        heads: heads as u32,
-                        width: width as u32,
-                        pairs: (rotary_dims / 2) as u32,
-                        _pad: [0; 3],
-                    }),
-                    inputs: &[x, &table],
-                    outputs: &[&y],
-                    groups: grid(x.len().div_ceil(64)),
-                });
-            }
-            y
-        }
-    }
+    // The twin takes the same table as it lies on the CPU engine.
+    let table =
+        Tensor::from_f32(x.engine(), &[steps, rotary_dims / 2, 2], table(steps, rotary_dims / 2, base));
+    let params = [steps.word(), heads.word(), width.word(), (rotary_dims / 2).word()];
+    Launch::per_element(&SHADER, x.len(), &params, &[x, &table])
+        .run(x.shape(), || twin(x.f32s(), table.f32s(), x.shape()))
 }
 
 /// Cosine and sine of every angle: [T, pairs, 2].

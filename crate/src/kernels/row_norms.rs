@@ -1,49 +1,17 @@
 //! Euclidean norm of each row.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "row_norms", wgsl: include_str!("../../../shaders/row_norms.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("row_norms", "per_group", "reduce");
 
 /// ‖x‖ of each row of `x` [.., D]: [rows].
 pub fn row_norms(x: &Tensor) -> Tensor {
     let (rows, cols) = x.rows_cols();
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let values = x.f32s();
-            let norms =
-                par::map(rows, |r| values[r * cols..][..cols].iter().map(|v| v * v).sum::<f32>().sqrt());
-            Tensor::from_f32(x.engine(), &[rows], norms)
-        }
-        Backend::Gpu(gpu) => {
-            let norms = Tensor::output(x.engine(), &[rows], Dtype::F32);
-            if rows > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x],
-                    outputs: &[&norms],
-                    groups: grid(rows),
-                });
-            }
-            norms
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word()], &[x]).run(&[rows], || {
+        let values = x.f32s();
+        par::map(rows, |r| values[r * cols..][..cols].iter().map(|v| v * v).sum::<f32>().sqrt())
+    })
 }
 
 #[cfg(test)]

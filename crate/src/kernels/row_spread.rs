@@ -1,19 +1,9 @@
 //! Squared distance of each row from the mean row.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "row_spread", wgsl: include_str!("../../../shaders/row_spread.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("row_spread", "per_group", "reduce");
 
 /// Σ_d (x_d − mean_d)² of each row of `x` [R, D], the mean being over rows; `sums` [D] are the
 /// [`column_sums`](super::column_sums) of `x`.
@@ -23,34 +13,13 @@ struct Params {
 pub fn row_spread(x: &Tensor, sums: &Tensor) -> Tensor {
     let (rows, cols) = x.rows_cols();
     assert_eq!(sums.shape(), [cols], "row_spread sums");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let (values, sums) = (x.f32s(), sums.f32s());
-            let mean: Vec<f32> = sums.iter().map(|s| s / rows as f32).collect();
-            let spread = par::map(rows, |r| {
-                values[r * cols..][..cols].iter().zip(&mean).map(|(v, m)| (v - m).powi(2)).sum::<f32>()
-            });
-            Tensor::from_f32(x.engine(), &[rows], spread)
-        }
-        Backend::Gpu(gpu) => {
-            let spread = Tensor::output(x.engine(), &[rows], Dtype::F32);
-            if rows > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x, sums],
-                    outputs: &[&spread],
-                    groups: grid(rows),
-                });
-            }
-            spread
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word()], &[x, sums]).run(&[rows], || {
+        let (values, sums) = (x.f32s(), sums.f32s());
+        let mean: Vec<f32> = sums.iter().map(|s| s / rows as f32).collect();
+        par::map(rows, |r| {
+            values[r * cols..][..cols].iter().zip(&mean).map(|(v, m)| (v - m).powi(2)).sum::<f32>()
+        })
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,9 @@
 //! Weighted squared error of a reconstruction, and its gradient.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "sae_error", wgsl: include_str!("../../../shaders/sae_error.wgsl") };
+static SHADER: Shader = shader!("sae_error", "per_group", "reduce");
 
 /// What a row's squared error is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +12,6 @@ pub enum Divisor {
     Spread,
     /// The root of the row's spread (the paper's loss).
     RootSpread,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    factor: f32,
-    floor: f32,
 }
 
 /// Spreads are taken to be at least this, so that a row equal to the mean does not divide by zero.
@@ -43,51 +32,34 @@ pub fn sae_error(
     let (rows, cols) = recon.rows_cols();
     assert_eq!(wanted.rows_cols(), (rows, cols), "sae_error wanted");
     assert_eq!(spread.shape(), [rows], "sae_error spread");
-    let engine = recon.engine();
-    match engine.backend() {
-        Backend::Cpu => {
-            let (recon_values, wanted, spread) = (recon.f32s(), wanted.f32s(), spread.f32s());
-            let weights: Vec<f32> = spread
-                .iter()
-                .map(|s| {
-                    let width = s.max(FLOOR);
-                    factor / if divisor == Divisor::RootSpread { width.sqrt() } else { width }
-                })
-                .collect();
-            let mut grad = vec![0.0; recon_values.len()];
-            par::rows(&mut grad, cols, |r, grad| {
-                for (c, g) in grad.iter_mut().enumerate() {
-                    *g = 2.0 * weights[r] * (recon_values[r * cols + c] - wanted[r * cols + c]);
-                }
-            });
-            let error = par::map(rows, |r| {
-                let range = r * cols..(r + 1) * cols;
-                let squares = recon_values[range.clone()].iter().zip(&wanted[range]);
-                weights[r] * squares.map(|(a, b)| (a - b).powi(2)).sum::<f32>()
-            });
-            (Tensor::from_f32(engine, recon.shape(), grad), Tensor::from_f32(engine, &[rows], error))
-        }
-        Backend::Gpu(gpu) => {
-            let grad = Tensor::output(engine, recon.shape(), Dtype::F32);
-            let error = Tensor::output(engine, &[rows], Dtype::F32);
-            if rows > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[("ROOT", f64::from(u8::from(divisor == Divisor::RootSpread)))],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        factor,
-                        floor: FLOOR,
-                    }),
-                    inputs: &[recon, wanted, spread],
-                    outputs: &[&grad, &error],
-                    groups: grid(rows),
-                });
+    let [grad, error] = Launch::per_group(
+        &SHADER,
+        rows,
+        &[cols.word(), factor.word(), FLOOR.word()],
+        &[recon, wanted, spread],
+    )
+    .with(&[("ROOT", f64::from(u8::from(divisor == Divisor::RootSpread)))])
+    .run_all([recon.shape(), &[rows]], || {
+        let (recon, wanted) = (recon.f32s(), wanted.f32s());
+        let weight = |s: &f32| {
+            let width = s.max(FLOOR);
+            factor / if divisor == Divisor::RootSpread { width.sqrt() } else { width }
+        };
+        let weights: Vec<f32> = spread.f32s().iter().map(weight).collect();
+        let mut grad = vec![0.0; recon.len()];
+        par::rows(&mut grad, cols, |r, grad| {
+            for (c, g) in grad.iter_mut().enumerate() {
+                *g = 2.0 * weights[r] * (recon[r * cols + c] - wanted[r * cols + c]);
             }
-            (grad, error)
-        }
-    }
+        });
+        let error = par::map(rows, |r| {
+            let range = r * cols..(r + 1) * cols;
+            let squares = recon[range.clone()].iter().zip(&wanted[range]);
+            weights[r] * squares.map(|(a, b)| (a - b).powi(2)).sum::<f32>()
+        });
+        [grad, error]
+    });
+    (grad, error)
 }
 
 #[cfg(test)]

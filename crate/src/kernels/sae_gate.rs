@@ -1,20 +1,9 @@
 //! Gradient through the sparsity penalty and the activation of a sparse autoencoder, in place.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "sae_gate", wgsl: include_str!("../../../shaders/sae_gate.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    n: u32,
-    cols: u32,
-    factor: f32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("sae_gate", "per_element");
 
 /// Where `features` [B, F] is positive, adds `factor` · `norms` [F] to `grad` [B, F]; elsewhere makes it 0.
 ///
@@ -24,36 +13,16 @@ pub fn sae_gate(grad: &mut Tensor, features: &Tensor, norms: &Tensor, factor: f3
     let (_, cols) = features.rows_cols();
     assert_eq!(grad.shape(), features.shape(), "sae_gate grad");
     assert_eq!(norms.shape(), [cols], "sae_gate norms");
-    let engine = grad.engine().clone();
-    match engine.backend() {
-        Backend::Cpu => {
-            let (features, norms) = (features.f32s(), norms.f32s());
-            par::rows(grad.f32s_mut(), cols, |r, grad| {
-                let features = &features[r * cols..][..cols];
-                for ((g, &f), &norm) in grad.iter_mut().zip(features).zip(norms) {
-                    *g = if f > 0.0 { *g + factor * norm } else { 0.0 };
-                }
-            });
-        }
-        Backend::Gpu(gpu) => {
-            grad.unshare();
-            if !grad.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        n: grad.len() as u32,
-                        cols: cols as u32,
-                        factor,
-                        _pad: 0,
-                    }),
-                    inputs: &[features, norms],
-                    outputs: &[grad],
-                    groups: grid(grad.len().div_ceil(64)),
-                });
+    let params = [cols.word(), factor.word()];
+    Launch::per_element(&SHADER, grad.len(), &params, &[features, norms]).in_place([grad], |[grad]| {
+        let (features, norms) = (features.f32s(), norms.f32s());
+        par::rows(grad, cols, |r, grad| {
+            let features = &features[r * cols..][..cols];
+            for ((g, &f), &norm) in grad.iter_mut().zip(features).zip(norms) {
+                *g = if f > 0.0 { *g + factor * norm } else { 0.0 };
             }
-        }
-    }
+        });
+    });
 }
 
 #[cfg(test)]

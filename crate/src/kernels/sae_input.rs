@@ -1,11 +1,9 @@
 //! What a sparse autoencoder's encoder reads: activations normalised by token, less a bias.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "sae_input", wgsl: include_str!("../../../shaders/sae_input.wgsl") };
+static SHADER: Shader = shader!("sae_input", "per_group", "reduce");
 
 /// How each token's activation x [D] is normalised; the names and formulas are SAELens's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,15 +32,6 @@ impl Normalize {
     }
 }
 
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    eps: f32,
-    _pad: u32,
-}
-
 /// Added to the standard deviation.
 const EPS: f32 = 1e-5;
 
@@ -54,35 +43,13 @@ const EPS: f32 = 1e-5;
 pub fn sae_input(x: &Tensor, bias: &Tensor, normalize: Normalize) -> (Tensor, Tensor) {
     let (rows, cols) = x.rows_cols();
     assert_eq!(bias.shape(), [cols], "sae_input bias");
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let (y, scale) = twin(x.f32s(), bias.f32s(), rows, normalize);
-            (Tensor::from_f32(x.engine(), x.shape(), y), Tensor::from_f32(x.engine(), &[rows, 2], scale))
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            let scale = Tensor::output(x.engine(), &[rows, 2], Dtype::F32);
-            if rows > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[("MODE", f64::from(normalize as u8))],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        eps: EPS,
-                        _pad: 0,
-                    }),
-                    inputs: &[x, bias],
-                    outputs: &[&y, &scale],
-                    groups: grid(rows),
-                });
-            }
-            (y, scale)
-        }
-    }
+    let [y, scale] = Launch::per_group(&SHADER, rows, &[cols.word(), EPS.word()], &[x, bias])
+        .with(&[("MODE", f64::from(normalize as u8))])
+        .run_all([x.shape(), &[rows, 2]], || twin(x.f32s(), bias.f32s(), rows, normalize));
+    (y, scale)
 }
 
-fn twin(x: &[f32], bias: &[f32], rows: usize, normalize: Normalize) -> (Vec<f32>, Vec<f32>) {
+fn twin(x: &[f32], bias: &[f32], rows: usize, normalize: Normalize) -> [Vec<f32>; 2] {
     let cols = bias.len();
     let scale: Vec<[f32; 2]> = par::map(rows, |r| {
         let x = &x[r * cols..][..cols];
@@ -115,7 +82,7 @@ fn twin(x: &[f32], bias: &[f32], rows: usize, normalize: Normalize) -> (Vec<f32>
             *y = (x[r * cols + c] - shift) / divisor - bias[c];
         }
     });
-    (y, scale.into_flattened())
+    [y, scale.into_flattened()]
 }
 
 #[cfg(test)]

@@ -1,19 +1,9 @@
 //! Undoes the normalisation of a sparse autoencoder's input.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "sae_output", wgsl: include_str!("../../../shaders/sae_output.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("sae_output", "per_element");
 
 /// `y` · spread + shift for each row of `y` [.., D], with `scale` [rows, 2] from
 /// [`sae_input`](super::sae_input).
@@ -23,36 +13,16 @@ struct Params {
 pub fn sae_output(y: &Tensor, scale: &Tensor) -> Tensor {
     let (rows, cols) = y.rows_cols();
     assert_eq!(scale.shape(), [rows, 2], "sae_output scale");
-    match y.engine().backend() {
-        Backend::Cpu => {
-            let (values, scale) = (y.f32s(), scale.f32s());
-            let mut x = vec![0.0; values.len()];
-            par::rows(&mut x, cols, |r, x| {
-                for (c, x) in x.iter_mut().enumerate() {
-                    *x = values[r * cols + c] * scale[2 * r + 1] + scale[2 * r];
-                }
-            });
-            Tensor::from_f32(y.engine(), y.shape(), x)
-        }
-        Backend::Gpu(gpu) => {
-            let x = Tensor::output(y.engine(), y.shape(), Dtype::F32);
-            if !x.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[y, scale],
-                    outputs: &[&x],
-                    groups: grid(x.len().div_ceil(64)),
-                });
+    Launch::per_element(&SHADER, y.len(), &[cols.word()], &[y, scale]).run(y.shape(), || {
+        let (values, scale) = (y.f32s(), scale.f32s());
+        let mut x = vec![0.0; values.len()];
+        par::rows(&mut x, cols, |r, x| {
+            for (c, x) in x.iter_mut().enumerate() {
+                *x = values[r * cols + c] * scale[2 * r + 1] + scale[2 * r];
             }
-            x
-        }
-    }
+        });
+        x
+    })
 }
 
 #[cfg(test)]

@@ -4,25 +4,12 @@
 //!
 //! for every channel e and state n. The skip D·x is the caller's.
 
-use bytemuck::{Pod, Zeroable};
 use pulp::{Simd, WithSimd};
 
 use super::{exp, par};
-use crate::gpu::{Backend, Dispatch, Dtype, Gpu, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "selective_scan", wgsl: include_str!("../../../shaders/selective_scan.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    batch: u32,
-    steps: u32,
-    channels: u32,
-    states: u32,
-    has_h0: u32,
-    _pad: [u32; 3],
-}
+static SHADER: Shader = shader!("selective_scan", "per_group", "exponential");
 
 /// What a selective scan reads.
 #[derive(Debug, Clone, Copy)]
@@ -74,42 +61,16 @@ pub fn selective_scan(input: &ScanInput<'_>) -> Scan {
         assert_eq!(h0.shape(), [batch, channels, states], "scan h0");
     }
     let d = Dims { batch, steps, channels, states };
-    match input.x.engine().backend() {
-        Backend::Cpu => {
-            let (y, h) = twin(d, input);
-            let engine = input.x.engine();
-            Scan {
-                y: Tensor::from_f32(engine, &[batch, steps, channels], y),
-                h: Tensor::from_f32(engine, &[batch, channels, states], h),
-            }
-        }
-        Backend::Gpu(gpu) => on_gpu(gpu, d, input),
-    }
-}
-
-fn on_gpu(gpu: &Gpu, d: Dims, input: &ScanInput<'_>) -> Scan {
-    let engine = input.x.engine();
-    let y = Tensor::output(engine, &[d.batch, d.steps, d.channels], Dtype::F32);
-    let h = Tensor::output(engine, &[d.batch, d.channels, d.states], Dtype::F32);
-    if !(y.is_empty() && h.is_empty()) {
-        // Each lane holds four states; more than 64 states are taken 64 at a time.
-        let lanes = d.states.div_ceil(4).next_power_of_two().min(16);
-        gpu.dispatch(&Dispatch {
-            shader: &SHADER,
-            constants: &[("LANES", lanes as f64)],
-            params: bytemuck::bytes_of(&Params {
-                batch: d.batch as u32,
-                steps: d.steps as u32,
-                channels: d.channels as u32,
-                states: d.states as u32,
-                has_h0: input.h0.is_some().into(),
-                _pad: [0; 3],
-            }),
-            inputs: &[input.x, input.delta, input.a, input.b, input.c, input.h0.unwrap_or(input.a)],
-            outputs: &[&y, &h],
-            groups: grid(d.batch * d.channels.div_ceil(64 / lanes)),
+    // Each lane holds four states; more than 64 states are taken 64 at a time.
+    let team = states.div_ceil(4).next_power_of_two().min(16);
+    let params = [steps.word(), channels.word(), states.word(), input.h0.is_some().word()];
+    // What is absent is never read, but every binding needs a buffer.
+    let inputs = [input.x, input.delta, input.a, input.b, input.c, input.h0.unwrap_or(input.a)];
+    let [y, h] = Launch::per_group(&SHADER, batch * channels.div_ceil(64 / team), &params, &inputs)
+        .with(&[("TEAM", team as f64)])
+        .run_all([&[batch, steps, channels], &[batch, channels, states]], || {
+            in_blocks(d, |out| pulp::Arch::new().dispatch(Block { d, input, out }))
         });
-    }
     Scan { y, h }
 }
 
@@ -117,16 +78,9 @@ fn on_gpu(gpu: &Gpu, d: Dims, input: &ScanInput<'_>) -> Scan {
 /// states stay in the first cache (64 × 16 of them, and as many of A, are 8 kB).
 pub(super) const BLOCK: usize = 64;
 
-fn twin(d: Dims, input: &ScanInput<'_>) -> (Vec<f32>, Vec<f32>) {
-    in_blocks(d, |out| pulp::Arch::new().dispatch(Block { d, input, out }))
-}
-
 /// The outputs y [B, T, E] and h [B, E, N] of a scan whose channels are worked through by [`BLOCK`]s: `block` fills
 /// the rows of its block's y and returns its states [width, N].
-pub(super) fn in_blocks(
-    d: Dims,
-    block: impl Fn(BlockRows<'_>) -> Vec<f32> + Sync + Send,
-) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn in_blocks(d: Dims, block: impl Fn(BlockRows<'_>) -> Vec<f32> + Sync + Send) -> [Vec<f32>; 2] {
     let blocks = d.channels.div_ceil(BLOCK);
     let mut y = vec![0.0; d.batch * d.steps * d.channels];
     let all = Shared(y.as_mut_ptr());
@@ -135,7 +89,7 @@ pub(super) fn in_blocks(
         let width = BLOCK.min(d.channels - first);
         block(BlockRows { y: &all, d, batch: task / blocks, first, width })
     });
-    (y, states.concat())
+    [y, states.concat()]
 }
 
 /// The y that all blocks write.

@@ -1,48 +1,18 @@
 //! Softmax over the last axis.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{exp, par};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "softmax", wgsl: include_str!("../../../shaders/softmax.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("softmax", "per_group", "reduce");
 
 /// e^x divided by its sum over the last axis. Entries of −∞ become 0; a row with nothing else becomes zeros.
 pub fn softmax(x: &Tensor) -> Tensor {
     let (rows, cols) = x.rows_cols();
-    match x.engine().backend() {
-        Backend::Cpu => {
-            let mut y = x.f32s().to_vec();
-            par::rows(&mut y, cols, |_, y| row(y));
-            Tensor::from_f32(x.engine(), x.shape(), y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[x],
-                    outputs: &[&y],
-                    groups: grid(rows),
-                });
-            }
-            y
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word()], &[x]).run(x.shape(), || {
+        let mut y = x.f32s().to_vec();
+        par::rows(&mut y, cols, |_, y| row(y));
+        y
+    })
 }
 
 /// Softmax of one row, in place.

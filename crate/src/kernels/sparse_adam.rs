@@ -1,29 +1,10 @@
 //! One step of Adam on the rows that a sparse batch touches, gradient and all.
 
-use bytemuck::{Pod, Zeroable};
-
+use super::adam::Rates;
 use super::{AdamStep, ByColumn, par, vectors};
-use crate::gpu::{Backend, Dispatch, Shader, Tensor, grid};
+use crate::gpu::{Backend, Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "sparse_adam", wgsl: include_str!("../../../shaders/sparse_adam.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    lines: u32,
-    cols: u32,
-    width: u32,
-    part: u32,
-    rate: f32,
-    root: f32,
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    along: u32,
-    unit: u32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("sparse_adam", "per_group", "reduce");
 
 /// What a step on the touched rows needs beside the parameters: row j's gradient is the sum of
 /// `weights`[e, part] · `table`[r] over the entries e = (r, j).
@@ -63,21 +44,7 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
     );
     assert_eq!(what.rested.len(), what.by.columns.len(), "sparse_adam rested");
     assert!(what.along.is_none_or(|along| along.len() == param.rows_cols().0), "sparse_adam along");
-    let t = f64::from(step.step);
-    let params = Params {
-        lines: what.by.columns.len() as u32,
-        cols: cols as u32,
-        width: width as u32,
-        part: what.part as u32,
-        rate: (step.lr / (1.0 - step.beta1.powf(t))) as f32,
-        root: (1.0 / (1.0 - step.beta2.powf(t)).sqrt()) as f32,
-        beta1: step.beta1 as f32,
-        beta2: step.beta2 as f32,
-        eps: step.eps as f32,
-        along: what.along.is_some().into(),
-        unit: what.unit.into(),
-        _pad: 0,
-    };
+    let rates = step.rates();
     let decays = what
         .rested
         .iter()
@@ -94,47 +61,38 @@ pub fn sparse_adam([param, m, v]: [&mut Tensor; 3], what: &SparseAdam<'_>, step:
             let values = [param.f32s_mut(), m.f32s_mut(), v.f32s_mut()];
             par::rows3(values, cols, |row, values| {
                 if let Some(&decay) = decays.get(lines[row] as usize) {
-                    twin(values, what, lines[row] as usize, decay, &params);
+                    twin(values, what, lines[row] as usize, decay, &rates);
                 }
             });
         }
-        Backend::Gpu(gpu) => {
+        Backend::Gpu(_) => {
             [&mut *param, &mut *m, &mut *v].into_iter().for_each(Tensor::unshare);
             let mut lines: Vec<[u32; 4]> = what
                 .by
                 .columns
                 .iter()
-                .zip(&what.by.starts)
+                .zip(&what.by.indptr)
                 .zip(decays)
                 .map(|((&row, &start), [first, second])| [row, start, first.to_bits(), second.to_bits()])
                 .collect();
-            lines.push([0, what.by.starts[what.by.columns.len()], 0, 0]);
+            lines.push([0, what.by.indptr[what.by.columns.len()], 0, 0]);
             let lines = Tensor::from_u32(&engine, &[lines.len(), 4], lines.into_flattened());
-            if params.lines > 0 && cols > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&params),
-                    // What is absent is never read, but every binding needs a buffer.
-                    inputs: &[
-                        &lines,
-                        &what.by.entries,
-                        what.weights,
-                        what.table,
-                        what.along.unwrap_or(what.weights),
-                    ],
-                    outputs: &[param, m, v],
-                    groups: grid(params.lines as usize),
-                });
-            }
+            let shape = [cols, width, what.part].map(Word::word);
+            let options = [what.along.is_some(), what.unit].map(Word::word);
+            let params = [&shape[..], &options, &rates.words()].concat();
+            // What is absent is never read, but every binding needs a buffer.
+            let along = what.along.unwrap_or(what.weights);
+            let inputs = [&lines, &what.by.entries, what.weights, what.table, along];
+            Launch::per_group(&SHADER, what.by.columns.len(), &params, &inputs).record(&[param, m, v]);
         }
     }
 }
 
-fn twin([param, m, v]: [&mut [f32]; 3], what: &SparseAdam<'_>, line: usize, decay: [f32; 2], p: &Params) {
+fn twin([param, m, v]: [&mut [f32]; 3], what: &SparseAdam<'_>, line: usize, decay: [f32; 2], r: &Rates) {
     let entries = what.by.entries.u32s().as_chunks::<2>().0;
-    let range = what.by.starts[line] as usize..what.by.starts[line + 1] as usize;
-    let weight = |place: u32| what.weights.f32s()[(place * p.width + p.part) as usize];
+    let range = what.by.indptr[line] as usize..what.by.indptr[line + 1] as usize;
+    let width = what.weights.rows_cols().1;
+    let weight = |place: u32| what.weights.f32s()[place as usize * width + what.part];
     let terms: Vec<(f32, usize)> =
         entries[range].iter().map(|&[row, place]| (weight(place), row as usize)).collect();
     let mut grad = vec![0.0; param.len()];
@@ -144,12 +102,12 @@ fn twin([param, m, v]: [&mut [f32]; 3], what: &SparseAdam<'_>, line: usize, deca
         let along = along.f32s()[what.by.columns[line] as usize];
         vectors::zip(&mut grad, param, |g, w| g + along * w);
     }
-    let (keep1, new1) = (p.beta1 * decay[0], 1.0 - p.beta1);
-    let (keep2, new2) = (p.beta2 * decay[1], 1.0 - p.beta2);
+    let (keep1, new1) = (r.beta1 * decay[0], 1.0 - r.beta1);
+    let (keep2, new2) = (r.beta2 * decay[1], 1.0 - r.beta2);
     vectors::zip(m, &grad, |m, g| keep1 * m + new1 * g);
     vectors::zip(v, &grad, |v, g| keep2 * v + new2 * g * g);
-    vectors::zip2(param, m, v, |w, m, v| w - p.rate * m / (v.sqrt() * p.root + p.eps));
-    if p.unit == 1 {
+    vectors::zip2(param, m, v, |w, m, v| w - r.rate * m / (v.sqrt() * r.root + r.eps));
+    if what.unit {
         let norm = norm(param);
         let factor = if norm > 0.0 { 1.0 / norm } else { 1.0 };
         vectors::map(param, |w| w * factor);

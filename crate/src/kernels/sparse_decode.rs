@@ -1,20 +1,9 @@
 //! Activations from sparse features: only the decoder's rows of active features are read.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{Sparse, par, vectors};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader =
-    Shader { name: "sparse_decode", wgsl: include_str!("../../../shaders/sparse_decode.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("sparse_decode", "per_group");
 
 /// `features` [R, F] · `w` [F, D] + `bias` [D]: [R, D].
 ///
@@ -23,39 +12,19 @@ struct Params {
 pub fn sparse_decode(features: &Sparse, w: &Tensor, bias: &Tensor) -> Tensor {
     let (rows, (lines, cols)) = (features.rows(), w.rows_cols());
     assert_eq!((features.cols, bias.shape()), (lines, &[cols][..]), "sparse_decode of {w:?}");
-    let engine = w.engine();
-    match engine.backend() {
-        Backend::Cpu => {
-            let (values, w, bias) = (features.values.f32s(), w.f32s(), bias.f32s());
-            let mut y = vec![0.0; rows * cols];
-            par::rows(&mut y, cols, |r, y| {
-                y.copy_from_slice(bias);
-                let entries = features.row(r);
-                let terms = values[entries.clone()].iter().zip(&features.columns[entries]);
-                let terms: Vec<(f32, usize)> = terms.map(|(&v, &c)| (v, c as usize)).collect();
-                vectors::add_rows(y, &terms, w);
-            });
-            Tensor::from_f32(engine, &[rows, cols], y)
-        }
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(engine, &[rows, cols], Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[&features.start, &features.column, &features.values, w, bias],
-                    outputs: &[&y],
-                    groups: grid(rows),
-                });
-            }
-            y
-        }
-    }
+    let inputs = [&features.device_indptr, &features.device_indices, &features.values, w, bias];
+    Launch::per_group(&SHADER, rows, &[cols.word()], &inputs).run(&[rows, cols], || {
+        let (values, w, bias) = (features.values.f32s(), w.f32s(), bias.f32s());
+        let mut y = vec![0.0; rows * cols];
+        par::rows(&mut y, cols, |r, y| {
+            y.copy_from_slice(bias);
+            let entries = features.row(r);
+            let terms = values[entries.clone()].iter().zip(&features.indices[entries]);
+            let terms: Vec<(f32, usize)> = terms.map(|(&v, &c)| (v, c as usize)).collect();
+            vectors::add_rows(y, &terms, w);
+        });
+        y
+    })
 }
 
 #[cfg(test)]

@@ -1,19 +1,9 @@
 //! Products of rows with rows, at the places of a sparse matrix: the gradient of active features.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::{Sparse, par, vectors};
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "sparse_dot", wgsl: include_str!("../../../shaders/sparse_dot.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("sparse_dot", "per_group");
 
 /// ⟨`g`[r], `w`[j]⟩ for each entry (r, j) of `places` [R, F]; `g` is [R, D] and `w` [F, D]. [entries].
 ///
@@ -26,40 +16,20 @@ pub fn sparse_dot(places: &Sparse, g: &Tensor, w: &Tensor) -> Tensor {
         (rows, w.rows_cols().0, w.rows_cols().1),
         "sparse_dot of {w:?}"
     );
-    let (engine, entries) = (w.engine(), places.entries());
-    match engine.backend() {
-        Backend::Cpu => {
-            let (g, w) = (g.f32s(), w.f32s());
-            let parts = par::map(rows.div_ceil(ROWS), |part| {
-                let rows = part * ROWS..((part + 1) * ROWS).min(rows);
-                let row = |r: usize| {
-                    let g = &g[r * cols..][..cols];
-                    let columns = places.columns[places.row(r)].iter();
-                    columns.map(move |&j| vectors::dot(g, &w[j as usize * cols..][..cols]))
-                };
-                rows.flat_map(row).collect::<Vec<f32>>()
-            });
-            Tensor::from_f32(engine, &[entries], parts.concat())
-        }
-        Backend::Gpu(gpu) => {
-            let q = Tensor::output(engine, &[entries], Dtype::F32);
-            if entries > 0 {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[&places.start, &places.column, g, w],
-                    outputs: &[&q],
-                    groups: grid(rows),
-                });
-            }
-            q
-        }
-    }
+    let inputs = [&places.device_indptr, &places.device_indices, g, w];
+    Launch::per_group(&SHADER, rows, &[cols.word()], &inputs).run(&[places.entries()], || {
+        let (g, w) = (g.f32s(), w.f32s());
+        let parts = par::map(rows.div_ceil(ROWS), |part| {
+            let rows = part * ROWS..((part + 1) * ROWS).min(rows);
+            let row = |r: usize| {
+                let g = &g[r * cols..][..cols];
+                let columns = places.indices[places.row(r)].iter();
+                columns.map(move |&j| vectors::dot(g, &w[j as usize * cols..][..cols]))
+            };
+            rows.flat_map(row).collect::<Vec<f32>>()
+        });
+        parts.concat()
+    })
 }
 
 /// Rows that a core takes at a time.

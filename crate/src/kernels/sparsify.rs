@@ -1,92 +1,58 @@
 //! Compaction of a mostly-zero matrix to its non-zero elements, on the device.
 
-use bytemuck::{Pod, Zeroable};
+use super::{Sparse, count_rows, indptr, par};
+use crate::gpu::{Dtype, GpuError, Launch, Shader, Tensor, Word, shader};
 
-use super::{count_rows, par};
-use crate::gpu::{Backend, Dispatch, Dtype, GpuError, Shader, Tensor, grid};
+static SHADER: Shader = shader!("sparsify", "per_group", "stretch");
 
-static SHADER: Shader = Shader { name: "sparsify", wgsl: include_str!("../../../shaders/sparsify.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    _pad: [u32; 2],
-}
-
-/// The non-zero elements of a matrix, row after row, by ascending column within a row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SparseRows {
-    /// Number of elements of each row.
-    pub counts: Vec<u32>,
-    /// Column of each element.
-    pub indices: Vec<u32>,
-    /// Each element.
-    pub values: Vec<f32>,
-}
-
-/// Reads back the non-zero elements of `x` [.., F]; the dense matrix stays on the device. Waits twice: for the
-/// number of elements, and for the elements.
+/// The non-zero elements of `x` [.., F]. On a device they stay there; where they are comes to the host, too. Waits twice:
+/// for how many there are in each row, and for their columns.
 ///
 /// # Errors
 /// What went wrong on the device.
-pub async fn sparsify(x: &Tensor) -> Result<SparseRows, GpuError> {
-    let (rows, cols) = x.rows_cols();
-    match x.engine().backend() {
-        Backend::Cpu => Ok(twin(x.f32s(), rows, cols)),
-        Backend::Gpu(gpu) => {
-            let counts = count_rows(x).read_u32().await?;
-            let mut entries = 0;
-            let starts = counts.iter().map(|&count| {
-                let start = entries;
-                entries += count;
-                start
-            });
-            let starts = Tensor::from_u32(x.engine(), &[rows], starts.collect());
-            if entries == 0 {
-                return Ok(SparseRows { counts, indices: Vec::new(), values: Vec::new() });
-            }
-            let indices = Tensor::output(x.engine(), &[entries as usize], Dtype::U32);
-            let values = Tensor::output(x.engine(), &[entries as usize], Dtype::F32);
-            gpu.dispatch(&Dispatch {
-                shader: &SHADER,
-                constants: &[],
-                params: bytemuck::bytes_of(&Params { rows: rows as u32, cols: cols as u32, _pad: [0; 2] }),
-                inputs: &[x, &starts],
-                outputs: &[&indices, &values],
-                groups: grid(rows),
-            });
-            Ok(SparseRows { counts, indices: indices.read_u32().await?, values: values.read_f32().await? })
-        }
+pub async fn sparsify(x: &Tensor) -> Result<Sparse, GpuError> {
+    let (engine, (rows, cols)) = (x.engine(), x.rows_cols());
+    if !engine.is_gpu() {
+        return Ok(twin(x));
     }
+    let indptr = indptr(count_rows(x).read_u32().await?.into_iter());
+    let entries = indptr[rows] as usize;
+    let device_indptr = Tensor::from_u32(engine, &[rows + 1], indptr.clone());
+    let device_indices = Tensor::output(engine, &[entries], Dtype::U32);
+    let values = Tensor::output(engine, &[entries], Dtype::F32);
+    Launch::per_group(&SHADER, rows, &[cols.word()], &[x, &device_indptr])
+        .record(&[&device_indices, &values]);
+    let indices = if entries > 0 { device_indices.read_u32().await? } else { Vec::new() };
+    Ok(Sparse { cols, indptr, indices, values, device_indptr, device_indices })
 }
 
-fn twin(x: &[f32], rows: usize, cols: usize) -> SparseRows {
+fn twin(x: &Tensor) -> Sparse {
     // One task per stretch of rows: few enough to cost nothing, many enough for all cores.
     const ROWS: usize = 64;
+    let ((rows, cols), x_values) = (x.rows_cols(), x.f32s());
     let parts = par::map(rows.div_ceil(ROWS), |part| {
         let range = part * ROWS..((part + 1) * ROWS).min(rows);
-        let mut out = SparseRows { counts: Vec::new(), indices: Vec::new(), values: Vec::new() };
+        let (mut counts, mut indices, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for r in range {
-            let before = out.indices.len();
-            for (c, &value) in x[r * cols..][..cols].iter().enumerate() {
+            let before = indices.len();
+            for (c, &value) in x_values[r * cols..][..cols].iter().enumerate() {
                 if value != 0.0 {
-                    out.indices.push(c as u32);
-                    out.values.push(value);
+                    indices.push(c as u32);
+                    values.push(value);
                 }
             }
-            out.counts.push((out.indices.len() - before) as u32);
+            counts.push((indices.len() - before) as u32);
         }
-        out
+        (counts, indices, values)
     });
-    let mut all = SparseRows { counts: Vec::with_capacity(rows), indices: Vec::new(), values: Vec::new() };
+    let (mut counts, mut indices, mut values) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
     for part in parts {
-        all.counts.extend(part.counts);
-        all.indices.extend(part.indices);
-        all.values.extend(part.values);
+        counts.extend(part.0);
+        indices.extend(part.1);
+        values.extend(part.2);
     }
-    all
+    let values = Tensor::from_f32(x.engine(), &[values.len()], values);
+    Sparse::new(cols, indptr(counts.into_iter()), indices, values)
 }
 
 #[cfg(test)]
@@ -102,15 +68,23 @@ mod tests {
                 .iter()
                 .map(|&v| if (-3.0..=1.1).contains(&v) { 0.0 } else { v })
                 .collect();
-            let mut want = SparseRows { counts: vec![0; rows], indices: Vec::new(), values: Vec::new() };
+            let (mut counts, mut indices, mut values) = (vec![0; rows], Vec::new(), Vec::new());
             for (i, &v) in x.iter().enumerate().filter(|(_, v)| **v != 0.0) {
-                want.counts[i / cols] += 1;
-                want.indices.push((i % cols) as u32);
-                want.values.push(v);
+                counts[i / cols] += 1;
+                indices.push((i % cols) as u32);
+                values.push(v);
             }
+            let indptr = indptr(counts.into_iter());
             each_engine(|engine| {
                 let x = Tensor::from_f32(engine, &[rows, cols], x.clone());
-                assert_eq!(pollster::block_on(sparsify(&x)).expect("readback"), want);
+                let got = pollster::block_on(sparsify(&x)).expect("readback");
+                let read = |t: &Tensor| pollster::block_on(t.read_u32()).expect("readback");
+                assert_eq!((got.cols, &got.indptr, &got.indices), (cols, &indptr, &indices));
+                assert_eq!(
+                    (read(&got.device_indptr), read(&got.device_indices)),
+                    (indptr.clone(), indices.clone())
+                );
+                assert_eq!(pollster::block_on(got.values.read_f32()).expect("readback"), values);
             });
         }
     }

@@ -1,26 +1,10 @@
 //! What follows the state-space model in a Mamba block: skip connection and gate.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::activation::silu;
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader {
-    name: "ssm_gate",
-    wgsl: concat!(
-        include_str!("../../../shaders/ssm_gate.wgsl"),
-        include_str!("../../../shaders/activation.wgsl")
-    ),
-};
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    len: u32,
-    channels: u32,
-    _pad: [u32; 2],
-}
+static SHADER: Shader = shader!("ssm_gate", "per_element", "activation");
 
 /// (y + d ⊙ x) ⊙ silu(gate) for `y`, `x` and `gate` [.., E] and `d` [E].
 ///
@@ -31,30 +15,8 @@ pub fn ssm_gate(y: &Tensor, d: &Tensor, x: &Tensor, gate: &Tensor) -> Tensor {
     assert_eq!(d.shape(), [channels], "ssm_gate d");
     assert_eq!(x.shape(), y.shape(), "ssm_gate x");
     assert_eq!(gate.shape(), y.shape(), "ssm_gate gate");
-    match y.engine().backend() {
-        Backend::Cpu => {
-            let out = twin(y.f32s(), d.f32s(), x.f32s(), gate.f32s());
-            Tensor::from_f32(y.engine(), y.shape(), out)
-        }
-        Backend::Gpu(gpu) => {
-            let out = Tensor::output(y.engine(), y.shape(), Dtype::F32);
-            if !out.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        len: out.len() as u32,
-                        channels: channels as u32,
-                        _pad: [0; 2],
-                    }),
-                    inputs: &[y, d, x, gate],
-                    outputs: &[&out],
-                    groups: grid(out.len().div_ceil(64)),
-                });
-            }
-            out
-        }
-    }
+    Launch::per_element(&SHADER, y.len(), &[channels.word()], &[y, d, x, gate])
+        .run(y.shape(), || twin(y.f32s(), d.f32s(), x.f32s(), gate.f32s()))
 }
 
 fn twin(y: &[f32], d: &[f32], x: &[f32], gate: &[f32]) -> Vec<f32> {

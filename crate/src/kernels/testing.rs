@@ -1,29 +1,11 @@
-//! What the kernels' tests share: the engines they run on, inputs, and the comparison with float64.
-
-use std::sync::OnceLock;
+//! What the kernels' tests share: inputs, and what the tests of tensors share.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use super::Sparse;
-use crate::gpu::{Dtype, Engine, Filling, Tensor, Tier};
-
-/// The processor, the machine's adapter, and the adapter with a browser's default limits.
-pub(crate) fn engines() -> &'static [Engine] {
-    static ENGINES: OnceLock<Vec<Engine>> = OnceLock::new();
-    ENGINES.get_or_init(|| {
-        let gpu = |tier| {
-            pollster::block_on(Engine::gpu(tier))
-                .expect("the tests need a Vulkan, Metal or DX12 driver; `cargo xtask test` sets one up")
-        };
-        vec![Engine::cpu(), gpu(Tier::Full), gpu(Tier::Floor)]
-    })
-}
-
-/// Runs `f` on every engine.
-pub(crate) fn each_engine(mut f: impl FnMut(&Engine)) {
-    engines().iter().for_each(&mut f);
-}
+pub(crate) use crate::gpu::testing::{close, copies, each_engine, engines};
+use crate::gpu::{Dtype, Engine, Filling, Tensor};
 
 /// `n` values, uniform in [0, 1).
 pub(crate) fn uniform(seed: u64, n: usize) -> Vec<f32> {
@@ -43,15 +25,15 @@ pub(crate) fn mostly_zeros(seed: u64, n: usize) -> Vec<f32> {
 
 /// The entries of a dense matrix that are not zero.
 pub(crate) fn sparse(engine: &Engine, dense: &[f32], cols: usize) -> Sparse {
-    let (mut starts, mut columns, mut values) = (vec![0], Vec::new(), Vec::new());
+    let (mut indptr, mut indices, mut values) = (vec![0], Vec::new(), Vec::new());
     for row in dense.chunks(cols) {
         for (c, &v) in row.iter().enumerate().filter(|(_, v)| **v != 0.0) {
-            columns.push(c as u32);
+            indices.push(c as u32);
             values.push(v);
         }
-        starts.push(columns.len() as u32);
+        indptr.push(indices.len() as u32);
     }
-    Sparse::new(cols, starts, columns, Tensor::from_f32(engine, &[values.len()], values))
+    Sparse::new(cols, indptr, indices, Tensor::from_f32(engine, &[values.len()], values))
 }
 
 /// `values` rounded to a type, as little-endian bytes and as the f32 that these stand for.
@@ -77,19 +59,4 @@ pub(crate) fn parts(engine: &Engine, dtype: Dtype, bytes: &[u8], cuts: &[usize],
         filling.finish()
     };
     cuts.iter().map(part).collect()
-}
-
-/// Asserts that `got` is within `tolerance` × (the largest |want|, at least 1) of `want` everywhere.
-pub(crate) fn close(engine: &Engine, got: &Tensor, want: &[f64], tolerance: f64) {
-    let got = pollster::block_on(got.read_f32()).expect("readback");
-    assert_eq!(got.len(), want.len(), "number of values");
-    let scale = want.iter().filter(|w| w.is_finite()).fold(1.0f64, |m, w| m.max(w.abs()));
-    for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
-        let g = f64::from(g);
-        let equal = g == w || (g.is_nan() && w.is_nan());
-        assert!(
-            equal || (g - w).abs() <= tolerance * scale,
-            "element {i}: {g} instead of {w} (tolerance {tolerance} × {scale}) on {engine:?}",
-        );
-    }
 }

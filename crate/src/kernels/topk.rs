@@ -1,48 +1,17 @@
 //! TopK: of each row, the k largest positive values stay.
 
-use bytemuck::{Pod, Zeroable};
-
 use super::par;
-use crate::gpu::{Backend, Dispatch, Dtype, Shader, Tensor, grid};
+use crate::gpu::{Launch, Shader, Tensor, Word, shader};
 
-static SHADER: Shader = Shader { name: "topk", wgsl: include_str!("../../../shaders/topk.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    rows: u32,
-    cols: u32,
-    k: u32,
-    _pad: u32,
-}
+static SHADER: Shader = shader!("topk", "per_group", "stretch");
 
 /// Zeroes all but the `k` largest positive values of each row of `x` [.., F]: TopK followed by ReLU. Of equal
 /// values the ones of lower index stay. NaN counts as not positive.
 pub fn topk(x: &Tensor, k: usize) -> Tensor {
     let (rows, cols) = x.rows_cols();
     let k = k.min(cols);
-    match x.engine().backend() {
-        Backend::Cpu => Tensor::from_f32(x.engine(), x.shape(), twin(x.f32s(), cols, k)),
-        Backend::Gpu(gpu) => {
-            let y = Tensor::output(x.engine(), x.shape(), Dtype::F32);
-            if !y.is_empty() {
-                gpu.dispatch(&Dispatch {
-                    shader: &SHADER,
-                    constants: &[],
-                    params: bytemuck::bytes_of(&Params {
-                        rows: rows as u32,
-                        cols: cols as u32,
-                        k: k as u32,
-                        _pad: 0,
-                    }),
-                    inputs: &[x],
-                    outputs: &[&y],
-                    groups: grid(rows),
-                });
-            }
-            y
-        }
-    }
+    Launch::per_group(&SHADER, rows, &[cols.word(), k.word()], &[x])
+        .run(x.shape(), || twin(x.f32s(), cols, k))
 }
 
 fn twin(x: &[f32], cols: usize, k: usize) -> Vec<f32> {

@@ -1,17 +1,16 @@
 //! SAEs at hooks with heads and at others: a function that is written differently gives the same numbers.
 
-use super::*;
 use crate::checkpoint::{Files, embedded};
 use crate::corpus::{Corpus, TokenBatch};
-use crate::gpu::Engine;
-use crate::kernels::Normalize;
+use crate::gpu::{Engine, Tensor};
 use crate::kernels::testing::{normal, uniform};
 use crate::lab::{
     ComparePlan, Comparison, HealthSettings, Inputs, LabModel, MemoryStore, Observer, Progress, Recipe,
     Silent, TrainPlan, health, train,
 };
 use crate::model::{Plan, Prompts};
-use crate::sae::{Architecture, SaeKind, SaeWeights, Storage};
+use crate::sae::kinds::TopK;
+use crate::sae::{Heads, Sae, SaeConfig, SaeKind, SaeWeights, Storage};
 
 /// Heads of tiny-neox, and their width.
 const HEADS: usize = 4;
@@ -26,15 +25,10 @@ fn subject(name: &str) -> LabModel {
 
 fn config(d_in: usize, hook: &str, heads: Heads) -> SaeConfig {
     SaeConfig {
-        d_in,
-        d_sae: FEATURES,
-        architecture: Architecture::Relu,
-        apply_b_dec_to_input: true,
-        normalize: Normalize::None,
-        rescale_acts_by_decoder_norm: false,
         model_name: Some("tiny-neox".to_owned()),
         hook_name: Some(hook.to_owned()),
         heads,
+        ..SaeConfig::new(d_in, FEATURES)
     }
 }
 
@@ -274,7 +268,7 @@ fn hooks_with_heads_are_trained_on_side_by_side() {
     let plan = |hook: &str| TrainPlan {
         batch: 64,
         context: 64,
-        ..TrainPlan::new(hook, SaeKind::TopK { k: 4 }, FEATURES, 256)
+        ..TrainPlan::new(hook, SaeKind::TopK(TopK { k: 4 }), FEATURES, 256)
     };
     let trained =
         |hook: &str| pollster::block_on(train(&subject, &Corpus::builtin(1), &plan(hook), &Silent, None));
@@ -301,13 +295,13 @@ fn hooks_with_heads_are_trained_on_side_by_side() {
 #[test]
 fn training_that_no_memory_holds_is_refused_first() {
     let subject = subject("tiny-neox");
-    let plan = TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK { k: 4 }, FEATURES, 4096);
+    let plan = TrainPlan::new("blocks.0.hook_resid_post", SaeKind::TopK(TopK { k: 4 }), FEATURES, 4096);
     let refused = |plan: &TrainPlan| {
         let trained = pollster::block_on(train(&subject, &Corpus::builtin(1), plan, &Silent, None));
         trained.err().expect("too much").to_string()
     };
     // 5 TB: sizes within their ranges, of which no machine holds so many.
-    let recipes = vec![Recipe { kind: SaeKind::TopK { k: 4 }, seed: 1 }; 100];
+    let recipes = vec![Recipe { kind: SaeKind::TopK(TopK { k: 4 }), seed: 1 }; 100];
     let error = refused(&TrainPlan { features: 1 << 24, recipes, ..plan.clone() });
     assert!(error.contains(" GB of memory, and ") && error.contains("are the most here"), "{error}");
     for plan in [

@@ -99,7 +99,7 @@ impl Codes {
     pub(super) fn push(&mut self, rows: &Sparse, values: Vec<f32>) {
         for row in 0..rows.rows() {
             for e in rows.row(row).filter(|&e| values[e] != 0.0) {
-                self.indices.push(rows.columns[e]);
+                self.indices.push(rows.indices[e]);
                 self.values.push(values[e]);
             }
             self.indptr.push(self.indices.len() as u64);

@@ -2,7 +2,7 @@
 
 use faer::Mat;
 
-use super::{Architecture, Codes, Sae, SaeError};
+use super::{ActivationFn, Codes, Sae, SaeError};
 use crate::gpu::Tensor;
 use crate::kernels::{Product, matmul};
 use crate::rng::Rng;
@@ -58,11 +58,10 @@ impl Sae {
         let entries = (0..d * f).map(|_| random.normal() as f32).collect();
         let engine = self.w_enc.engine();
         let mut sae = self.clone();
-        sae.config.architecture = Architecture::TopK { k: 1 };
         sae.config.apply_b_dec_to_input = true;
         sae.w_enc = Tensor::from_f32(engine, &[d, f], entries);
         sae.b_enc = Tensor::zeros(engine, &[f]);
-        (sae.threshold, sae.gate, sae.own) = (None, None, None);
+        sae.activation = ActivationFn::TopK { k: 1 };
         sae.input_bias = self.b_dec.clone();
         sae
     }
@@ -75,9 +74,9 @@ impl Sae {
     /// # Panics
     /// When this is no TopK SAE, or `like` has another number of tokens.
     pub async fn encode_like(&self, x: &Tensor, like: &Codes) -> Result<Codes, SaeError> {
-        assert!(matches!(self.config.architecture, Architecture::TopK { .. }), "encode_like: TopK");
+        assert!(matches!(self.activation, ActivationFn::TopK { .. }), "encode_like: TopK");
         let mut sae = self.clone();
-        sae.config.architecture = Architecture::TopK { k: like.widest().clamp(1, self.config.d_sae) };
+        sae.activation = ActivationFn::TopK { k: like.widest().clamp(1, self.config.d_sae) };
         let codes = sae.encode(x).await?;
         Ok(codes.largest((0..like.tokens()).map(|t| like.row(t).0.len())))
     }
@@ -86,22 +85,10 @@ impl Sae {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Normalize;
     use crate::kernels::testing::{each_engine, normal};
     use crate::sae::{SaeConfig, SaeWeights};
 
     fn sae(engine: &crate::gpu::Engine, d: usize, f: usize) -> Sae {
-        let config = SaeConfig {
-            d_in: d,
-            d_sae: f,
-            architecture: Architecture::Relu,
-            apply_b_dec_to_input: true,
-            normalize: Normalize::None,
-            rescale_acts_by_decoder_norm: false,
-            model_name: None,
-            hook_name: None,
-            heads: Default::default(),
-        };
         let weights = SaeWeights {
             w_enc: normal(1, d * f),
             b_enc: normal(2, f),
@@ -109,7 +96,7 @@ mod tests {
             b_dec: normal(4, d),
             ..SaeWeights::default()
         };
-        Sae::new(engine, config, weights)
+        Sae::new(engine, SaeConfig::new(d, f), weights)
     }
 
     #[test]

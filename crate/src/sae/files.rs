@@ -1,15 +1,24 @@
 //! What is written, SAELens's directory form: `cfg.json` and `sae_weights.safetensors`.
 
-use super::weights::write;
-use super::{Sae, SaeError, SaeFile, Storage};
+use half::f16;
+use safetensors::serialize;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::formats::saelens::{CONFIG as CONFIG_FILE, WEIGHTS as WEIGHTS_FILE};
+use super::{Sae, SaeError, SaeFile};
 use crate::checkpoint::Files;
 use crate::gpu::Engine;
 use crate::kernels::Normalize;
 
-/// Name of the configuration in a SAE's directory.
-pub const CONFIG_FILE: &str = "cfg.json";
-/// Name of the weights in a SAE's directory.
-pub const WEIGHTS_FILE: &str = "sae_weights.safetensors";
+/// How weights are stored in a new file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Storage {
+    /// 32-bit floats, exactly what was trained.
+    #[default]
+    F32,
+    /// 16-bit floats: half the size, 11 significant bits.
+    F16,
+}
 
 impl Sae {
     /// Reads a SAE in any form that [`SaeFile`] knows, with f32, f16 or bf16 weights.
@@ -33,21 +42,53 @@ impl Sae {
         let (d, f) = (self.config.d_in, self.config.d_sae);
         let weights = self.weights().await?;
         let (encoder, features, decoder, input) = ([d, f], [f], [f, d], [d]);
-        let b_enc = if weights.gate.is_some() { "b_gate" } else { "b_enc" };
         let mut tensors: Vec<(&'static str, &[usize], &[f32])> = vec![
             ("W_enc", &encoder, &weights.w_enc),
-            (b_enc, &features, &weights.b_enc),
+            (weights.activation.bias_name(), &features, &weights.b_enc),
             ("W_dec", &decoder, &weights.w_dec),
             ("b_dec", &input, &weights.b_dec),
         ];
-        if let Some(threshold) = &weights.threshold {
-            tensors.push(("threshold", &features, threshold));
-        }
-        if let Some(gate) = &weights.gate {
-            tensors.extend([("b_mag", &features[..], &gate.b_mag[..]), ("r_mag", &features, &gate.r_mag)]);
-        }
-        Ok((self.config.to_json().into_bytes(), write(WEIGHTS_FILE, &tensors, storage)?))
+        let parameters = weights.activation.parameters();
+        tensors.extend(parameters.iter().map(|own| (own.name, &features[..], &own.values[..])));
+        Ok((self.config.to_json(&weights.activation).into_bytes(), write(WEIGHTS_FILE, &tensors, storage)?))
     }
+}
+
+/// A safetensors file of these tensors: name, shape, values.
+///
+/// # Errors
+/// [`SaeError::NotFinite`] when a value is not finite, or does not fit into 16 bits.
+fn write(
+    file: &str,
+    tensors: &[(&'static str, &[usize], &[f32])],
+    storage: Storage,
+) -> Result<Vec<u8>, SaeError> {
+    let mut stored = Vec::new();
+    for &(tensor, shape, values) in tensors {
+        let fits = |v: &f32| match storage {
+            Storage::F32 => v.is_finite(),
+            Storage::F16 => f16::from_f32(*v).is_finite(),
+        };
+        if let Some(index) = values.iter().position(|v| !fits(v)) {
+            return Err(SaeError::NotFinite { file: file.to_owned(), tensor, index, value: values[index] });
+        }
+        let (dtype, bytes): (Dtype, Vec<u8>) = match storage {
+            Storage::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+            Storage::F16 => {
+                (Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
+            }
+        };
+        stored.push((tensor, shape, dtype, bytes));
+    }
+    let views = stored.iter().map(|(tensor, shape, dtype, bytes)| {
+        TensorView::new(*dtype, shape.to_vec(), bytes).map(|view| (*tensor, view))
+    });
+    let fail = |e: safetensors::SafeTensorError| SaeError::Safetensors {
+        file: file.to_owned(),
+        reason: e.to_string(),
+    };
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+    serialize(views, None).map_err(fail)
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use super::*;
 use crate::gpu::Tensor;
 use crate::kernels::testing::{close, each_engine};
-use crate::sae::{Architecture, GateWeights, SaeConfig, SaeWeights};
+use crate::sae::{ActivationFn, SaeConfig, SaeWeights};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
@@ -68,29 +68,21 @@ fn agrees_with_saelens() {
 }
 
 fn small(engine: &Engine) -> Sae {
-    small_of(engine, Architecture::TopK { k: 2 })
+    small_of(engine, ActivationFn::TopK { k: 2 })
 }
 
-fn small_of(engine: &Engine, architecture: Architecture) -> Sae {
+fn small_of(engine: &Engine, activation: ActivationFn<Vec<f32>>) -> Sae {
     let config = SaeConfig {
-        d_in: 2,
-        d_sae: 3,
-        architecture,
-        apply_b_dec_to_input: true,
-        normalize: crate::kernels::Normalize::None,
-        rescale_acts_by_decoder_norm: false,
         model_name: Some("tiny-neox".to_owned()),
         hook_name: Some("blocks.0.hook_resid_post".to_owned()),
-        heads: Default::default(),
+        ..SaeConfig::new(2, 3)
     };
     let weights = SaeWeights {
         w_enc: vec![1.0, 0.1, -0.5, 0.25, 2.0, 3.0],
         b_enc: vec![0.5, 0.0, -1.0],
         w_dec: vec![1.0, 0.0, 0.0, 1.0, 0.6, 0.8],
         b_dec: vec![0.25, -0.125],
-        threshold: (architecture == Architecture::JumpRelu).then(|| vec![0.5, 0.0, 0.75]),
-        gate: (architecture == Architecture::Gated)
-            .then(|| GateWeights { b_mag: vec![0.5, 1.0, -0.25], r_mag: vec![0.125, -2.0, 0.0] }),
+        activation,
     };
     Sae::new(engine, config, weights)
 }
@@ -99,15 +91,16 @@ fn small_of(engine: &Engine, architecture: Architecture) -> Sae {
 fn a_saved_sae_is_the_same_sae() {
     let folder = tempfile::tempdir().expect("temporary folder");
     each_engine(|engine| {
+        let gated = ActivationFn::Gated { b_mag: vec![0.5, 1.0, -0.25], r_mag: vec![0.125, -2.0, 0.0] };
         let all = [
-            (Architecture::Relu, Storage::F32),
-            (Architecture::TopK { k: 2 }, Storage::F32),
-            (Architecture::TopK { k: 2 }, Storage::F16),
-            (Architecture::JumpRelu, Storage::F32),
-            (Architecture::Gated, Storage::F32),
+            (ActivationFn::Relu, Storage::F32),
+            (ActivationFn::TopK { k: 2 }, Storage::F32),
+            (ActivationFn::TopK { k: 2 }, Storage::F16),
+            (ActivationFn::JumpRelu { threshold: vec![0.5, 0.0, 0.75] }, Storage::F32),
+            (gated, Storage::F32),
         ];
-        for (architecture, storage) in all {
-            let sae = small_of(engine, architecture);
+        for (activation, storage) in all {
+            let sae = small_of(engine, activation);
             let path = folder.path().join("a/b");
             pollster::block_on(sae.save(&path, storage)).expect("save");
             let back = Sae::load(engine, &Files::dir(&path)).expect("load");

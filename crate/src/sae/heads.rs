@@ -1,35 +1,9 @@
 //! Hooks whose value has more than one vector a token: [B, T, H, d], as attention heads have it.
 
-use super::{SaeConfig, SaeError};
+use super::SaeError;
+use super::config::{Heads, SaeConfig};
 use crate::gpu::Tensor;
 use crate::kernels::columns;
-
-/// What a SAE reads of a hook that has heads. Of one without heads it reads everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Heads {
-    /// All of them, side by side: who gives the activations puts them so.
-    #[default]
-    Flat,
-    /// All of them, side by side: SAELens's SAE itself puts them so (`reshape_activations: "hook_z"`).
-    Reshaped,
-    /// One of them, from 0 (`hook_head_index`).
-    One(usize),
-}
-
-impl Heads {
-    /// The head, if it is a single one.
-    pub fn one(self) -> Option<usize> {
-        match self {
-            Self::One(head) => Some(head),
-            Self::Flat | Self::Reshaped => None,
-        }
-    }
-
-    /// What a SAE of all that a hook shows reads. SAELens reshapes `hook_z` alone.
-    pub fn all_of(hook: &str) -> Self {
-        if hook.ends_with(".hook_z") { Self::Reshaped } else { Self::Flat }
-    }
-}
 
 impl SaeConfig {
     /// The activations [n, D] of this SAE among those of its hook. A row is a token: of [.., D] the rows as they are; of
@@ -87,21 +61,9 @@ fn has_heads(hook: &str) -> bool {
 mod tests {
     use super::*;
     use crate::gpu::Engine;
-    use crate::kernels::Normalize;
-    use crate::sae::Architecture;
 
     fn config(d_in: usize, heads: Heads) -> SaeConfig {
-        SaeConfig {
-            d_in,
-            d_sae: 8,
-            architecture: Architecture::Relu,
-            apply_b_dec_to_input: true,
-            normalize: Normalize::None,
-            rescale_acts_by_decoder_norm: false,
-            model_name: None,
-            hook_name: Some("blocks.0.attn.hook_z".to_owned()),
-            heads,
-        }
+        SaeConfig { hook_name: Some("blocks.0.attn.hook_z".to_owned()), heads, ..SaeConfig::new(d_in, 8) }
     }
 
     /// Values that say where they stand: 0, 1, 2, … in [2, 3, 4, 5] = [B, T, H, d].

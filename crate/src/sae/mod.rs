@@ -9,6 +9,7 @@
 //!
 //! Not supported: transcoders as parts of a model (they encode).
 
+mod activation;
 mod buffer;
 mod codes;
 mod codes_file;
@@ -24,18 +25,18 @@ mod train;
 mod weights;
 mod without;
 
+pub use activation::ActivationFn;
 pub use buffer::ShuffleBuffer;
 pub use codes::Codes;
-pub use config::{Architecture, SaeConfig};
+pub use config::{Heads, SaeConfig};
 pub use controls::Rotation;
-pub use encode::{GateTensors, GateWeights, Sae, SaeWeights};
+pub use encode::Sae;
 pub use error::SaeError;
-pub use files::{CONFIG_FILE, WEIGHTS_FILE};
+pub use files::Storage;
 pub use formats::{Format, SaeFile, StoredTensor};
-pub use heads::Heads;
 pub use health::{
     DecoderHealth, DecoderScan, Distribution, Flag, Health, HealthAccumulator, Histogram, Quantiles, Spliced,
     code_flags,
 };
-pub use train::{Facts, SaeKind, Snapshot, TrainConfig, TrainStats, Trainer};
-pub use weights::Storage;
+pub use train::{Facts, SaeKind, Snapshot, TrainConfig, TrainStats, Trainer, kinds};
+pub use weights::SaeWeights;

@@ -16,7 +16,7 @@ pub async fn correlate(engine: &Engine, a: &Codes, b: &Codes) -> Result<Correlat
 
 /// Codes of side A made ready once, to be correlated with several of side B.
 pub struct Prepared {
-    lined: kernels::Lined,
+    compressed: kernels::Compressed,
     tokens: usize,
 }
 
@@ -27,7 +27,7 @@ impl Prepared {
     /// Codes that are damaged or hold a value that is not finite.
     pub fn new(a: &Codes) -> Result<Self, CorrelationError> {
         check(a)?;
-        Ok(Self { lined: standard::by_feature(a, &moments(a)), tokens: a.tokens() })
+        Ok(Self { compressed: standard::by_feature(a, &moments(a)), tokens: a.tokens() })
     }
 
     /// MPPC with side B, over the same tokens.
@@ -38,7 +38,7 @@ impl Prepared {
         check(b)?;
         same_tokens(self.tokens, b.tokens())?;
         let b = standard::by_token(b, &moments(b));
-        let (a_to_b, b_to_a) = kernels::sparse_correlation(engine, &self.lined, &b).await?;
+        let (a_to_b, b_to_a) = kernels::sparse_correlation(engine, &self.compressed, &b).await?;
         Ok(Correlation { a_to_b, b_to_a })
     }
 }

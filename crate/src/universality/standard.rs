@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::{Moment, bands};
-use crate::kernels::Lined;
+use crate::kernels::Compressed;
 use crate::par;
 use crate::sae::Codes;
 
@@ -51,7 +51,7 @@ fn offset(scaling: &Scaling, sum: f64, tokens: usize) -> f64 {
 }
 
 /// The codes by feature.
-pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Lined {
+pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Compressed {
     let scalings = scalings(codes, moments);
     let tokens = codes.tokens();
     let bands = bands::of_features(codes.n_features);
@@ -97,11 +97,11 @@ pub(super) fn by_feature(codes: &Codes, moments: &[Moment]) -> Lined {
             *o = offset(&scalings[j], sum, tokens);
         }
     });
-    Lined { start, index, value, offset: offsets }
+    Compressed { indptr: start, indices: index, values: value, offsets }
 }
 
 /// The codes by token.
-pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Lined {
+pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Compressed {
     let scalings = scalings(codes, moments);
     let tokens = codes.tokens();
     let full: Vec<u32> = (0u32..).zip(&scalings).filter(|(_, s)| s.full()).map(|(j, _)| j).collect();
@@ -148,7 +148,7 @@ pub(super) fn by_token(codes: &Codes, moments: &[Moment]) -> Lined {
     });
     let total = |j: usize| sums.iter().map(|part: &Vec<f64>| part[j]).sum();
     let offset = scalings.iter().enumerate().map(|(j, s)| offset(s, total(j), tokens)).collect();
-    Lined { start, index, value, offset }
+    Compressed { indptr: start, indices: index, values: value, offsets: offset }
 }
 
 #[cfg(test)]
@@ -170,24 +170,24 @@ mod tests {
         let codes = from_dense(40, &x.collect::<Vec<_>>());
         let moments = moments(&codes);
         let (columns, rows) = (by_feature(&codes, &moments), by_token(&codes, &moments));
-        assert!(columns.index.len() > codes.indices.len(), "some feature is full");
+        assert!(columns.indices.len() > codes.indices.len(), "some feature is full");
         for j in 0..40 {
             let fires = codes.indices.iter().filter(|i| **i == j as u32).count();
-            let entries = columns.start[j + 1] - columns.start[j];
+            let entries = columns.indptr[j + 1] - columns.indptr[j];
             assert!(
                 entries == fires || (entries == tokens && tokens <= 2 * fires),
                 "{j}: {fires}, {entries}"
             );
         }
         // Both orders hold the same numbers.
-        let by_row = |t: usize| (rows.start[t]..rows.start[t + 1]).map(move |e| (t, e));
+        let by_row = |t: usize| (rows.indptr[t]..rows.indptr[t + 1]).map(move |e| (t, e));
         let mut entries: Vec<_> =
-            (0..tokens).flat_map(by_row).map(|(t, e)| (rows.index[e], t as u32, rows.value[e])).collect();
+            (0..tokens).flat_map(by_row).map(|(t, e)| (rows.indices[e], t as u32, rows.values[e])).collect();
         entries.sort_by_key(|&(j, t, _)| (j, t));
-        let by_column = |j: usize| (columns.start[j]..columns.start[j + 1]).map(move |e| (j as u32, e));
-        let want = (0..40).flat_map(by_column).map(|(j, e)| (j, columns.index[e], columns.value[e]));
+        let by_column = |j: usize| (columns.indptr[j]..columns.indptr[j + 1]).map(move |e| (j as u32, e));
+        let want = (0..40).flat_map(by_column).map(|(j, e)| (j, columns.indices[e], columns.values[e]));
         let want: Vec<_> = want.collect();
         assert_eq!(entries, want);
-        assert_eq!(columns.offset, rows.offset);
+        assert_eq!(columns.offsets, rows.offsets);
     }
 }

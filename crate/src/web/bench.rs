@@ -3,7 +3,7 @@
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
-use super::Failure;
+use crate::failure::Failure;
 use crate::gpu::{Engine, EngineChoice, Tensor};
 use crate::kernels::{Layout, Product, matmul};
 
@@ -20,7 +20,7 @@ pub async fn bench_matmul(
     n: usize,
     repeats: usize,
 ) -> Result<Vec<f64>, Failure> {
-    let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::new("engine", &e))?;
+    let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::from(e).coded("engine"))?;
     let engine = Engine::open(choice).await?;
     let (a, b) = (values(m * k, 7), values(k * n, 11));
     let expected: Vec<f64> = [(0, 0), (m - 1, n - 1)]
@@ -36,7 +36,9 @@ pub async fn bench_matmul(
         }
         for (got, want) in [c[0], c[c.len() - 1]].into_iter().zip(&expected) {
             if (f64::from(got) - want).abs() > 1e-2 {
-                return Err(Failure::new("bench", &format!("{got} instead of {want}; the product is wrong")));
+                return Err(
+                    Failure::new(format!("{got} instead of {want}"), "the product is wrong").coded("bench")
+                );
             }
         }
     }

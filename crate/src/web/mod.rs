@@ -1,11 +1,10 @@
 //! The page's face: the lab behind wasm-bindgen, made for a module Worker.
 //!
-//! Everything that crosses is a typed value ([`ComparePlan`], [`Progress`](crate::lab::Progress), [`Report`], [`Opened`], [`Failure`]);
-//! the page's TypeScript uses the types generated from them.
+//! Everything that crosses is a typed value ([`ComparePlan`], [`Progress`](crate::lab::Progress), [`Report`],
+//! [`Opened`], [`Failure`]); the page's TypeScript uses the types generated from them.
 
 #[cfg(feature = "bench")]
 mod bench;
-mod failure;
 mod observer;
 mod stored;
 mod train;
@@ -20,14 +19,14 @@ use wasm_bindgen::prelude::*;
 
 use crate::checkpoint::{Bytes, Files};
 use crate::corpus::Corpus;
+use crate::failure::Failure;
 use crate::gpu::{Engine, EngineChoice};
 use crate::lab::{
-    self, CircuitName, CircuitReport, CircuitSettings, ComparePlan, Comparison, HealthReport, HealthSettings,
-    InductionView, Inputs, LabModel, MemoryStore, Prompted, Report,
+    self, CircuitSettings, ComparePlan, Comparison, HealthReport, HealthSettings, InductionPair, Inputs,
+    LabModel, MemoryStore, Prompted, Report,
 };
 #[cfg(feature = "bench")]
 pub use bench::bench_matmul;
-pub use failure::Failure;
 use observer::PageObserver;
 use stored::{Reading, StoredFile};
 pub use train::{TrainCallbacks, TrainedSae, TrainedSaes, default_train_plan, left_training};
@@ -109,7 +108,7 @@ impl Lab {
     /// # Errors
     /// An unknown choice; no adapter or no device when the GPU was asked for.
     pub async fn open(engine: String) -> Result<Lab, Failure> {
-        let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::new("engine", &e))?;
+        let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::from(e).coded("engine"))?;
         let engine = Engine::open(choice).await?;
         Ok(Self { engine, models: RefCell::default(), cancelled: Cell::new(false) })
     }
@@ -144,7 +143,7 @@ impl Lab {
         for entry in files.entries().into_iter().flatten() {
             let entry: Array = entry.unchecked_into();
             let path = entry.get(0).as_string().unwrap_or_default();
-            let wrong = |what: &str| Failure::new("model", &format!("{name}/{path} {what}"));
+            let wrong = |what: &str| Failure::from(format!("{name}/{path} {what}")).coded("model");
             let bytes = match entry.get(1).dyn_into::<Uint8Array>() {
                 Ok(bytes) => bytes.to_vec().into(),
                 Err(other) => {
@@ -219,39 +218,24 @@ impl Lab {
         Ok(lab::health(&model, &model.saes, &corpus, settings, &observer).await?)
     }
 
-    /// Looks inside a model at a text, or at a planted A B … A where there is none.
+    /// Looks into the first of the models with attention heads and the first with a recurrence, at a text, or at a
+    /// planted A B … A where there is none, and takes their circuits apart.
     ///
     /// # Errors
-    /// As [`Lab::prompt`], and a text that is too long to look at.
-    #[wasm_bindgen(js_name = inductionView)]
-    pub async fn induction_view(
+    /// As [`Lab::prompt`]; models of which none has heads or a recurrence, a text that is too long to look at, sizes
+    /// that no prompt can have.
+    pub async fn induction(
         &self,
-        model: String,
+        models: Vec<String>,
         text: Option<String>,
         settings: CircuitSettings,
         on_progress: OnProgress,
-    ) -> Result<InductionView, Failure> {
+    ) -> Result<InductionPair, Failure> {
         self.cancelled.set(false);
-        let model = self.model(&model)?;
+        let models = models.iter().map(|name| self.model(name)).collect::<Result<Vec<_>, _>>()?;
+        let models: Vec<&LabModel> = models.iter().map(|model| &**model).collect();
         let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
-        Ok(lab::induction_view(&model, text.as_deref(), &settings, &observer).await?)
-    }
-
-    /// Runs a circuit experiment on a model.
-    ///
-    /// # Errors
-    /// A model that was not added, or is not of the experiment's kind; sizes that no prompt can have; a device that failed.
-    pub async fn circuit(
-        &self,
-        model: String,
-        experiment: CircuitName,
-        settings: CircuitSettings,
-        on_progress: OnProgress,
-    ) -> Result<CircuitReport, Failure> {
-        self.cancelled.set(false);
-        let model = self.model(&model)?;
-        let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
-        Ok(lab::circuit(&model, experiment, settings, &observer).await?)
+        Ok(lab::induction_pair(&models, text.as_deref(), &settings, &observer).await?)
     }
 
     /// Asks the run to stop at its next step.
@@ -262,7 +246,7 @@ impl Lab {
 
 impl Lab {
     fn model(&self, name: &str) -> Result<Rc<LabModel>, Failure> {
-        let missing = || Failure::new("model", &format!("{name} is not loaded; add the model first"));
+        let missing = || Failure::new(format!("{name} is not loaded"), "add the model first").coded("model");
         self.models.borrow().get(name).cloned().ok_or_else(missing)
     }
 }

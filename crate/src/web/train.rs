@@ -10,9 +10,10 @@ use web_sys::FileSystemSyncAccessHandle;
 
 use super::observer::PageObserver;
 use super::stored::{Reading, StoredFile};
-use super::{Failure, Lab, OnProgress};
+use super::{Lab, OnProgress};
 use crate::checkpoint::{Bytes, SafeFile};
 use crate::corpus::Corpus;
+use crate::failure::Failure;
 use crate::lab::{
     self, Checkpoint, Checkpoints, CurvePoint, LabError, LeftTraining, Observer, Progress, TrainPlan,
     TrainWatch,
@@ -147,7 +148,7 @@ pub fn left_training(file: FileSystemSyncAccessHandle) -> Result<LeftTraining, F
 }
 
 fn checkpoint_of(handle: FileSystemSyncAccessHandle) -> Result<SafeFile, Failure> {
-    let failed = |e: io::Error| Failure::new("storage", &format!("the checkpoint cannot be read: {e}"));
+    let failed = |e: io::Error| Failure::from(format!("the checkpoint cannot be read: {e}")).coded("storage");
     let file = StoredFile::new(handle, Rc::new(Reading::default())).map_err(failed)?;
     let file = SafeFile::parse("the checkpoint", Bytes::Elsewhere(Rc::new(file)));
     Ok(file.map_err(LabError::from)?)
@@ -162,8 +163,8 @@ fn keep(keeper: &Keeper, checkpoint: &Checkpoint) -> Result<(), LabError> {
         .and_then(|()| checkpoint.write_to(&mut out))
         .and_then(|()| keeper.commit().map_err(|e| thrown(&e)));
     kept.map_err(|e| {
-        let line = "delete a stored model or SAE, or free room on the disk, then resume the training";
-        LabError::Mismatch(format!("the checkpoint cannot be kept ({e}); {line}"))
+        let advice = "delete a stored model or SAE, or free room on the disk, then resume the training";
+        LabError::refused(format!("the checkpoint cannot be kept ({e})"), advice)
     })
 }
 

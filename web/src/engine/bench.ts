@@ -91,8 +91,8 @@ export class Bench {
     }
     await withStored(model.stored as string, (files, total) => {
       if (lab.opened().engine === 'cpu' && total > MOST) {
-        const hint = 'run it on a GPU, or with the command line';
-        throw new HubError('model', `${name} is larger than the memory of WebAssembly, 4 GB`, hint);
+        const advice = 'run it on a GPU, or with the command line';
+        throw new HubError('model', `${name} is larger than the memory of WebAssembly, 4 GB`, advice);
       }
       this.tell.loading(0, total);
       lab.addModel(name, files, (done) => this.tell.loading(Math.min(done, total), total));

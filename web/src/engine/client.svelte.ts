@@ -1,14 +1,19 @@
 /** The page's side of the engine. */
-import type { CurvePoint, Failure, HealthReport, LeftTraining, Opened, Progress, Report } from 'mppc';
+import type { CurvePoint, Failure, Opened, Progress } from 'mppc';
 import { stopped } from '../stopped';
-import type { Ask, HealthAsk, InductionAnswer, InductionAsk, PromptAnswer, PromptAsk, Reply, Request, TrainAsk, TrainedHere } from './messages';
+import type { Reply, Request } from './messages';
+import type { Actions } from './worker';
+
+export type Action = keyof Actions;
+export type AskOf<A extends Action> = Parameters<Actions[A]>[1];
+export type AnswerOf<A extends Action> = Awaited<ReturnType<Actions[A]>>;
 
 export interface Watcher {
   loading(done: number, total: number): void;
   opened(opened: Opened): void;
   progress(progress: Progress): void;
   /** Of a training. */
-  point?(point: CurvePoint): void;
+  point(point: CurvePoint): void;
 }
 
 /** A worker that has not stopped by then is ended: the engine may be in a long step. */
@@ -16,7 +21,7 @@ const PATIENCE = 300;
 /** A training leaves a checkpoint first. */
 const TRAINING_PATIENCE = 10_000;
 
-const NOBODY: Watcher = { loading: () => {}, opened: () => {}, progress: () => {} };
+const NOBODY: Watcher = { loading: () => {}, opened: () => {}, progress: () => {}, point: () => {} };
 
 export class Engine {
   /** Whether it is at work: it does one thing at a time. */
@@ -24,56 +29,19 @@ export class Engine {
   #worker: Worker | undefined;
   #stop: (() => void) | undefined;
 
-  /** Correlates two models; rejects with a Failure. */
-  run(ask: Ask, watcher: Watcher): Promise<Report> {
-    return this.#ask<Report>({ kind: 'run', base: document.baseURI, ask }, watcher);
-  }
-
-  /** Runs one prompt; rejects with a Failure. */
-  prompt(ask: PromptAsk, watcher: Watcher): Promise<PromptAnswer> {
-    return this.#ask<PromptAnswer>({ kind: 'prompt', base: document.baseURI, ask }, watcher);
-  }
-
-  /** Measures how healthy a model's SAEs are; rejects with a Failure. */
-  health(ask: HealthAsk, watcher: Watcher): Promise<HealthReport> {
-    return this.#ask<HealthReport>({ kind: 'health', base: document.baseURI, ask }, watcher);
-  }
-
-  /** Looks inside a pair of models and takes their induction circuits apart; rejects with a Failure. */
-  induction(ask: InductionAsk, watcher: Watcher): Promise<InductionAnswer> {
-    return this.#ask<InductionAnswer>({ kind: 'induction', base: document.baseURI, ask }, watcher);
-  }
-
-  /** Trains SAEs; rejects with a Failure, `cancelled` among them, after which the run can be gone on with. */
-  train(ask: TrainAsk, watcher: Watcher): Promise<TrainedHere[]> {
-    return this.#ask<TrainedHere[]>({ kind: 'train', base: document.baseURI, ask }, watcher);
-  }
-
-  /** The training that was stopped before its end. Any number may ask, each has a worker of its own. */
-  static left(): Promise<LeftTraining | undefined> {
-    return Engine.#once<LeftTraining | undefined>({ kind: 'left' });
-  }
-
-  /** Lets go of it. */
-  static forget(): Promise<void> {
-    return Engine.#once<void>({ kind: 'forget' });
-  }
-
-  static #once<T>(request: Request): Promise<T> {
-    const engine = new Engine();
-    return engine.#ask<T>(request, NOBODY).finally(() => engine.#worker?.terminate());
-  }
-
-  /** One at a time. The worker stays for the next, with its models loaded. */
-  #ask<T>(request: Request, watcher: Watcher): Promise<T> {
+  /**
+   * Asks for one of the engine's actions, one at a time; rejects with a Failure. The worker stays for the next, with its
+   * models loaded.
+   */
+  do<A extends Action>(action: A, ask: AskOf<A>, watcher: Watcher = NOBODY): Promise<AnswerOf<A>> {
     if (this.busy) {
-      const busy: Failure = { code: 'busy', message: 'the engine is at work', hint: 'wait until it is done, or cancel it' };
+      const busy: Failure = { code: 'busy', message: 'the engine is at work', advice: 'wait until it is done, or cancel it' };
       return Promise.reject(busy);
     }
     const since = performance.now();
     let deadline: ReturnType<typeof setTimeout> | undefined;
     this.busy = true;
-    return new Promise<T>((resolve, reject) => {
+    return new Promise<AnswerOf<A>>((resolve, reject) => {
       const worker = (this.#worker ??= new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' }));
       const end = (failure: Failure) => {
         worker.terminate();
@@ -82,21 +50,21 @@ export class Engine {
       };
       this.#stop = () => {
         worker.postMessage({ kind: 'cancel' } satisfies Request);
-        const patience = request.kind === 'train' ? TRAINING_PATIENCE : PATIENCE;
-        deadline ??= setTimeout(() => end({ code: 'cancelled', message: 'cancelled', hint: '' }), patience);
+        const patience = action === 'train' ? TRAINING_PATIENCE : PATIENCE;
+        deadline ??= setTimeout(() => end({ code: 'cancelled', message: 'cancelled', advice: '' }), patience);
       };
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
         if (data.kind === 'loading') watcher.loading(data.done, data.total);
         else if (data.kind === 'opened') watcher.opened(data.opened);
         else if (data.kind === 'progress') watcher.progress(data.progress);
-        else if (data.kind === 'point') watcher.point?.(data.point);
-        else if (data.kind === 'done') resolve(data.value as T);
+        else if (data.kind === 'point') watcher.point(data.point);
+        else if (data.kind === 'done') resolve(data.value as AnswerOf<A>);
         else reject(data.failure);
       };
       // A defect of the engine ends up here; its state is not to be trusted any more.
       worker.onerror = (event) =>
         void stopped('the engine', event, since, 'try again, or with a smaller model').then(end);
-      worker.postMessage(request);
+      worker.postMessage({ kind: 'do', action, base: document.baseURI, ask } satisfies Request);
     }).finally(() => {
       clearTimeout(deadline);
       this.#stop = undefined;
@@ -104,8 +72,17 @@ export class Engine {
     });
   }
 
-  /** Stops the run, if there is one. */
+  /** The same in a worker of its own, which any number may have. */
+  static once<A extends 'left' | 'forget'>(action: A): Promise<AnswerOf<A>> {
+    const engine = new Engine();
+    return engine.do(action, undefined).finally(() => engine.#worker?.terminate());
+  }
+
+  /** Stops what goes on, if anything does. */
   cancel(): void {
     this.#stop?.();
   }
 }
+
+/** The page's: whatever a card asks for is done by this one. */
+export const engine = new Engine();

@@ -19,8 +19,8 @@ export async function withStored(key: string, use: (files: ModelContent, total: 
       const handle = await orNothing(openForReading(key, path));
       if (handle) handles.push(handle);
       if (handle?.getSize() !== bytes) {
-        const hint = 'delete it and download it again';
-        throw new HubError('model', `${path} of ${manifest.plan.repo} is not as it was stored`, hint);
+        const advice = 'delete it and download it again';
+        throw new HubError('model', `${path} of ${manifest.plan.repo} is not as it was stored`, advice);
       }
       if (path.endsWith('.safetensors')) {
         files.set(path, handle);

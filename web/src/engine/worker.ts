@@ -1,96 +1,85 @@
-/** The engine's side: wasm, models and one run at a time, away from the page's thread. */
+/** What the engine can be asked for, and how each is done: the only table of it. */
 import {
   TrainCallbacks,
   defaultCircuitSettings,
   defaultHealthSettings,
   defaultPlan,
+  defaultTrainPlan,
   leftTraining,
   wasmBytes,
   type HealthReport,
+  type InductionPair,
   type LeftTraining,
-  type Progress,
+  type Opened,
+  type Prompted,
   type Report,
+  type TrainPlan,
+  type TrainStats,
 } from 'mppc';
 import { asFailure, HubError, isFull } from '../failure';
-import { Bench, start } from './bench';
+import { start, type Bench } from './bench';
 import { Checkpoints } from './checkpoints';
-import { nameOf, type Ask, type PromptAnswer, type PromptAsk } from './messages';
-import type { HealthAsk, InductionAnswer, InductionAsk, Reply, Request, TrainAsk, TrainedHere, Value } from './messages';
+import { nameOf, type EngineName, type ModelRef } from './messages';
 import { keepSae, sweepSaes } from './saes';
+import { goOn, point, progress, serve } from './serve';
 
 /** How many next tokens a prompt shows. */
 const TOP = 10;
 
-const tell = (reply: Reply) => postMessage(reply);
-const progress = (it: Progress) => tell({ kind: 'progress', progress: it });
+const actions = { compare, prompt, health, induction, train, left, forget };
+export type Actions = typeof actions;
+serve(actions);
 
-let bench: Bench | undefined;
-let cancelled = false;
-
-onmessage = ({ data }: MessageEvent<Request>) => {
-  if (data.kind === 'cancel') {
-    cancelled = true;
-    bench?.cancel();
-    return;
-  }
-  cancelled = false;
-  answer(data).then(
-    (value) => tell({ kind: 'done', value }),
-    (error: unknown) => {
-      // WebAssembly that has trapped is not to be trusted any more: the page hears of it as of a crash.
-      if (error instanceof WebAssembly.RuntimeError) setTimeout(() => {
-          throw error;
-        });
-      else tell({ kind: 'failed', failure: asFailure(error) });
-    },
-  );
-};
-
-function answer(request: Exclude<Request, { kind: 'cancel' }>): Promise<Value> {
-  if (request.kind === 'left') return left();
-  if (request.kind === 'forget') return forget();
-  const open = (bench ??= new Bench(request.base, {
-    loading: (done, total) => tell({ kind: 'loading', done, total }),
-    opened: (opened) => tell({ kind: 'opened', opened }),
-  }));
-  switch (request.kind) {
-    case 'run':
-      return run(open, request.ask);
-    case 'prompt':
-      return prompt(open, request.ask);
-    case 'train':
-      return train(open, request.ask);
-    case 'health':
-      return health(open, request.ask);
-    case 'induction':
-      return induction(open, request.ask);
-  }
-}
-
-/** Between two steps that cannot be stopped. */
-function goOn(): void {
-  if (cancelled) throw new HubError('cancelled', 'cancelled');
+export interface HealthAsk {
+  /** A model that comes with the page, and brings SAEs. */
+  model: ModelRef;
+  engine: EngineName;
+  tokens: number;
+  seed: number;
 }
 
 async function health(bench: Bench, { model, engine, tokens, seed }: HealthAsk): Promise<HealthReport> {
   const lab = await bench.open(engine);
-  await bench.load(lab, { name: model });
+  await bench.load(lab, model);
   goOn();
-  return lab.saeHealth(model, { ...defaultHealthSettings(), tokens, seed }, progress);
+  return lab.saeHealth(nameOf(model), { ...defaultHealthSettings(), tokens, seed }, progress);
 }
 
-async function induction(bench: Bench, ask: InductionAsk): Promise<InductionAnswer> {
+export interface InductionAsk {
+  /** Models that come with the page, one with attention heads and one with a recurrence among them. */
+  models: string[];
+  engine: EngineName;
+  /** What to look at; a planted prompt where there is none. */
+  text?: string;
+  /** Number of prompts of the experiments. */
+  prompts: number;
+  seed: number;
+}
+
+async function induction(bench: Bench, ask: InductionAsk): Promise<InductionPair> {
   const lab = await bench.open(ask.engine);
-  await bench.loadBuiltin(lab, [ask.a, ask.b]);
+  await bench.loadBuiltin(lab, ask.models);
   goOn();
   const settings = { ...defaultCircuitSettings(), prompts: ask.prompts, seed: ask.seed };
-  return {
-    a: await lab.inductionView(ask.a, ask.text, settings, progress),
-    b: await lab.inductionView(ask.b, ask.text, settings, progress),
-    heads: await lab.circuit(ask.a, 'head-to-logit', settings, progress),
-    states: await lab.circuit(ask.b, 'state-to-logit', settings, progress),
-    writes: await lab.circuit(ask.b, 'write-position', settings, progress),
-  };
+  return lab.induction(ask.models, ask.text, settings, progress);
+}
+
+export interface TrainAsk {
+  model: ModelRef;
+  engine: EngineName;
+  plan: Partial<TrainPlan>;
+  /**
+   * `new` is refused where an unfinished training is stored, `instead` takes its place, `resume` goes on with it, and
+   * must have its plan.
+   */
+  begin: 'new' | 'instead' | 'resume';
+}
+
+/** A SAE that was trained; its files are in the browser's storage. */
+export interface TrainedHere {
+  hook: string;
+  recipe: string;
+  stats: TrainStats;
 }
 
 function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<TrainedHere[]> {
@@ -106,9 +95,9 @@ function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<
     const lab = await bench.open(engine);
     await bench.load(lab, model);
     goOn();
-    const watch = new TrainCallbacks(progress, (point) => tell({ kind: 'point', point }));
+    const watch = new TrainCallbacks(progress, point);
     const from = begin === 'resume' ? last : undefined;
-    const { saes } = await lab.trainSaes(nameOf(model), plan, from, checkpoints, watch);
+    const { saes } = await lab.trainSaes(nameOf(model), { ...defaultTrainPlan(), ...plan }, from, checkpoints, watch);
     for (const sae of saes) await keepSae(nameOf(model), sae).catch((error: unknown) => notKept(error, checkpoints));
     // Only now is there nothing left to go on with.
     checkpoints.clear();
@@ -119,8 +108,8 @@ function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<
 function notKept(error: unknown, checkpoints: Checkpoints): never {
   if (!isFull(error)) throw error;
   const then = checkpoints.last() ? 'resume it, from a little before its end' : 'train again';
-  const hint = `delete a stored model or SAE, or free room on the disk; then ${then}`;
-  throw new HubError('quota', 'the training is done, but there is no room to keep its SAE', hint);
+  const advice = `delete a stored model or SAE, or free room on the disk; then ${then}`;
+  throw new HubError('quota', 'the training is done, but there is no room to keep its SAE', advice);
 }
 
 async function left(): Promise<LeftTraining | undefined> {
@@ -138,18 +127,52 @@ async function left(): Promise<LeftTraining | undefined> {
   });
 }
 
-async function forget(): Promise<undefined> {
+async function forget(): Promise<void> {
   await Checkpoints.alone(async (checkpoints) => checkpoints.clear());
 }
 
-async function run(bench: Bench, { a, b, engine, file, tokens, seed }: Ask): Promise<Report> {
+/** What is asked of a comparison; here as below, everything else is the engine's default. */
+export interface CompareAsk {
+  a: string;
+  b: string;
+  engine: EngineName;
+  tokens: number;
+  seed: number;
+  /** A text of the user's instead of the built-in corpus. */
+  file?: File;
+}
+
+export interface CompareAnswer {
+  report: Report;
+  opened: Opened;
+}
+
+async function compare(bench: Bench, { a, b, engine, file, tokens, seed }: CompareAsk): Promise<CompareAnswer> {
+  const text = file && new Uint8Array(await file.arrayBuffer());
   const lab = await bench.open(engine);
   await bench.loadBuiltin(lab, [a, b]);
   goOn();
   const plan = defaultPlan(a, b);
   Object.assign(plan.corpus, { tokens, seed, source: file?.name ?? 'builtin' });
   plan.controls.seed = seed;
-  return lab.compare(plan, file?.bytes, progress);
+  return { report: await lab.compare(plan, text, progress), opened: lab.opened() };
+}
+
+export interface PromptAsk {
+  model: ModelRef;
+  engine: EngineName;
+  text: string;
+}
+
+/** What a prompt gave, and what it took. */
+export interface PromptAnswer {
+  prompted: Prompted;
+  opened: Opened;
+  /** From the storage, or the network, to the engine; nothing when it was there already. */
+  loadSeconds?: number;
+  runSeconds: number;
+  /** The most memory WebAssembly has taken since the engine was started. */
+  wasmBytes: number;
 }
 
 async function prompt(bench: Bench, { model, engine, text }: PromptAsk): Promise<PromptAnswer> {

@@ -254,8 +254,8 @@ class Job {
       const changed = mended < MENDINGS && (await this.#mend(wrong));
       if (!changed) {
         const names = wrong.map((f) => this.plan.files[f]!.path).join(', ');
-        const hint = 'the download was removed; try again later, or another hub';
-        throw new HubError('hash', `${names} of ${this.plan.repo} does not have the hash the hub states`, hint);
+        const advice = 'the download was removed; try again later, or another hub';
+        throw new HubError('hash', `${names} of ${this.plan.repo} does not have the hash the hub states`, advice);
       }
     }
   }

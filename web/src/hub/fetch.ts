@@ -178,8 +178,8 @@ function refused(response: Response, url: string): Error {
     return new Dropped(`${host} answers ${status}: it is busy or out of order`, seconds > 0 ? seconds * 1000 : 0);
   }
   if (status === 401 || status === 403) {
-    const hint = 'check the name; for a private or gated model accept its terms on the hub and give a token';
-    return new HubError('access', `${host} refuses ${url} (${status})`, hint);
+    const advice = 'check the name; for a private or gated model accept its terms on the hub and give a token';
+    return new HubError('access', `${host} refuses ${url} (${status})`, advice);
   }
   if (status === 404) return new HubError('missing', `${host} has no ${url}`, 'check the name and the revision');
   return new HubError('hub', `${host} answers ${status} to ${url}`, 'check the address of the hub');

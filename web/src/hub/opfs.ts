@@ -9,8 +9,8 @@ export async function directory(): Promise<FileSystemDirectoryHandle> {
   try {
     return await navigator.storage.getDirectory();
   } catch {
-    const hint = 'open the page over https or on localhost, in a current browser and not in a private window';
-    throw new HubError('storage', 'this browser gives the page no storage', hint);
+    const advice = 'open the page over https or on localhost, in a current browser and not in a private window';
+    throw new HubError('storage', 'this browser gives the page no storage', advice);
   }
 }
 

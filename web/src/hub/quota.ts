@@ -22,6 +22,6 @@ export function noRoom(repo: string, { used, quota }: Room, bytes: number): HubE
     missing > 0
       ? [`may store only ${megabytes(free)} more`, `${megabytes(missing)} more`]
       : ['finds no room for it', 'as much'];
-  const hint = `delete a stored model or free ${more} on the disk; nothing was kept of this one`;
-  return new HubError('quota', `${repo} needs ${megabytes(bytes)}, but this page ${room}`, hint);
+  const advice = `delete a stored model or free ${more} on the disk; nothing was kept of this one`;
+  return new HubError('quota', `${repo} needs ${megabytes(bytes)}, but this page ${room}`, advice);
 }

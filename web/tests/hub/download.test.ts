@@ -107,11 +107,11 @@ describe('a plan', () => {
     ['test/outside', 'model', /no usable shards/, /./],
     ['test/nothing', 'missing', /shows no test\/nothing/, /check the name/],
     ['test/tiny-neox@never', 'missing', /the revision never/, /check the name/],
-  ])('of %s is refused: %s', async (repo, code, message, hint) => {
+  ])('of %s is refused: %s', async (repo, code, message, advice) => {
     const error = await failure(plan(repo));
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
-    expect(error.hint).toMatch(hint);
+    expect(error.advice).toMatch(advice);
     expect(await hub.weights()).toEqual([]);
   });
 
@@ -122,7 +122,7 @@ describe('a plan', () => {
   it('fails clearly where there is no hub', async () => {
     const nowhere = resolve(parseAddress('http://127.0.0.1:9', REPO), options().net);
     const error = await failure(nowhere);
-    expect([error.code, error.hint]).toEqual(['network', expect.stringContaining('stored here run without it')]);
+    expect([error.code, error.advice]).toEqual(['network', expect.stringContaining('stored here run without it')]);
   });
 
   it('refuses a small file that is not what the hub states', async () => {
@@ -203,7 +203,7 @@ describe('a download', () => {
     });
     const error = await failure(stopped);
     expect(error.code).toBe('network');
-    expect(error.hint).toContain('resume');
+    expect(error.advice).toContain('resume');
     const [model] = (await list(store)).models;
     expect(model!.whole).toBe(false);
     expect(model!.reached).toBeGreaterThan(PART);
@@ -311,7 +311,7 @@ describe('a download', () => {
     const error = await failure(get(what));
     expect(error.code).toBe('quota');
     expect(error.message).toMatch(/needs \d+\.\d MB, but this page may store only 3\.0 MB more/);
-    expect(error.hint).toMatch(/free \d+\.\d MB more/);
+    expect(error.advice).toMatch(/free \d+\.\d MB more/);
     expect(await hub.log()).toEqual([]);
     await expectNothing();
   });

@@ -28,9 +28,9 @@ async function refused(files: Files): Promise<string> {
     (e: unknown) => e,
   );
   expect(error).toBeInstanceOf(HubError);
-  const { code, hint, message } = error as HubError;
+  const { code, advice, message } = error as HubError;
   expect(code).toBe('model');
-  expect(hint).not.toBe('');
+  expect(advice).not.toBe('');
   return message;
 }
 

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use mppc::atomic;
 use mppc::checkpoint::{Files, SafeFile};
+use mppc::failure::Failure;
 use mppc::gpu::{Engine, Tensor, adapters};
 use mppc::sae::{SaeError, SaeFile};
 use serde_json::json;
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
         Command::Sae(SaeCommand::Convert(a)) => return sae_info::convert(a, out).await,
         _ => {}
     }
-    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let engine = Engine::open(args.engine).await?;
     let session = Session { engine, out, bars: Bars::new(args.json) };
     match args.command {
         Command::Run(a) => session.run(&a).await,
@@ -78,7 +79,7 @@ pub(crate) fn how_to_go_on(command: &Command) -> Option<String> {
 
 async fn devices(args: &Args, out: Output) -> Outcome {
     let all = adapters().await;
-    let engine = Engine::open(args.engine).await.map_err(|e| e.to_string())?;
+    let engine = Engine::open(args.engine).await?;
     let used = engine.report();
     let mut text = String::new();
     for a in &all {
@@ -122,21 +123,22 @@ impl Session {
         let shape = file
             .shape(&args.key)
             .ok_or_else(|| {
-                format!("{} has no tensor {}; it has {}", file.label(), args.key, file.names().join(", "))
+                let other = format!("it has {}", file.names().join(", "));
+                Failure::new(format!("{} has no tensor {}", file.label(), args.key), other)
             })?
             .to_vec();
         let place = || format!("{}: tensor {}", file.label(), args.key);
         if shape.contains(&0) {
-            return Err(format!("{} has the shape {shape:?}, which holds no token", place()));
+            return Err(format!("{} has the shape {shape:?}, which holds no token", place()).into());
         }
         let x = Tensor::from_f32(&self.engine, &shape, file.numbers(&args.key).map_err(text)?);
         // A row is a token: [batch, position, d_in] becomes batch × position rows.
         let x = sae.config.activations(&x).map_err(|e| match e {
             SaeError::Width { d_in, width, .. } => {
                 let sae = args.sae_dir.display();
-                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place())
+                format!("{} is {width} wide, but the SAE in {sae} is {d_in} wide", place()).into()
             }
-            other => format!("{}: {other}", place()),
+            other => Failure::from(other).at(place()),
         })?;
         let codes = sae.encode(&x).await.map_err(text)?;
         let bytes = codes.to_safetensors().map_err(text)?;

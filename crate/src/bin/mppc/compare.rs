@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use mppc::checkpoint::Files;
+use mppc::failure::Failure;
 use mppc::lab::{
     self, Baseline, Bill, ComparePlan, Compared, Comparison, FolderStore, Inputs, LabModel, MemoryStore,
     Report, SideInputs, SidePlan, Store as _,
@@ -21,7 +22,8 @@ use crate::{corpora, interrupt, models, sae_info};
 
 /// `mppc compare`.
 pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
-    let file = args.plan.as_ref().ok_or("no plan is named; give one, or see --example")?;
+    let none = || Failure::new("no plan is named", "give one, or see --example");
+    let file = args.plan.as_ref().ok_or_else(none)?;
     let name = file.display().to_string();
     let plan = read(file).map_err(|e| format!("{} cannot be read: {e}", echo(&name)))?;
     let plan = ComparePlan::from_toml(&name, &plan).map_err(text)?;
@@ -99,7 +101,10 @@ pub(crate) fn merge(args: &MergeArgs, out: Output) -> Outcome {
     let (mut copied, mut same, mut damaged) = (0, 0, Vec::new());
     for place in &args.stores {
         if !place.is_dir() {
-            return Err(format!("{} is no folder; give stores of `mppc compare`", place.display()));
+            return Err(Failure::new(
+                format!("{} is no folder", place.display()),
+                "give stores of `mppc compare`",
+            ));
         }
         let merged = into.merge(&FolderStore::open(place).map_err(text)?).map_err(text)?;
         copied += merged.copied;

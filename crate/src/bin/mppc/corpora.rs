@@ -48,6 +48,6 @@ pub(crate) fn print(args: &CorpusArgs, quiet: bool) -> Outcome {
     match written.and_then(|()| out.flush()) {
         // Whoever reads has seen enough (`mppc corpus | head`).
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| format!("standard output: {e}")),
+        other => other.map_err(|e| format!("standard output: {e}").into()),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mppc::checkpoint::SafeFile;
+use mppc::failure::Failure;
 use mppc::sae::{Codes, code_flags};
 use mppc::universality::{
     Best, Correlation, Published, correlate, correlate_dense, from_dense, published, summarize,
@@ -20,7 +21,7 @@ pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
     writable(&args.save)?;
     let (a, b) = (read_side(&args.a)?, read_side(&args.b)?);
     for (side, path) in [(&a, &args.a), (&b, &args.b)] {
-        side.check().map_err(|what| format!("{}: {what}", path.display()))?;
+        side.check().map_err(|failure| failure.at(path.display()))?;
     }
     for (side, path) in [(&a, &args.a), (&b, &args.b)] {
         // Dense activations may be neurons, of which all are active.
@@ -69,8 +70,10 @@ fn named(prefix: &str, both: &Correlation) -> Vec<Named> {
 fn by_the_script(a: &Side, b: &Side) -> Outcome<Published> {
     match (a, b) {
         (Side::Sparse(a), Side::Sparse(b)) => published(a, b).map_err(text),
-        _ => Err("--published is the paper's way with SAE codes; give codes on both sides, as `mppc sae encode` saves them"
-            .to_owned()),
+        _ => Err(Failure::new(
+            "--published is the paper's way with SAE codes",
+            "give codes on both sides, as `mppc sae encode` saves them",
+        )),
     }
 }
 
@@ -115,11 +118,11 @@ impl Side {
             Side::Sparse(codes) => (codes.tokens(), codes.n_features),
         };
         match (tokens, features) {
-            (0 | 1, _) => Err(format!(
-                "there are activations of {tokens} tokens; a correlation needs at least 2, and means something from about \
-                 10,000"
+            (0 | 1, _) => Err(Failure::new(
+                format!("there are activations of {tokens} tokens"),
+                "a correlation needs at least 2, and means something from about 10,000",
             )),
-            (_, 0) => Err("there are no features; give codes or activations of at least one".to_owned()),
+            (_, 0) => Err(Failure::new("there are no features", "give codes or activations of at least one")),
             _ => Ok(()),
         }
     }
@@ -139,12 +142,16 @@ fn read_side(path: &Path) -> Outcome<Side> {
         Some(&[_, features]) if features > 0 => {
             Ok(Side::Dense(file.numbers("acts").map_err(text)?, features))
         }
-        Some(shape) => {
-            Err(format!("{}: acts has shape {shape:?}; [tokens, features] is needed", path.display()))
-        }
-        None if ["indptr", "crow_indices"].iter().all(|name| file.shape(name).is_none()) => Err(format!(
-            "{label} has neither acts nor indptr; give dense activations `acts` [T, F], or codes as `mppc sae encode` saves them"
+        Some(shape) => Err(Failure::new(
+            format!("{}: acts has shape {shape:?}", path.display()),
+            "[tokens, features] is needed",
         )),
+        None if ["indptr", "crow_indices"].iter().all(|name| file.shape(name).is_none()) => {
+            Err(Failure::new(
+                format!("{label} has neither acts nor indptr"),
+                "give dense activations `acts` [T, F], or codes as `mppc sae encode` saves them",
+            ))
+        }
         None => {
             let bytes = std::fs::read(path).map_err(|e| format!("{label} cannot be read: {e}"))?;
             Ok(Side::Sparse(Codes::from_safetensors(label, &bytes).map_err(text)?))

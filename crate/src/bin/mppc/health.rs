@@ -35,7 +35,7 @@ impl Session {
             lab::health(&subject, &subject.saes, &corpus, settings, &self.bars).await.map_err(text)?;
         let mut told = tables(&report);
         if let Some(save) = &args.save {
-            let mut bytes = serde_json::to_vec_pretty(&report).map_err(text)?;
+            let mut bytes = serde_json::to_vec_pretty(&report).map_err(|e| e.to_string())?;
             bytes.push(b'\n');
             atomic::write(save, |file| file.write_all(&bytes))
                 .map_err(|e| format!("{} cannot be written: {e}", save.display()))?;

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use mppc::lab::LabError;
+use mppc::failure::Failure;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+use crate::output::Outcome;
 use crate::screen;
 
 /// The signal that came; 0 before.
@@ -23,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// When the system takes no handlers.
-pub(crate) fn listen(how: String) -> Result<(), String> {
+pub(crate) fn listen(how: String) -> Outcome {
     let failed = |e| format!("signals cannot be received: {e}");
     let came = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -64,9 +65,9 @@ fn came_with() -> Option<i32> {
     }
 }
 
-/// How a command ends that failed with `error`, if that is because a signal came.
-pub(crate) fn ended(error: &str, how: Option<&str>) -> Option<ExitCode> {
-    let signal = came_with().filter(|_| error == LabError::Cancelled.to_string())?;
+/// How a command ends that failed so, if that is because a signal came.
+pub(crate) fn ended(failure: &Failure, how: Option<&str>) -> Option<ExitCode> {
+    let signal = came_with().filter(|_| failure.code == Failure::CANCELLED)?;
     say(signal, how?);
     Some(ExitCode::from(128 + signal as u8))
 }

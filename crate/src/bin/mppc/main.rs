@@ -41,12 +41,12 @@ fn main() -> ExitCode {
     let listening = how.clone().map_or(Ok(()), interrupt::listen);
     match listening.and_then(|()| pollster::block_on(commands::run(args))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            if let Some(code) = interrupt::ended(&e, how.as_deref()) {
+        Err(failure) => {
+            if let Some(code) = interrupt::ended(&failure, how.as_deref()) {
                 return code;
             }
             // One line whatever the cause: an error may quote several.
-            eprintln!("error: {}", words::line(&e));
+            eprintln!("error: {}", words::line(&failure.to_string()));
             ExitCode::FAILURE
         }
     }

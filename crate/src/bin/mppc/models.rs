@@ -4,8 +4,10 @@ use std::path::Path;
 
 use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want, human};
 use mppc::checkpoint::{Files, Known, embedded, known, without_bom};
+use mppc::failure::{Fails as _, Failure};
+use mppc::model::architecture;
 use mppc::regular;
-use mppc::sae::{CONFIG_FILE, WEIGHTS_FILE};
+use mppc::sae::formats;
 use mppc::words::{did_you_mean, echo};
 use serde_json::{Map, Value, json};
 
@@ -26,11 +28,12 @@ pub(crate) fn files(name: &str, quiet: bool) -> Outcome<Files> {
     let unknown = |_| {
         let built_in = ["tiny-neox", "tiny-mamba"];
         let meant = did_you_mean(name, built_in.into_iter().chain(known().iter().map(|k| k.alias.as_str())));
-        format!(
+        let nothing = format!(
             "{} is no directory, no built-in model (tiny-neox, tiny-mamba), no model that `mppc models` lists and no \
-             owner/name of the hub; check the name{meant}",
+             owner/name of the hub",
             echo(name)
-        )
+        );
+        Failure::new(nothing, format!("check the name{meant}"))
     };
     let (repo, _) = address(name).map_err(unknown)?;
     let hub = Hub::new(Settings::from_env());
@@ -53,13 +56,13 @@ fn address(name: &str) -> Result<(RepoName, Option<&'static Known>), HubError> {
 }
 
 /// An error, and what to use instead if that is known.
-fn explained(repo: &RepoName, error: &HubError) -> String {
+fn explained(repo: &RepoName, error: &HubError) -> Failure {
     let instead = known().iter().find(|k| k.repo == repo.repo).and_then(|k| k.instead.as_ref());
     match (error, instead) {
         (HubError::Pickle { .. } | HubError::NoWeights { .. }, Some(instead)) => {
-            format!("{error}; {instead}")
+            error.failure().advised(instead)
         }
-        _ => error.to_string(),
+        _ => error.failure(),
     }
 }
 
@@ -93,7 +96,7 @@ pub(crate) fn fetch(args: &FetchArgs, out: Output) -> Outcome {
 /// `mppc models`.
 pub(crate) fn list(out: Output) -> Outcome {
     let hub = Hub::new(Settings::from_env());
-    let cached = hub.cached().map_err(|e| e.to_string())?;
+    let cached = hub.cached()?;
     let mut text = format!("{:24} {:9} {:>9} {:>9}  {}", "name", "kind", "size", "cached", "what");
     let mut rows = Vec::new();
     let describe = |c: &CachedRepo| {
@@ -130,33 +133,17 @@ pub(crate) fn list(out: Output) -> Outcome {
 /// Bytes of a configuration that is looked into, at most.
 const MOST_CONFIG: u64 = 16 << 20;
 
-/// Configuration and weights of an SAE, by the library that writes them.
-const SAE_FILES: [(&str, &str); 5] = [
-    (CONFIG_FILE, WEIGHTS_FILE),
-    ("cfg.json", "sae.safetensors"),
-    ("hyperparams.json", "sae_weights.safetensors"),
-    ("hyperparams.json", "checkpoints/final.safetensors"),
-    ("config.json", "sae_weights.safetensors"),
-];
-
 /// What a repository in the cache is, if the lab can do anything with it.
 fn kind(cached: &CachedRepo) -> Option<&'static str> {
     let has = |file: &str| cached.files.binary_search_by(|path| path.as_str().cmp(file)).is_ok();
     let config = || regular::read_within(&cached.path.join("config.json"), MOST_CONFIG).ok();
     let object = |bytes: Vec<u8>| serde_json::from_slice::<Map<String, Value>>(without_bom(&bytes)).ok();
     if let Some(config) = Some("config.json").filter(|name| has(name)).and_then(|_| object(config()?)) {
-        match config.get("model_type").and_then(|v| v.as_str()) {
-            Some("gpt_neox") => return Some("gpt_neox"),
-            Some("mamba") => return Some("mamba"),
-            None if config.contains_key("d_model") && config.contains_key("n_layer") => return Some("mamba"),
-            _ => {}
+        let model_type = config.get("model_type").and_then(|v| v.as_str());
+        if let Some(found) = architecture(model_type, |key| config.contains_key(key)) {
+            return Some(found.model_type);
         }
     }
-    let is_sae = |path: &String| {
-        SAE_FILES.iter().any(|(config, weights)| {
-            let folder = path.strip_suffix(config).filter(|f| f.is_empty() || f.ends_with('/'));
-            folder.is_some_and(|folder| has(&format!("{folder}{weights}")))
-        })
-    };
+    let is_sae = |path: &String| formats::is_config(path, has);
     cached.files.iter().any(is_sae).then_some("sae")
 }

@@ -4,7 +4,11 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mppc::failure::Failure;
 use mppc::words::{visible, visible_json};
+
+/// Whatever went wrong is printed as its one line.
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 /// Whether standard output is for what is saved, alone.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -35,7 +39,7 @@ pub(crate) struct Output {
 impl Output {
     /// Prints one of the two. A reader who has seen enough (`mppc … | head`) is no error. Names in files may hold what
     /// a terminal would obey; it is shown instead.
-    pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), String> {
+    pub(crate) fn say(&self, text: &str, json: &serde_json::Value) -> Outcome {
         crate::screen::settle();
         let mut out: Box<dyn Write> = match TAKEN.load(Ordering::SeqCst) {
             true => Box::new(std::io::stderr().lock()),
@@ -46,7 +50,7 @@ impl Output {
             false => writeln!(out, "{}", visible(text)),
         };
         match written {
-            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("standard output: {e}").into()),
             _ => Ok(()),
         }
     }

@@ -119,7 +119,7 @@ fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
                 serde_json::from_slice(without_bom(&read(path)?)).map_err(|e| wrong(&e))?;
             let len = rows.first().map_or(0, Vec::len);
             if let Some(i) = rows.iter().position(|r| r.len() != len) {
-                return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())));
+                return Err(wrong(&format!("list {i} has {} ids, the first has {len}", rows[i].len())).into());
             }
             return Ok(Prompts { batch: rows.len(), len, ids: rows.concat() });
         }

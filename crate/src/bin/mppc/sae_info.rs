@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use mppc::checkpoint::Files;
+use mppc::failure::Failure;
 use mppc::gpu::Engine;
 use mppc::lab::LabModel;
-use mppc::sae::{Architecture, Format, Heads, SaeConfig, SaeError, SaeFile, Storage, formats};
+use mppc::sae::{Format, Heads, SaeConfig, SaeError, SaeFile, Storage, formats};
 use serde_json::{Value, json};
 
 use crate::args::{ConvertArgs, InfoArgs};
@@ -17,14 +18,14 @@ use crate::session::{Outcome, text, writable_dir};
 pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
     let place = Files::dir(&args.dir);
     if !args.dir.is_dir() {
-        return Err(format!(
-            "{} is no directory; give the folder of an SAE, or of several",
-            args.dir.display()
+        return Err(Failure::new(
+            format!("{} is no directory", args.dir.display()),
+            "give the folder of an SAE, or of several",
         ));
     }
     let found = formats::find(&place).map_err(text)?;
     if found.is_empty() {
-        return Err(text(SaeError::NotSae { place: place.place() }));
+        return Err(SaeError::NotSae { place: place.place() }.into());
     }
     let (mut texts, mut rows) = (Vec::new(), Vec::new());
     for (path, files) in &found {
@@ -56,7 +57,7 @@ fn described(name: &str, sae: &SaeFile) -> String {
     let mut lines = vec![
         name.to_owned(),
         format!("  format         {}", sae.format.name()),
-        format!("  architecture   {}", architecture(config)),
+        format!("  architecture   {}", architecture(sae)),
         format!("  width          D {}, F {} ({:.1} × D)", config.d_in, config.d_sae, expansion(config)),
         format!("  model          {}", config.model_name.as_deref().unwrap_or("not said")),
         format!("  hook           {}{}", config.hook_name.as_deref().unwrap_or("not said"), heads(config)),
@@ -79,12 +80,9 @@ fn described(name: &str, sae: &SaeFile) -> String {
 fn row(name: &str, sae: &SaeFile) -> Value {
     let config = &sae.config;
     let (least, most) = sae.decoder_norms();
-    let k = match config.architecture {
-        Architecture::TopK { k } => Some(k),
-        _ => None,
-    };
+    let activation = &sae.weights.activation;
     json!({
-        "path": name, "format": sae.format.name(), "architecture": config.architecture.name(), "k": k,
+        "path": name, "format": sae.format.name(), "architecture": activation.name(), "k": activation.k(),
         "d_in": config.d_in, "d_sae": config.d_sae, "model": config.model_name, "hook": config.hook_name,
         "normalization": config.normalize.name(), "transcoder": sae.transcoder,
         "apply_b_dec_to_input": config.apply_b_dec_to_input, "decoder_norms": [least, most],
@@ -92,11 +90,10 @@ fn row(name: &str, sae: &SaeFile) -> Value {
     })
 }
 
-fn architecture(config: &SaeConfig) -> String {
-    match config.architecture {
-        Architecture::TopK { k } => format!("topk, k {k}"),
-        other => other.name().to_owned(),
-    }
+fn architecture(sae: &SaeFile) -> String {
+    let activation = &sae.weights.activation;
+    let k = activation.k().map(|k| format!(", k {k}")).unwrap_or_default();
+    format!("{}{k}", activation.name())
 }
 
 /// What it reads of a hook with heads, where that is said.

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
+use mppc::failure::Failure;
 use mppc::gpu::Engine;
 
+pub(crate) use crate::output::Outcome;
 use crate::output::{Output, saved_to};
 use crate::progress::Bars;
-
-/// Any error, as its one line.
-pub(crate) type Outcome<T = ()> = Result<T, String>;
 
 /// What commands share: the engine's choice and how to speak.
 pub(crate) struct Session {
@@ -17,14 +16,14 @@ pub(crate) struct Session {
     pub(crate) bars: Bars,
 }
 
-pub(crate) fn text<E: std::fmt::Display>(e: E) -> String {
-    e.to_string()
+pub(crate) fn text(error: impl Into<Failure>) -> Failure {
+    error.into()
 }
 
 /// Refuses before hours of work a file that could not be saved after them.
 pub(crate) fn writable(path: &Path) -> Outcome {
     if path.is_dir() {
-        return Err(format!("{} is a directory; name a file", path.display()));
+        return Err(Failure::new(format!("{} is a directory", path.display()), "name a file"));
     }
     saved_to(path);
     in_a_folder(path)
@@ -34,10 +33,9 @@ fn in_a_folder(path: &Path) -> Outcome {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match parent.is_dir() {
         true => Ok(()),
-        false => Err(format!(
-            "{}: the directory {} does not exist; make it first",
-            path.display(),
-            parent.display()
+        false => Err(Failure::new(
+            format!("{}: the directory {} does not exist", path.display(), parent.display()),
+            "make it first",
         )),
     }
 }
@@ -45,7 +43,7 @@ fn in_a_folder(path: &Path) -> Outcome {
 /// The same of a directory.
 pub(crate) fn writable_dir(path: &Path) -> Outcome {
     if path.exists() && !path.is_dir() {
-        return Err(format!("{} is a file; name a directory", path.display()));
+        return Err(Failure::new(format!("{} is a file", path.display()), "name a directory"));
     }
     in_a_folder(path)
 }

@@ -8,6 +8,8 @@ use mppc::atomic;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use crate::session::Outcome;
+
 /// A tensor with its name.
 pub(crate) struct Named {
     pub(crate) name: String,
@@ -29,7 +31,7 @@ impl Named {
 }
 
 /// Writes a file whole, or leaves what was there.
-pub(crate) fn save(path: &Path, tensors: &[Named], notes: &[(&str, &str)]) -> Result<(), String> {
+pub(crate) fn save(path: &Path, tensors: &[Named], notes: &[(&str, &str)]) -> Outcome {
     let views = tensors.iter().map(|t| {
         let view = TensorView::new(t.dtype, t.shape.clone(), &t.bytes).map_err(|e| e.to_string())?;
         Ok((t.name.clone(), view))
@@ -38,5 +40,5 @@ pub(crate) fn save(path: &Path, tensors: &[Named], notes: &[(&str, &str)]) -> Re
     let notes: HashMap<String, String> =
         notes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let bytes = safetensors::serialize(views, Some(notes)).map_err(|e| e.to_string())?;
-    atomic::write(path, |file| file.write_all(&bytes)).map_err(|e| format!("{}: {e}", path.display()))
+    atomic::write(path, |file| file.write_all(&bytes)).map_err(|e| format!("{}: {e}", path.display()).into())
 }

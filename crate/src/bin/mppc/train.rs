@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use mppc::atomic;
 use mppc::checkpoint::SafeFile;
+use mppc::failure::Failure;
 use mppc::lab::{self, Checkpoint, Checkpoints, LabError, LabModel, Recipe, TrainPlan, Trained};
 use mppc::lock::Lock;
+use mppc::sae::kinds::{BatchTopK, Gated, JumpRelu, Relu, TopK};
 use mppc::sae::{SaeKind, Storage};
 use mppc::words::cell;
 use serde_json::json;
@@ -36,9 +38,9 @@ impl Session {
         let lock = args.save.join(LOCK);
         let lock = Lock::take_for_now(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
         let _lock = lock.ok_or_else(|| {
-            format!(
-                "another training is at work in {}; wait for it, or save to another directory",
-                args.save.display()
+            Failure::new(
+                format!("another training is at work in {}", args.save.display()),
+                "wait for it, or save to another directory",
             )
         })?;
         atomic::folder(&args.save).map_err(failed)?;
@@ -108,17 +110,18 @@ impl Session {
             texts.into_iter().chain(figures).collect()
         });
         let table = csv(&names, rows);
-        atomic::write(path, |out| out.write_all(&table)).map_err(|e| format!("{}: {e}", path.display()))
+        atomic::write(path, |out| out.write_all(&table))
+            .map_err(|e| format!("{}: {e}", path.display()).into())
     }
 }
 
 fn plan(args: &TrainArgs) -> TrainPlan {
     let kinds = [
-        args.topk.iter().map(|&k| SaeKind::TopK { k }).collect::<Vec<_>>(),
-        args.batchtopk.iter().map(|&k| SaeKind::BatchTopK { k }).collect(),
-        args.jumprelu.iter().map(|&l0| SaeKind::JumpRelu { l0 }).collect(),
-        args.gated.iter().map(|&l1| SaeKind::Gated { l1 }).collect(),
-        args.l1.iter().map(|&l1| SaeKind::Relu { l1 }).collect(),
+        args.topk.iter().map(|&k| SaeKind::TopK(TopK { k })).collect::<Vec<_>>(),
+        args.batchtopk.iter().map(|&k| SaeKind::BatchTopK(BatchTopK { k })).collect(),
+        args.jumprelu.iter().map(|&l0| SaeKind::JumpRelu(JumpRelu { l0 })).collect(),
+        args.gated.iter().map(|&l1| SaeKind::Gated(Gated { l1 })).collect(),
+        args.l1.iter().map(|&l1| SaeKind::Relu(Relu { l1 })).collect(),
     ];
     let seeds = if args.sae_seeds.is_empty() { vec![args.seed] } else { args.sae_seeds.clone() };
     let recipe = |kind: &SaeKind| seeds.iter().map(|&seed| Recipe { kind: *kind, seed }).collect::<Vec<_>>();

@@ -5,19 +5,17 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::size::human;
+use crate::failure::{Fails, Failure, printed};
 use crate::words::echo;
 
 /// A repository could not be had.
 #[derive(Debug, Error)]
 pub enum HubError {
     /// No name of a repository.
-    #[error("{} is no repository of the hub; write owner/name or owner/name@revision", echo(.0))]
     Name(String),
     /// No name of a data set.
-    #[error("{} is no data set of the hub; write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]", echo(.0))]
     DataSetName(String),
     /// No such config or split, or several.
-    #[error("{repo} has {problem}; its {what}s are {}: name one, as in hub:{example}", some(known))]
     Choice {
         /// Repository.
         repo: String,
@@ -31,7 +29,6 @@ pub enum HubError {
         example: String,
     },
     /// A data set that is nowhere in Parquet.
-    #[error("{repo} has no .parquet files at {revision}; name a revision that has some, or another data set")]
     NoParquet {
         /// Repository.
         repo: String,
@@ -39,20 +36,11 @@ pub enum HubError {
         revision: String,
     },
     /// A data set without the branch of converted files.
-    #[error(
-        "the hub has not converted {repo} to Parquet (it has no branch refs/convert/parquet); if it has .parquet files \
-         of its own, use hub:{repo}@main"
-    )]
     NotConverted {
         /// Repository.
         repo: String,
     },
     /// The cache has no more files, and nobody says whether there are more.
-    #[error(
-        "the files of {repo} in {} are used up, and only the hub knows whether there are more; ask for fewer tokens, or \
-         unset HF_HUB_OFFLINE and check the network",
-        cache.display()
-    )]
     UsedUp {
         /// Repository.
         repo: String,
@@ -60,10 +48,6 @@ pub enum HubError {
         cache: PathBuf,
     },
     /// Not there, and not to be downloaded.
-    #[error(
-        "{repo} is not complete in {}, and HF_HUB_OFFLINE forbids downloads; unset it, or bring the files there",
-        cache.display()
-    )]
     Offline {
         /// Repository.
         repo: String,
@@ -71,9 +55,6 @@ pub enum HubError {
         cache: PathBuf,
     },
     /// No connection.
-    #[error(
-        "{url} cannot be reached: {reason}; check the network and HF_ENDPOINT, then run the command again"
-    )]
     Unreachable {
         /// Address.
         url: String,
@@ -81,7 +62,6 @@ pub enum HubError {
         reason: String,
     },
     /// The hub answers with an error that is not about the repository.
-    #[error("the hub answers {status} to {url}; try again later")]
     Status {
         /// Address.
         url: String,
@@ -89,9 +69,6 @@ pub enum HubError {
         status: u16,
     },
     /// Not on the hub, or not for everybody.
-    #[error(
-        "{endpoint} has no repository {repo}, or it is private; check the name, or give a token that may read it in HF_TOKEN"
-    )]
     NoRepo {
         /// Repository.
         repo: String,
@@ -99,7 +76,6 @@ pub enum HubError {
         endpoint: String,
     },
     /// No such branch, tag or commit.
-    #[error("{repo} has no revision {revision}{}", others(known))]
     NoRevision {
         /// Repository.
         repo: String,
@@ -109,7 +85,6 @@ pub enum HubError {
         known: Vec<String>,
     },
     /// No such file.
-    #[error("{repo} has no file {}; name one that it has", echo(file))]
     NoFile {
         /// Repository.
         repo: String,
@@ -117,9 +92,6 @@ pub enum HubError {
         file: String,
     },
     /// Terms to accept first.
-    #[error(
-        "{repo} is open only to those who accepted its terms; accept them at {endpoint}/{repo} and give your token in HF_TOKEN"
-    )]
     Gated {
         /// Repository.
         repo: String,
@@ -127,7 +99,6 @@ pub enum HubError {
         endpoint: String,
     },
     /// The token is no good.
-    #[error("the hub refuses the token from {source_of_token}; make a new one at {endpoint}/settings/tokens")]
     Token {
         /// Where the token was found.
         source_of_token: String,
@@ -135,10 +106,6 @@ pub enum HubError {
         endpoint: String,
     },
     /// Not a model.
-    #[error(
-        "{repo} has no config.json, so it is no model; choose files with --include, say --include '{example}'; it has {}",
-        some(has)
-    )]
     NoModel {
         /// Repository.
         repo: String,
@@ -148,7 +115,6 @@ pub enum HubError {
         has: Vec<String>,
     },
     /// A model without weights, as when they are on another branch.
-    #[error("{repo} has no weights{}", others(known))]
     NoWeights {
         /// Repository and revision.
         repo: String,
@@ -156,12 +122,6 @@ pub enum HubError {
         known: Vec<String>,
     },
     /// Weights that are only a pickle.
-    #[error(
-        "{repo} has only {file}, a pickle, which can run code when opened, so nothing was downloaded; use a repository \
-         with model.safetensors, or download it with `hf download {} --local-dir DIR` and convert it: {}",
-        repo.replace('@', " --revision "),
-        crate::checkpoint::error::convert("DIR")
-    )]
     Pickle {
         /// Repository.
         repo: String,
@@ -169,7 +129,6 @@ pub enum HubError {
         file: String,
     },
     /// Patterns that match nothing.
-    #[error("nothing in {repo} matches {}; it has {}", echo(&patterns.join(" or ")), some(has))]
     NoMatch {
         /// Repository.
         repo: String,
@@ -179,10 +138,6 @@ pub enum HubError {
         has: Vec<String>,
     },
     /// An index that names a file which is not there.
-    #[error(
-        "{repo} is incomplete: its {index} names {}, which it does not have; tell its owner",
-        echo(shard)
-    )]
     Shard {
         /// Repository.
         repo: String,
@@ -192,11 +147,6 @@ pub enum HubError {
         shard: String,
     },
     /// An answer that makes no sense.
-    #[error(
-        "the answer of {} cannot be used: {}; is HF_ENDPOINT a Hugging Face hub?",
-        echo(url),
-        echo(reason)
-    )]
     Answer {
         /// Address.
         url: String,
@@ -204,10 +154,6 @@ pub enum HubError {
         reason: String,
     },
     /// Twice not the bytes the hub promises.
-    #[error(
-        "{file} of {repo} arrived damaged twice: its hash is {found}, but the hub states {expected}; nothing of it was \
-         kept; try again later or over another network"
-    )]
     Damaged {
         /// Repository.
         repo: String,
@@ -219,10 +165,6 @@ pub enum HubError {
         found: String,
     },
     /// The connection breaks again and again.
-    #[error(
-        "{file}: the connection broke {attempts} times in a row ({reason}); {} of {} are kept: run the command again to go on from there",
-        human(*done), human(*total)
-    )]
     Cut {
         /// The file.
         file: String,
@@ -236,10 +178,6 @@ pub enum HubError {
         total: u64,
     },
     /// A transfer that hardly moves.
-    #[error(
-        "{}: the hub has all but stopped ({reason}); {} of {} are kept: run the command again later to go on from there",
-        echo(file), human(*done), human(*total)
-    )]
     Stalled {
         /// The file.
         file: String,
@@ -251,10 +189,6 @@ pub enum HubError {
         total: u64,
     },
     /// Not enough space for what is to come.
-    #[error(
-        "{} has {} free, but {} are to be downloaded; free some space, or set HF_HOME to a folder on another disk",
-        place.display(), human(*free), human(*needed)
-    )]
     Space {
         /// The cache.
         place: PathBuf,
@@ -264,10 +198,6 @@ pub enum HubError {
         needed: u64,
     },
     /// The disk or the quota was full before the end.
-    #[error(
-        "no space is left for {} ({source}); nothing of it was kept; free {} or set HF_HOME to a folder on another disk",
-        file.display(), human(*needed)
-    )]
     Full {
         /// Where it was to be.
         file: PathBuf,
@@ -277,10 +207,8 @@ pub enum HubError {
         source: std::io::Error,
     },
     /// Somebody asked it to stop. What has arrived is kept.
-    #[error("cancelled")]
     Cancelled,
     /// The cache cannot be read or written.
-    #[error("{}: {source}", file.display())]
     Io {
         /// File or folder.
         file: PathBuf,
@@ -288,6 +216,145 @@ pub enum HubError {
         source: std::io::Error,
     },
 }
+
+impl Fails for HubError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Name(what) => Failure::new(
+                format!("{} is no repository of the hub", echo(what)),
+                "write owner/name or owner/name@revision",
+            ),
+            Self::DataSetName(what) => Failure::new(
+                format!("{} is no data set of the hub", echo(what)),
+                "write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]",
+            ),
+            Self::Choice { repo, problem, what, known, example } => Failure::new(
+                format!("{repo} has {problem}"),
+                format!("its {what}s are {}: name one, as in hub:{example}", some(known)),
+            ),
+            Self::NoParquet { repo, revision } => Failure::new(
+                format!("{repo} has no .parquet files at {revision}"),
+                "name a revision that has some, or another data set",
+            ),
+            Self::NotConverted { repo } => Failure::new(
+                format!(
+                    "the hub has not converted {repo} to Parquet (it has no branch refs/convert/parquet)"
+                ),
+                format!("if it has .parquet files of its own, use hub:{repo}@main"),
+            ),
+            Self::UsedUp { repo, cache } => Failure::new(
+                format!(
+                    "the files of {repo} in {} are used up, and only the hub knows whether there are more",
+                    cache.display()
+                ),
+                "ask for fewer tokens, or unset HF_HUB_OFFLINE and check the network",
+            ),
+            Self::Offline { repo, cache } => Failure::new(
+                format!(
+                    "{repo} is not complete in {}, and HF_HUB_OFFLINE forbids downloads",
+                    cache.display()
+                ),
+                "unset it, or bring the files there",
+            ),
+            Self::Unreachable { url, reason } => Failure::new(
+                format!("{url} cannot be reached: {reason}"),
+                "check the network and HF_ENDPOINT, then run the command again",
+            ),
+            Self::Status { url, status } => {
+                Failure::new(format!("the hub answers {status} to {url}"), "try again later")
+            }
+            Self::NoRepo { repo, endpoint } => Failure::new(
+                format!("{endpoint} has no repository {repo}, or it is private"),
+                "check the name, or give a token that may read it in HF_TOKEN",
+            ),
+            Self::NoRevision { repo, revision, known } => {
+                Failure::new(format!("{repo} has no revision {revision}"), others(known))
+            }
+            Self::NoFile { repo, file } => {
+                Failure::new(format!("{repo} has no file {}", echo(file)), "name one that it has")
+            }
+            Self::Gated { repo, endpoint } => Failure::new(
+                format!("{repo} is open only to those who accepted its terms"),
+                format!("accept them at {endpoint}/{repo} and give your token in HF_TOKEN"),
+            ),
+            Self::Token { source_of_token, endpoint } => Failure::new(
+                format!("the hub refuses the token from {source_of_token}"),
+                format!("make a new one at {endpoint}/settings/tokens"),
+            ),
+            Self::NoModel { repo, example, has } => Failure::new(
+                format!("{repo} has no config.json, so it is no model"),
+                format!("choose files with --include, say --include '{example}'; it has {}", some(has)),
+            ),
+            Self::NoWeights { repo, known } => Failure::new(format!("{repo} has no weights"), others(known)),
+            Self::Pickle { repo, file } => Failure::new(
+                format!(
+                    "{repo} has only {file}, a pickle, which can run code when opened, so nothing was \
+                     downloaded"
+                ),
+                format!(
+                    "use a repository with model.safetensors, or download it with `hf download {} \
+                     --local-dir DIR` and convert it: {}",
+                    repo.replace('@', " --revision "),
+                    crate::checkpoint::error::convert("DIR")
+                ),
+            ),
+            Self::NoMatch { repo, patterns, has } => Failure::new(
+                format!("nothing in {repo} matches {}", echo(&patterns.join(" or "))),
+                format!("it has {}", some(has)),
+            ),
+            Self::Shard { repo, index, shard } => Failure::new(
+                format!("{repo} is incomplete: its {index} names {}, which it does not have", echo(shard)),
+                "tell its owner",
+            ),
+            Self::Answer { url, reason } => Failure::new(
+                format!("the answer of {} cannot be used: {}", echo(url), echo(reason)),
+                "is HF_ENDPOINT a Hugging Face hub?",
+            ),
+            Self::Damaged { repo, file, expected, found } => Failure::new(
+                format!(
+                    "{file} of {repo} arrived damaged twice: its hash is {found}, but the hub states {expected}"
+                ),
+                "nothing of it was kept; try again later or over another network",
+            ),
+            Self::Cut { file, attempts, reason, done, total } => Failure::new(
+                format!("{file}: the connection broke {attempts} times in a row ({reason})"),
+                format!(
+                    "{} of {} are kept: run the command again to go on from there",
+                    human(*done),
+                    human(*total)
+                ),
+            ),
+            Self::Stalled { file, reason, done, total } => Failure::new(
+                format!("{}: the hub has all but stopped ({reason})", echo(file)),
+                format!(
+                    "{} of {} are kept: run the command again later to go on from there",
+                    human(*done),
+                    human(*total)
+                ),
+            ),
+            Self::Space { place, free, needed } => Failure::new(
+                format!(
+                    "{} has {} free, but {} are to be downloaded",
+                    place.display(),
+                    human(*free),
+                    human(*needed)
+                ),
+                "free some space, or set HF_HOME to a folder on another disk",
+            ),
+            Self::Full { file, needed, source } => Failure::new(
+                format!("no space is left for {} ({source})", file.display()),
+                format!(
+                    "nothing of it was kept; free {} or set HF_HOME to a folder on another disk",
+                    human(*needed)
+                ),
+            ),
+            Self::Cancelled => Failure::cancelled(),
+            Self::Io { file, source } => format!("{}: {source}", file.display()).into(),
+        }
+    }
+}
+
+printed!(HubError);
 
 /// A few names, and how many more there are.
 fn some(names: &[String]) -> String {
@@ -302,7 +369,7 @@ fn some(names: &[String]) -> String {
 
 fn others(known: &[String]) -> String {
     match known {
-        [] => "; name another with owner/name@revision".to_owned(),
-        known => format!("; it has the revisions {}: name one with owner/name@revision", some(known)),
+        [] => "name another with owner/name@revision".to_owned(),
+        known => format!("it has the revisions {}: name one with owner/name@revision", some(known)),
     }
 }

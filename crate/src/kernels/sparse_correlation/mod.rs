@@ -11,34 +11,14 @@
 //! Not supported: on a GPU, a feature that fires on more tokens than one binding holds (16 million entries in a
 //! browser); it is refused with [`GpuError::TooLarge`]. Token ranges cannot be merged after the maximum.
 
+mod compressed;
 mod on_gpu;
 mod twin;
 
-use std::ops::Range;
+pub(crate) use compressed::Compressed;
 
 use super::best::{Best, Running};
 use crate::gpu::{Backend, Engine, GpuError};
-
-/// Standardised sparse features in compressed lines. By feature: a line is a feature, its indices are tokens;
-/// by token: a line is a token, its indices are features, ascending.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Lined {
-    /// Where each line starts, [lines + 1].
-    pub(crate) start: Vec<usize>,
-    /// Token or feature of each entry.
-    pub(crate) index: Vec<u32>,
-    /// z = (x − shift) / (σ√n), where Σz² ≤ 2.
-    pub(crate) value: Vec<f32>,
-    /// By feature: Σz/√n, between −1 and 1; NaN for a feature without variance, which has no entries.
-    pub(crate) offset: Vec<f64>,
-}
-
-impl Lined {
-    fn line(&self, i: usize) -> (&[u32], &[f32]) {
-        let range = self.start[i]..self.start[i + 1];
-        (&self.index[range.clone()], &self.value[range])
-    }
-}
 
 /// Best correlation of each feature of `a` (by feature) among those of `b` (by token), and the reverse.
 ///
@@ -49,39 +29,22 @@ impl Lined {
 /// When an index of `a` is no token of `b`, or an index of `b` no feature of it.
 pub(crate) async fn sparse_correlation(
     engine: &Engine,
-    a: &Lined,
-    b: &Lined,
+    a: &Compressed,
+    b: &Compressed,
 ) -> Result<(Best, Best), GpuError> {
-    let (fa, fb) = (a.offset.len(), b.offset.len());
+    let (fa, fb) = (a.offsets.len(), b.offsets.len());
     if fa == 0 || fb == 0 {
         return Ok((Running::new(fa).finish(), Running::new(fb).finish()));
     }
     match engine.backend() {
         Backend::Cpu => Ok(twin::twin(a, b)),
-        Backend::Gpu(gpu) => on_gpu::on_gpu(engine, gpu, a, b).await,
+        Backend::Gpu(_) => on_gpu::on_gpu(engine, a, b).await,
     }
-}
-
-/// Cuts a list into consecutive ranges of at most `longest` items that cost at most `most` together (a dearer
-/// item stands alone).
-fn cut(costs: &[usize], longest: usize, most: usize) -> Vec<Range<usize>> {
-    let mut ranges = Vec::new();
-    let (mut start, mut cost) = (0, 0);
-    for (i, &c) in costs.iter().enumerate() {
-        if i > start && (i - start == longest || cost + c > most) {
-            ranges.push(start..i);
-            (start, cost) = (i, 0);
-        }
-        cost += c;
-    }
-    if start < costs.len() {
-        ranges.push(start..costs.len());
-    }
-    ranges
 }
 
 #[cfg(test)]
 mod tests {
+    use super::compressed::cut;
     use super::*;
     use crate::kernels::testing::{each_engine, normal, uniform};
 
@@ -95,19 +58,19 @@ mod tests {
     }
 
     /// Random lines over `other` indices, of which each line has about one in five.
-    fn lined(seed: u64, lines: usize, other: usize) -> Lined {
+    fn compressed(seed: u64, lines: usize, other: usize) -> Compressed {
         let gate = uniform(seed, lines * other);
         let z = normal(seed + 1, lines * other);
-        let mut lined = Lined { start: vec![0], ..Lined::default() };
+        let mut compressed = Compressed { indptr: vec![0], ..Compressed::default() };
         for line in 0..lines {
             for i in (0..other).filter(|i| gate[line * other + i] < 0.2) {
-                lined.index.push(i as u32);
+                compressed.indices.push(i as u32);
                 // Σz² ≤ 2 along either axis for these sizes.
-                lined.value.push(z[line * other + i] / 20.0);
+                compressed.values.push(z[line * other + i] / 20.0);
             }
-            lined.start.push(lined.index.len());
+            compressed.indptr.push(compressed.indices.len());
         }
-        lined
+        compressed
     }
 
     #[test]
@@ -117,10 +80,10 @@ mod tests {
             [(1, 1, 1), (1, 200, 5), (7, 200, 1), (130, 133, 129), (3, 0, 2), (0, 4, 2), (2, 9, 70_000)];
         for (fa, tokens, fb) in sizes {
             let offsets = |seed, n| normal(seed, n).iter().map(|&v| f64::from(v) / 10.0).collect::<Vec<_>>();
-            let mut a = Lined { offset: offsets(1, fa), ..lined(2, fa, tokens) };
-            let mut b = Lined { offset: offsets(3, fb), ..lined(4, tokens, fb) };
+            let mut a = Compressed { offsets: offsets(1, fa), ..compressed(2, fa, tokens) };
+            let mut b = Compressed { offsets: offsets(3, fb), ..compressed(4, tokens, fb) };
             for side in [&mut a, &mut b] {
-                side.offset.iter_mut().skip(4).step_by(9).for_each(|o| *o = f64::NAN);
+                side.offsets.iter_mut().skip(4).step_by(9).for_each(|o| *o = f64::NAN);
             }
             let rho = reference(&a, &b);
             each_engine(|engine| {
@@ -146,16 +109,16 @@ mod tests {
     }
 
     /// ρ [fa][fb] in float64; NaN, which `max` passes over, without variance.
-    fn reference(a: &Lined, b: &Lined) -> Vec<Vec<f64>> {
+    fn reference(a: &Compressed, b: &Compressed) -> Vec<Vec<f64>> {
         let row = |i: usize| {
-            let mut sums = vec![0.0; b.offset.len()];
+            let mut sums = vec![0.0; b.offsets.len()];
             for (&t, &za) in a.line(i).0.iter().zip(a.line(i).1) {
                 for (&j, &zb) in b.line(t as usize).0.iter().zip(b.line(t as usize).1) {
                     sums[j as usize] += f64::from(za) * f64::from(zb);
                 }
             }
-            sums.iter().zip(&b.offset).map(|(sum, other)| sum - a.offset[i] * other).collect()
+            sums.iter().zip(&b.offsets).map(|(sum, other)| sum - a.offsets[i] * other).collect()
         };
-        (0..a.offset.len()).map(row).collect()
+        (0..a.offsets.len()).map(row).collect()
     }
 }

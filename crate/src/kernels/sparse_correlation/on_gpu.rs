@@ -2,26 +2,12 @@
 
 use std::ops::Range;
 
-use bytemuck::{Pod, Zeroable};
+use super::super::best::{Best, Lines, best_into, collect};
+use super::compressed::{Compressed, cut};
+use crate::gpu::{Dtype, Engine, GpuError, Launch, Shader, Tensor, Word, shader};
 
-use super::super::best::{Best, Lines, best, collect};
-use super::{Lined, cut};
-use crate::gpu::{Dispatch, Dtype, Engine, Gpu, GpuError, Shader, Tensor, grid};
-
-static SUMS: Shader =
-    Shader { name: "sparse_sums", wgsl: include_str!("../../../../shaders/sparse_sums.wgsl") };
-
-static CORRELATION: Shader =
-    Shader { name: "sparse_correlation", wgsl: include_str!("../../../../shaders/sparse_correlation.wgsl") };
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Params {
-    /// Slices, or rows.
-    lines: u32,
-    width: u32,
-    _pad: [u32; 2],
-}
+static SUMS: Shader = shader!("sparse_sums", "per_group");
+static CORRELATION: Shader = shader!("sparse_correlation", "per_group");
 
 /// Features of B in one tile: accumulators of 8 bytes in 16 KiB of workgroup memory.
 const TILE: usize = 1_024;
@@ -41,18 +27,17 @@ const ROUNDS: usize = 60_000;
 /// [`super::sparse_correlation`] by shaders.
 pub(super) async fn on_gpu(
     engine: &Engine,
-    gpu: &Gpu,
-    a: &Lined,
-    b: &Lined,
+    a: &Compressed,
+    b: &Compressed,
 ) -> Result<(Best, Best), GpuError> {
-    let (fa, fb) = (a.offset.len(), b.offset.len());
+    let (fa, fb) = (a.offsets.len(), b.offsets.len());
     let mut b_counts = vec![0; fb];
-    for &j in &b.index {
+    for &j in &b.indices {
         b_counts[j as usize] += 1;
     }
     let tiles = cut(&b_counts, TILE, ENTRIES);
     let slice = slice_length(longest_row(b, &tiles));
-    let a_costs = a.start.windows(2).map(|w| w[1] - w[0]).map(|n| n + n.div_ceil(slice) * TILE);
+    let a_costs = a.indptr.windows(2).map(|w| w[1] - w[0]).map(|n| n + n.div_ceil(slice) * TILE);
     let groups = cut(&a_costs.collect::<Vec<_>>(), BLOCK / TILE, ENTRIES);
     let rows = Tensor::output(engine, &[tiles.len(), fa, 2], Dtype::U32);
     let columns = Tensor::output(engine, &[groups.len(), fb, 2], Dtype::U32);
@@ -60,12 +45,12 @@ pub(super) async fn on_gpu(
     for (g, group) in groups.iter().enumerate() {
         let side_a = SideA::new(engine, a, group, slice);
         // Where each token's entries of the coming tile start: tiles ascend, and so do the indices in a row.
-        let mut next: Vec<usize> = b.start[..b.start.len() - 1].to_vec();
+        let mut next: Vec<usize> = b.indptr[..b.indptr.len() - 1].to_vec();
         for (t, tile) in tiles.iter().enumerate() {
             let side_b = SideB::new(engine, b, tile, &mut next);
-            let rho = block(engine, gpu, &side_a, &side_b);
-            best(gpu, &rho, Lines::Rows, &rows, [t * fa + group.start, tile.start]);
-            best(gpu, &rho, Lines::Columns, &columns, [g * fb + tile.start, group.start]);
+            let rho = block(engine, &side_a, &side_b);
+            best_into(&rows, t * fa + group.start, &rho, Lines::Rows, tile.start);
+            best_into(&columns, g * fb + tile.start, &rho, Lines::Columns, group.start);
         }
     }
     let a_to_b = collect(&rows.read_u32().await?, fa).finish();
@@ -74,9 +59,9 @@ pub(super) async fn on_gpu(
 }
 
 /// Most entries that a token has in one tile.
-fn longest_row(b: &Lined, tiles: &[Range<usize>]) -> usize {
+fn longest_row(b: &Compressed, tiles: &[Range<usize>]) -> usize {
     let mut longest = 0;
-    for t in 0..b.start.len() - 1 {
+    for t in 0..b.indptr.len() - 1 {
         let mut row = b.line(t).0;
         for tile in tiles {
             let here = row.partition_point(|&j| (j as usize) < tile.end);
@@ -106,17 +91,17 @@ struct SideA {
 }
 
 impl SideA {
-    fn new(engine: &Engine, a: &Lined, group: &Range<usize>, length: usize) -> Self {
-        let base = a.start[group.start];
+    fn new(engine: &Engine, a: &Compressed, group: &Range<usize>, length: usize) -> Self {
+        let base = a.indptr[group.start];
         let mut first = vec![0];
         let mut slice = vec![0];
         for i in group.clone() {
-            let (from, to) = (a.start[i] - base, a.start[i + 1] - base);
+            let (from, to) = (a.indptr[i] - base, a.indptr[i + 1] - base);
             slice.extend((from..to).step_by(length).map(|start| to.min(start + length) as u32));
             first.push((slice.len() - 1) as u32);
         }
-        let range = base..a.start[group.end];
-        let entries = a.index[range.clone()].iter().zip(&a.value[range]);
+        let range = base..a.indptr[group.end];
+        let entries = a.indices[range.clone()].iter().zip(&a.values[range]);
         let entries = entries.flat_map(|(&t, z)| [t, z.to_bits()]).collect();
         Self {
             features: group.len(),
@@ -124,7 +109,7 @@ impl SideA {
             first: Tensor::from_u32(engine, &[first.len()], first),
             slice: Tensor::from_u32(engine, &[slice.len()], slice),
             entries: upload_entries(engine, entries),
-            offset: upload_offset(engine, &a.offset[group.clone()]),
+            offset: upload_offset(engine, &a.offsets[group.clone()]),
         }
     }
 }
@@ -133,28 +118,28 @@ impl SideA {
 struct SideB {
     features: usize,
     /// First entry of each token, [tokens + 1].
-    start: Tensor,
+    indptr: Tensor,
     entries: Tensor,
     offset: Tensor,
 }
 
 impl SideB {
     /// `next[t]` is the first entry of token t that is not in an earlier tile; it is moved to the next tile.
-    fn new(engine: &Engine, b: &Lined, tile: &Range<usize>, next: &mut [usize]) -> Self {
-        let mut start = vec![0];
+    fn new(engine: &Engine, b: &Compressed, tile: &Range<usize>, next: &mut [usize]) -> Self {
+        let mut indptr = vec![0];
         let mut entries = Vec::new();
         for (t, next) in next.iter_mut().enumerate() {
-            while *next < b.start[t + 1] && (b.index[*next] as usize) < tile.end {
-                entries.extend([b.index[*next] - tile.start as u32, b.value[*next].to_bits()]);
+            while *next < b.indptr[t + 1] && (b.indices[*next] as usize) < tile.end {
+                entries.extend([b.indices[*next] - tile.start as u32, b.values[*next].to_bits()]);
                 *next += 1;
             }
-            start.push((entries.len() / 2) as u32);
+            indptr.push((entries.len() / 2) as u32);
         }
         Self {
             features: tile.len(),
-            start: Tensor::from_u32(engine, &[start.len()], start),
+            indptr: Tensor::from_u32(engine, &[indptr.len()], indptr),
             entries: upload_entries(engine, entries),
-            offset: upload_offset(engine, &b.offset[tile.clone()]),
+            offset: upload_offset(engine, &b.offsets[tile.clone()]),
         }
     }
 }
@@ -174,28 +159,14 @@ fn upload_offset(engine: &Engine, offset: &[f64]) -> Tensor {
 }
 
 /// ρ [features of A, features of B].
-fn block(engine: &Engine, gpu: &Gpu, a: &SideA, b: &SideB) -> Tensor {
-    let params = |lines: usize| Params { lines: lines as u32, width: b.features as u32, _pad: [0; 2] };
+fn block(engine: &Engine, a: &SideA, b: &SideB) -> Tensor {
+    let width = [b.features.word()];
     let sums = Tensor::output(engine, &[a.slices, b.features, 2], Dtype::U32);
-    if a.slices > 0 {
-        gpu.dispatch(&Dispatch {
-            shader: &SUMS,
-            constants: &[],
-            params: bytemuck::bytes_of(&params(a.slices)),
-            inputs: &[&a.slice, &a.entries, &b.start, &b.entries],
-            outputs: &[&sums],
-            groups: grid(a.slices),
-        });
-    }
+    Launch::per_group(&SUMS, a.slices, &width, &[&a.slice, &a.entries, &b.indptr, &b.entries])
+        .record(&[&sums]);
     let rho = Tensor::output(engine, &[a.features, b.features], Dtype::F32);
-    gpu.dispatch(&Dispatch {
-        shader: &CORRELATION,
-        constants: &[],
-        params: bytemuck::bytes_of(&params(a.features)),
-        inputs: &[&a.first, &sums, &a.offset, &b.offset],
-        outputs: &[&rho],
-        groups: grid(a.features),
-    });
+    Launch::per_group(&CORRELATION, a.features, &width, &[&a.first, &sums, &a.offset, &b.offset])
+        .record(&[&rho]);
     rho
 }
 

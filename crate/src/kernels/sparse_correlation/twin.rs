@@ -13,7 +13,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::super::best::{Best, Running};
 use super::super::par;
-use super::{Lined, cut};
+use super::compressed::{Compressed, cut};
 
 /// Pieces of A that the cores work on: enough to balance them, few enough that their answers for all of B stay
 /// small.
@@ -24,18 +24,18 @@ const AHEAD: usize = 8;
 const LANES: usize = 16;
 
 /// [`super::sparse_correlation`] on the processor.
-pub(super) fn twin(a: &Lined, b: &Lined) -> (Best, Best) {
-    if b.offset.len() <= usize::from(u16::MAX) + 1 {
-        Side::new(b, |rank| rank as u16).best(a, b.offset.len())
+pub(super) fn twin(a: &Compressed, b: &Compressed) -> (Best, Best) {
+    if b.offsets.len() <= usize::from(u16::MAX) + 1 {
+        Side::new(b, |rank| rank as u16).best(a, b.offsets.len())
     } else {
-        Side::new(b, |rank| rank).best(a, b.offset.len())
+        Side::new(b, |rank| rank).best(a, b.offsets.len())
     }
 }
 
 /// Side B: its features numbered anew, the ones that fire most often first. `I` is a number of a feature, u16 or u32.
 struct Side<I> {
     /// Where each row begins, [tokens + 1].
-    start: Vec<usize>,
+    indptr: Vec<usize>,
     /// Rows: n values, then n numbers of features, filled up to a whole word.
     words: Vec<u32>,
     /// Feature of each number; what fills the last group up to [`LANES`] has none.
@@ -49,38 +49,38 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
     /// Numbers in a word.
     const IN_WORD: usize = size_of::<u32>() / size_of::<I>();
 
-    fn new(lined: &Lined, narrow: impl Fn(u32) -> I + Sync) -> Self {
-        let mut count = vec![0u32; lined.offset.len()];
-        lined.index.iter().for_each(|&j| count[j as usize] += 1);
-        let mut feature: Vec<u32> = (0..lined.offset.len() as u32).collect();
+    fn new(compressed: &Compressed, narrow: impl Fn(u32) -> I + Sync) -> Self {
+        let mut count = vec![0u32; compressed.offsets.len()];
+        compressed.indices.iter().for_each(|&j| count[j as usize] += 1);
+        let mut feature: Vec<u32> = (0..compressed.offsets.len() as u32).collect();
         feature.sort_by_key(|&j| Reverse(count[j as usize]));
         let mut rank = vec![I::default(); feature.len()];
         (0u32..).zip(&feature).for_each(|(new, &j)| rank[j as usize] = narrow(new));
-        let mut offset: Vec<f64> = feature.iter().map(|&j| lined.offset[j as usize]).collect();
+        let mut offset: Vec<f64> = feature.iter().map(|&j| compressed.offsets[j as usize]).collect();
         offset.resize(feature.len().next_multiple_of(LANES), f64::NAN);
         feature.resize(offset.len(), u32::MAX);
 
-        let tokens = lined.start.len() - 1;
-        let mut start = vec![0; tokens + 1];
+        let tokens = compressed.indptr.len() - 1;
+        let mut indptr = vec![0; tokens + 1];
         for t in 0..tokens {
-            let n = lined.start[t + 1] - lined.start[t];
-            start[t + 1] = start[t] + n + n.div_ceil(Self::IN_WORD);
+            let n = compressed.indptr[t + 1] - compressed.indptr[t];
+            indptr[t + 1] = indptr[t] + n + n.div_ceil(Self::IN_WORD);
         }
-        let mut words = vec![0u32; start[tokens]];
-        let mut rows = par::pieces(&mut words, start.windows(2).map(|w| w[1] - w[0]));
+        let mut words = vec![0u32; indptr[tokens]];
+        let mut rows = par::pieces(&mut words, indptr.windows(2).map(|w| w[1] - w[0]));
         par::each_mut(&mut rows, 128, |t, row| {
-            let (features, values) = lined.line(t);
+            let (features, values) = compressed.line(t);
             let (to_values, to_numbers) = row.split_at_mut(values.len());
             to_values.copy_from_slice(bytemuck::cast_slice(values));
             let to_numbers: &mut [I] = bytemuck::cast_slice_mut(to_numbers);
             to_numbers.iter_mut().zip(features).for_each(|(to, &j)| *to = rank[j as usize]);
         });
-        Self { start, words, feature, offset, number: std::marker::PhantomData }
+        Self { indptr, words, feature, offset, number: std::marker::PhantomData }
     }
 
-    fn best(&self, a: &Lined, fb: usize) -> (Best, Best) {
-        let fa = a.offset.len();
-        let row = |t: &u32| self.start[*t as usize + 1] - self.start[*t as usize];
+    fn best(&self, a: &Compressed, fb: usize) -> (Best, Best) {
+        let fa = a.offsets.len();
+        let row = |t: &u32| self.indptr[*t as usize + 1] - self.indptr[*t as usize];
         let mut costs = vec![0; fa];
         par::each(&mut costs, 1 << 10, |i| fb + a.line(i).0.iter().map(row).sum::<usize>());
         let pieces = cut(&costs, fa, costs.iter().sum::<usize>() / PIECES);
@@ -99,18 +99,18 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
     }
 
     /// The features `range` of A against all of B: their best, and the best of each number of B among them.
-    fn piece(&self, a: &Lined, range: Range<usize>) -> (Running, Columns) {
+    fn piece(&self, a: &Compressed, range: Range<usize>) -> (Running, Columns) {
         let mut rows = Running::new(range.len());
         let fb = self.offset.len();
         let mut columns = Columns { value: vec![f64::NEG_INFINITY; fb], index: vec![-1; fb] };
         let mut sums = vec![0.0; fb];
         let start = range.start;
-        for i in range.filter(|&i| !a.offset[i].is_nan()) {
+        for i in range.filter(|&i| !a.offsets[i].is_nan()) {
             self.add_products(a.line(i), &mut sums);
             let take = Take {
                 b_offset: &self.offset,
                 feature: &self.feature,
-                a: (i as i64, a.offset[i]),
+                a: (i as i64, a.offsets[i]),
                 sums: &mut sums,
                 columns: &mut columns,
             };
@@ -123,11 +123,11 @@ impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
 
     /// Adds the products of a feature of A with all of B to `sums` [fb].
     fn add_products(&self, (tokens, values): (&[u32], &[f32]), sums: &mut [f64]) {
-        let words = |t: u32| &self.words[self.start[t as usize]..self.start[t as usize + 1]];
+        let words = |t: u32| &self.words[self.indptr[t as usize]..self.indptr[t as usize + 1]];
         for (k, (&t, &za)) in tokens.iter().zip(values).enumerate() {
             // Even where a row is must be asked for first.
             if let Some(&later) = tokens.get(k + 2 * AHEAD) {
-                fetch(&self.start[later as usize..][..1]);
+                fetch(&self.indptr[later as usize..][..1]);
             }
             if let Some(&later) = tokens.get(k + AHEAD) {
                 fetch(words(later));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::LabError;
-use crate::checkpoint::hub::{DataSet, DataSetName, Hub, Watch};
+use crate::checkpoint::hub::{DataSet, DataSetName, Hub, HubError, Watch};
 use crate::corpus::{Corpus, CorpusError, CorpusName, Shards};
 
 /// Opens a corpus: `hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]][:COLUMN]`, a data set of which no more files are
@@ -16,9 +16,8 @@ pub fn open_corpus(spec: &str, seed: u64, hub: Hub, watch: Watch) -> Result<Corp
     let CorpusName::DataSet { name, column } = CorpusName::parse(spec) else {
         return Ok(Corpus::open(spec, seed)?);
     };
-    let failed = |e| CorpusError::Shard(Box::new(e));
     let data_set =
-        DataSetName::parse(name).and_then(|name| DataSet::open(hub, name, watch)).map_err(failed)?;
+        DataSetName::parse(name).and_then(|name| DataSet::open(hub, name, watch)).map_err(shard)?;
     // With its commit: what is resumed or repeated must be the same texts.
     let mut called = format!("hub:{data_set}");
     if let Some(column) = column {
@@ -29,6 +28,10 @@ pub fn open_corpus(spec: &str, seed: u64, hub: Hub, watch: Watch) -> Result<Corp
 
 impl Shards for DataSet {
     fn shard(&self, i: usize) -> Result<Option<PathBuf>, CorpusError> {
-        self.file(i).map_err(|e| CorpusError::Shard(Box::new(e)))
+        self.file(i).map_err(shard)
     }
+}
+
+fn shard(error: HubError) -> CorpusError {
+    CorpusError::Shard(error.into())
 }

@@ -5,50 +5,67 @@ use thiserror::Error;
 use crate::checkpoint::CheckpointError;
 use crate::circuits::CircuitError;
 use crate::corpus::CorpusError;
+use crate::failure::{Fails, Failure, printed};
 use crate::gpu::GpuError;
 use crate::model::ModelError;
 use crate::sae::SaeError;
 use crate::universality::CorrelationError;
 
-/// An experiment failed or was stopped. Every message is one line that says what to do.
+/// An experiment failed or was stopped. Every one is printed as one line that says what to do.
 #[derive(Debug, Error)]
 pub enum LabError {
     /// Files of a model or of activations.
-    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The model.
-    #[error(transparent)]
     Model(#[from] ModelError),
     /// An SAE.
-    #[error(transparent)]
     Sae(#[from] SaeError),
     /// The corpus.
-    #[error(transparent)]
-    Corpus(CorpusError),
+    Corpus(#[source] CorpusError),
     /// The correlation.
-    #[error(transparent)]
     Correlation(#[from] CorrelationError),
     /// A circuit experiment.
-    #[error(transparent)]
-    Circuit(CircuitError),
+    Circuit(#[source] CircuitError),
     /// The device.
-    #[error(transparent)]
     Gpu(#[from] GpuError),
     /// A file cannot be written or read.
-    #[error("{path}: {source}")]
     Io {
         /// The file.
         path: String,
         /// Why.
         source: std::io::Error,
     },
-    /// The parts do not fit together.
-    #[error("{0}")]
-    Mismatch(String),
+    /// What was asked for cannot be done.
+    Refused(#[from] Failure),
     /// Somebody asked it to stop.
-    #[error("cancelled")]
     Cancelled,
 }
+
+impl LabError {
+    /// What cannot be done, and what to do instead.
+    pub(crate) fn refused(message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::Refused(Failure::new(message, advice))
+    }
+}
+
+impl Fails for LabError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Checkpoint(error) => error.failure(),
+            Self::Model(error) => error.failure().coded("run"),
+            Self::Sae(error) => error.failure().coded("model"),
+            Self::Corpus(error) => error.failure(),
+            Self::Correlation(error) => error.failure().coded("run"),
+            Self::Circuit(error) => error.failure().coded("run"),
+            Self::Gpu(error) => error.failure(),
+            Self::Io { path, source } => Failure::from(source.to_string()).at(path),
+            Self::Refused(failure) => failure.clone(),
+            Self::Cancelled => Failure::cancelled(),
+        }
+    }
+}
+
+printed!(LabError);
 
 impl From<CircuitError> for LabError {
     fn from(error: CircuitError) -> Self {
@@ -61,12 +78,9 @@ impl From<CircuitError> for LabError {
 
 impl From<CorpusError> for LabError {
     fn from(error: CorpusError) -> Self {
-        #[cfg(not(target_arch = "wasm32"))]
-        if let CorpusError::Shard(inner) = &error
-            && let Some(crate::checkpoint::hub::HubError::Cancelled) = inner.downcast_ref()
-        {
-            return Self::Cancelled;
+        match error {
+            CorpusError::Shard(failure) if failure.code == Failure::CANCELLED => Self::Cancelled,
+            other => Self::Corpus(other),
         }
-        Self::Corpus(error)
     }
 }

@@ -12,7 +12,7 @@ use web_time::Instant;
 use super::shared::{CorpusPlan, LabError, LabModel, Stages, has_heads, short, token_batches, width_of};
 use crate::corpus::{Corpus, TokenBatch};
 use crate::gpu::{Engine, Tensor};
-use crate::sae::{SaeKind, ShuffleBuffer, TrainConfig, Trainer};
+use crate::sae::{ShuffleBuffer, TrainConfig, Trainer};
 use crate::words::echo;
 
 /// Batches in a shuffle buffer: a batch mixes some hundred documents.
@@ -22,7 +22,7 @@ const BUFFERED: usize = 16;
 const REPORTED: usize = 50;
 
 /// A hook, its activations, and the SAEs that learn from them.
-struct Place {
+struct HookTraining {
     hook: String,
     width: usize,
     buffer: ShuffleBuffer,
@@ -42,17 +42,17 @@ pub async fn train(
     mut checkpoints: Option<Checkpoints<'_>>,
 ) -> Result<Vec<Trained>, LabError> {
     let steps = steps(plan)?;
-    let places = places(subject, plan, steps)?;
+    let hooks = begun(subject, plan, steps)?;
     let inputs = checkpoints.as_mut().map(|c| std::mem::take(&mut c.inputs)).unwrap_or_default();
     let (model, corpus_name) = (subject.name(), corpus.name());
     let course =
         Course { model, corpus: corpus_name, inputs: &inputs, plan, done: 0, batches: 0, curve: &[] };
-    let mut run = Run::new(places);
+    let mut run = Training::new(hooks);
     if let Some(file) = checkpoints.as_mut().and_then(|c| c.from.take()) {
         let left = Left::read(&file, &course)?;
-        restore(subject.model.engine(), &mut run.places, &left)?;
+        restore(subject.model.engine(), &mut run.hooks, &left)?;
         (run.done, run.taken, run.curve) = (left.facts.done, left.facts.batches, left.facts.curve.clone());
-        run.told.1 = run.done;
+        run.reported.1 = run.done;
         run.curve.iter().for_each(|point| watch.point(point));
     }
 
@@ -68,7 +68,7 @@ pub async fn train(
     let mut batches = token_batches(corpus, &subject.tokenizer, &texts)?;
     for _ in 0..run.taken {
         // Not `skip`, which would take a corpus that can no longer be read for one that is used up.
-        let batch = batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?;
+        let batch = batches.next().unwrap_or_else(|| Err(shorter(corpus)))?;
         run.read += batch.kept();
         stages.step(run.done * plan.batch).await?;
     }
@@ -99,19 +99,20 @@ pub async fn train(
             format!("{}: the training ended after {done} of {steps} steps", short(corpus, read, plan.tokens));
         // Nothing has been learnt by then, and no figure was read.
         if done < REPORTED {
-            return Err(LabError::Mismatch(format!(
-                "{ended}; use a larger corpus, or ask for {read} tokens in smaller steps"
-            )));
+            return Err(LabError::refused(
+                ended,
+                format!("use a larger corpus, or ask for {read} tokens in smaller steps"),
+            ));
         }
         stages.warn(format!("{ended}, before its learning rate had fallen"));
         stages.step(done * plan.batch).await?;
     }
-    finish(subject, plan, run.places, (&mut stages, &mut batches)).await
+    finish(subject, plan, run.hooks, (&mut stages, &mut batches)).await
 }
 
 /// A training that is under way.
-struct Run {
-    places: Vec<Place>,
+struct Training {
+    hooks: Vec<HookTraining>,
     /// Steps done.
     done: usize,
     /// Batches taken from the corpus.
@@ -120,12 +121,12 @@ struct Run {
     read: usize,
     curve: Vec<CurvePoint>,
     /// When the curve got its last points, and how many steps were done then.
-    told: (Instant, usize),
+    reported: (Instant, usize),
 }
 
-impl Run {
-    fn new(places: Vec<Place>) -> Self {
-        Self { places, done: 0, taken: 0, read: 0, curve: Vec::new(), told: (Instant::now(), 0) }
+impl Training {
+    fn new(hooks: Vec<HookTraining>) -> Self {
+        Self { hooks, done: 0, taken: 0, read: 0, curve: Vec::new(), reported: (Instant::now(), 0) }
     }
 
     /// Makes one step of `batch` tokens; none when the corpus is used up. When it is cancelled, everything is as it is
@@ -137,35 +138,35 @@ impl Run {
         stages: &mut Stages<'_>,
         watch: &dyn TrainWatch,
     ) -> Result<bool, LabError> {
-        let names: Vec<String> = self.places.iter().map(|place| place.hook.clone()).collect();
+        let names: Vec<String> = self.hooks.iter().map(|hooked| hooked.hook.clone()).collect();
         // All buffers are filled alike, so that the model runs once for all SAEs.
-        while self.places[0].buffer.needs() > 0
+        while self.hooks[0].buffer.needs() > 0
             && let Some(tokens) = batches.next()
         {
             let tokens = tokens?;
             let seen = subject.activations(&tokens, &names).await?;
-            for (place, x) in self.places.iter_mut().zip(seen) {
-                place.buffer.add(&x.read_f32().await?);
+            for (hooked, x) in self.hooks.iter_mut().zip(seen) {
+                hooked.buffer.add(&x.read_f32().await?);
             }
             (self.taken, self.read) = (self.taken + 1, self.read + tokens.kept());
             stages.step(self.done * batch).await?;
         }
-        if self.places[0].buffer.len() < batch {
+        if self.hooks[0].buffer.len() < batch {
             return Ok(false);
         }
-        for place in &mut self.places {
-            let rows = place.buffer.take(batch).expect("the buffer was just measured");
-            let x = Tensor::from_f32(subject.model.engine(), &[batch, place.width], rows);
-            for (_, trainer) in &mut place.trainers {
+        for hooked in &mut self.hooks {
+            let rows = hooked.buffer.take(batch).expect("the buffer was just measured");
+            let x = Tensor::from_f32(subject.model.engine(), &[batch, hooked.width], rows);
+            for (_, trainer) in &mut hooked.trainers {
                 trainer.step(&x).await?;
             }
         }
         self.done += 1;
-        if self.places[0].trainers[0].1.stats().step == self.done {
-            let (at, before) = std::mem::replace(&mut self.told, (Instant::now(), self.done));
+        if self.hooks[0].trainers[0].1.stats().step == self.done {
+            let (at, before) = std::mem::replace(&mut self.reported, (Instant::now(), self.done));
             let tokens_per_second =
                 ((self.done - before) * batch) as f64 / at.elapsed().as_secs_f64().max(1e-9);
-            for point in points(&self.places, tokens_per_second) {
+            for point in points(&self.hooks, tokens_per_second) {
                 watch.point(&point);
                 self.curve.push(point);
             }
@@ -177,39 +178,39 @@ impl Run {
     async fn keep(&self, course: &Course<'_>) -> Result<Checkpoint, LabError> {
         let course = Course { done: self.done, batches: self.taken, curve: &self.curve, ..*course };
         let mut snapshots = Vec::new();
-        for (_, trainer) in self.places.iter().flat_map(|place| &place.trainers) {
+        for (_, trainer) in self.hooks.iter().flat_map(|hooked| &hooked.trainers) {
             snapshots.extend(trainer.snapshot().await?);
         }
         let buffers: Vec<(&str, usize, &ShuffleBuffer)> =
-            self.places.iter().map(|place| (&place.hook[..], place.width, &place.buffer)).collect();
+            self.hooks.iter().map(|hooked| (&hooked.hook[..], hooked.width, &hooked.buffer)).collect();
         Ok(Checkpoint::new(&course, &buffers, snapshots))
     }
 }
 
-fn shorter(corpus: &Corpus) -> String {
-    format!(
-        "the corpus {} is shorter than when the training began; bring it back, or save to another directory to begin anew",
-        corpus.name()
+fn shorter(corpus: &Corpus) -> LabError {
+    LabError::refused(
+        format!("the corpus {} is shorter than when the training began", corpus.name()),
+        "bring it back, or save to another directory to begin anew",
     )
 }
 
 fn prunes(plan: &TrainPlan) -> bool {
-    plan.prune > 0 && plan.recipes.iter().any(|recipe| matches!(recipe.kind, SaeKind::Relu { .. }))
+    plan.prune > 0 && plan.recipes.iter().any(|recipe| recipe.kind.shrinks())
 }
 
 /// The SAEs; those with an L1 penalty pruned on what the corpus has left.
 async fn finish(
     subject: &LabModel,
     plan: &TrainPlan,
-    places: Vec<Place>,
+    hooks: Vec<HookTraining>,
     (stages, batches): (&mut Stages<'_>, &mut impl Iterator<Item = Result<TokenBatch, LabError>>),
 ) -> Result<Vec<Trained>, LabError> {
     let mut trained = Vec::new();
-    for place in places {
-        for (recipe, trainer) in place.trainers {
+    for hooked in hooks {
+        for (recipe, trainer) in hooked.trainers {
             let stats = trainer.stats();
             trained.push((
-                place.hook.clone(),
+                hooked.hook.clone(),
                 Trained { sae: trainer.finish().await?, recipe, stats, pruned: 0 },
             ));
         }
@@ -221,7 +222,7 @@ async fn finish(
         for batch in batches {
             let batch = batch?;
             for ((hook, one), activity) in trained.iter().zip(&mut found) {
-                if matches!(one.recipe.kind, SaeKind::Relu { .. }) {
+                if one.recipe.kind.shrinks() {
                     activity.add(&one.sae, (subject, &batch, hook)).await?;
                 }
             }
@@ -233,7 +234,7 @@ async fn finish(
             stages.step(done).await?;
         }
         for ((_, one), activity) in trained.iter_mut().zip(found) {
-            if matches!(one.recipe.kind, SaeKind::Relu { .. }) && done > 0 {
+            if one.recipe.kind.shrinks() && done > 0 {
                 let kept = activity.kept();
                 one.pruned = kept.iter().filter(|kept| !**kept).count();
                 one.sae = one.sae.without(&kept).await?;
@@ -243,24 +244,24 @@ async fn finish(
     Ok(trained.into_iter().map(|(_, one)| one).collect())
 }
 
-fn points(places: &[Place], tokens_per_second: f64) -> Vec<CurvePoint> {
-    let of = |place: &Place| -> Vec<CurvePoint> {
+fn points(hooks: &[HookTraining], tokens_per_second: f64) -> Vec<CurvePoint> {
+    let of = |hooked: &HookTraining| -> Vec<CurvePoint> {
         let point = |(recipe, trainer): &(Recipe, Trainer)| CurvePoint {
-            hook: place.hook.clone(),
+            hook: hooked.hook.clone(),
             recipe: recipe.to_string(),
             stats: trainer.stats(),
             tokens_per_second,
         };
-        place.trainers.iter().map(point).collect()
+        hooked.trainers.iter().map(point).collect()
     };
-    places.iter().flat_map(of).collect()
+    hooks.iter().flat_map(of).collect()
 }
 
-fn restore(engine: &Engine, places: &mut [Place], left: &Left<'_>) -> Result<(), LabError> {
+fn restore(engine: &Engine, hooks: &mut [HookTraining], left: &Left<'_>) -> Result<(), LabError> {
     let mut i = 0;
-    for place in places {
-        left.fill(&place.hook, &mut place.buffer)?;
-        for (_, trainer) in &mut place.trainers {
+    for hooked in hooks {
+        left.fill(&hooked.hook, &mut hooked.buffer)?;
+        for (_, trainer) in &mut hooked.trainers {
             if let Some((facts, file, prefix)) = left.trainer(i) {
                 *trainer = Trainer::restore(engine, trainer.config().clone(), facts, (file, &prefix))?;
             }
@@ -271,16 +272,16 @@ fn restore(engine: &Engine, places: &mut [Place], left: &Left<'_>) -> Result<(),
 }
 
 fn steps(plan: &TrainPlan) -> Result<usize, LabError> {
-    plan.check().map_err(LabError::Mismatch)?;
+    plan.check()?;
     let steps = plan.tokens / plan.batch;
     if steps == 0 {
-        return Err(LabError::Mismatch(format!(
-            "{} tokens are less than one step of {}; train on more tokens or in smaller steps",
-            plan.tokens, plan.batch
-        )));
+        return Err(LabError::refused(
+            format!("{} tokens are less than one step of {}", plan.tokens, plan.batch),
+            "train on more tokens or in smaller steps",
+        ));
     }
     if plan.recipes.is_empty() {
-        return Err(LabError::Mismatch("there is no kind of SAE to train; name one".to_owned()));
+        return Err(LabError::refused("there is no kind of SAE to train", "name one"));
     }
     Ok(steps)
 }
@@ -297,16 +298,19 @@ fn check_memory(plan: &TrainPlan, hooks: &[(String, usize)]) -> Result<(), LabEr
         return Ok(());
     }
     let gigabytes = |bytes: f64| bytes / 1e9;
-    Err(LabError::Mismatch(format!(
-        "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of memory, and {:.1} GB \
-         are the most here; train fewer or smaller SAEs at a time",
-        plan.features,
-        hooks.len(),
-        plan.recipes.len(),
-        plan.batch,
-        gigabytes(bytes as f64),
-        gigabytes(limit as f64)
-    )))
+    Err(LabError::refused(
+        format!(
+            "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of \
+             memory, and {:.1} GB are the most here",
+            plan.features,
+            hooks.len(),
+            plan.recipes.len(),
+            plan.batch,
+            gigabytes(bytes as f64),
+            gigabytes(limit as f64)
+        ),
+        "train fewer or smaller SAEs at a time",
+    ))
 }
 
 /// The most bytes that a training may take: the machine's memory.
@@ -321,18 +325,17 @@ fn most_memory() -> u64 {
     4 << 30
 }
 
-fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Place>, LabError> {
+fn begun(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<HookTraining>, LabError> {
     let engine = subject.model.engine();
-    let hooks = matching(subject, &plan.hook)?;
-    check_memory(plan, &hooks)?;
-    let place = |(hook, width): (String, usize)| {
+    let matching = matching(subject, &plan.hook)?;
+    check_memory(plan, &matching)?;
+    let training = |(hook, width): (String, usize)| {
         let trainer = |recipe: &Recipe| {
             let usual = TrainConfig::new(width, plan.features, recipe.kind, steps);
-            let fine_tunes = matches!(recipe.kind, SaeKind::Relu { .. });
             let config = TrainConfig {
                 lr: plan.lr,
                 seed: recipe.seed,
-                fine_tune: if fine_tunes { plan.fine_tune / plan.batch } else { 0 },
+                fine_tune: if recipe.kind.shrinks() { plan.fine_tune / plan.batch } else { 0 },
                 dead_after: plan.dead_after,
                 aux_k: if plan.revive { usual.aux_k } else { 0 },
                 resample_every: if plan.revive { usual.resample_every } else { 0 },
@@ -346,9 +349,9 @@ fn places(subject: &LabModel, plan: &TrainPlan, steps: usize) -> Result<Vec<Plac
         };
         let trainers = plan.recipes.iter().map(trainer).collect::<Result<_, LabError>>()?;
         let buffer = ShuffleBuffer::new(width, BUFFERED * plan.batch, plan.seed);
-        Ok(Place { hook, width, buffer, trainers })
+        Ok(HookTraining { hook, width, buffer, trainers })
     };
-    hooks.into_iter().map(place).collect()
+    matching.into_iter().map(training).collect()
 }
 
 /// Names and widths of the hooks that match a pattern. Those with heads, all of them side by side, are taken where
@@ -364,12 +367,10 @@ fn matching(subject: &LabModel, pattern: &str) -> Result<Vec<(String, usize)>, L
     };
     let found = Some(found(false)).filter(|found| !found.is_empty()).unwrap_or_else(|| found(true));
     if found.is_empty() {
-        return Err(LabError::Mismatch(format!(
-            "no hook of {} with one vector a token matches {}; try blocks.*.hook_resid_post{}",
-            echo(subject.name()),
-            echo(pattern),
-            crate::model::meant(pattern, &hooks)
-        )));
+        return Err(LabError::refused(
+            format!("no hook of {} with one vector a token matches {}", echo(subject.name()), echo(pattern)),
+            format!("try blocks.*.hook_resid_post{}", crate::model::meant(pattern, &hooks)),
+        ));
     }
     Ok(found)
 }

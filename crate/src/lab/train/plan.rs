@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::lab::{Observer, Silent, limits};
+use crate::sae::kinds::TopK;
 use crate::sae::{Sae, SaeKind, TrainStats};
 
 /// What to train: one SAE for every matching hook and every recipe, all in one pass over the model.
@@ -41,7 +43,7 @@ impl Default for TrainPlan {
     fn default() -> Self {
         Self {
             hook: "blocks.1.hook_resid_post".to_owned(),
-            recipes: vec![Recipe { kind: SaeKind::TopK { k: 32 }, seed: 1 }],
+            recipes: vec![Recipe { kind: SaeKind::TopK(TopK { k: 32 }), seed: 1 }],
             features: 1024,
             lr: 1e-3,
             tokens: 200_000,
@@ -67,7 +69,7 @@ impl TrainPlan {
     ///
     /// # Errors
     /// One line with the name and the range of the first of them.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Failure> {
         limits::check([
             ("tokens", self.tokens, limits::TOKENS),
             ("features", self.features, limits::FEATURES),

@@ -1,11 +1,10 @@
 //! dictionary_learning: `config.json` and the tensors of `ae.pt`, which `tools/convert_dictionary_learning.py`
 //! makes a safetensors file.
 
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec};
 use crate::checkpoint::Files;
-use crate::kernels::Normalize;
-use crate::sae::{Architecture, GateWeights, Heads, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};
 
 pub(super) const CONFIG: &str = "config.json";
 /// The library's own file, which is never opened.
@@ -14,7 +13,7 @@ pub(super) const WEIGHTS: &str = "ae.safetensors";
 
 /// What a class of dictionary does.
 struct Class {
-    architecture: Architecture,
+    activation: ActivationFn<()>,
     subtracts: bool,
     /// Name of the decoder's bias.
     b_dec: &'static str,
@@ -35,9 +34,8 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     let mut conventions = Vec::new();
     let name = keys.get("dict_class").ok_or_else(|| keys.missing("dict_class"))?.clone();
     let class = class(&keys, &tensors, &mut conventions)?;
-    let gated = class.architecture == Architecture::Gated;
-    let b_enc = match (gated, class.linear) {
-        (true, _) => "gate_bias",
+    let b_enc = match (class.activation, class.linear) {
+        (ActivationFn::Gated { .. }, _) => "gate_bias",
         (_, true) => "encoder.bias",
         (_, false) => "b_enc",
     };
@@ -52,19 +50,14 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
             false => tensors.tensor("W_dec", &[f, d])?,
         },
         b_dec: tensors.tensor(class.b_dec, &[d])?,
-        threshold: None,
-        gate: None,
+        activation: class.activation.try_map(|parameter| match parameter.name {
+            "threshold" if tensors.shape("threshold") == Some(&[]) => {
+                Ok::<_, SaeError>(vec![tensors.scalar("threshold")?; f])
+            }
+            "b_mag" => Ok(tensors.tensor("mag_bias", &[f])?),
+            name => Ok(tensors.tensor(name, &[f])?),
+        })?,
     };
-    if class.architecture == Architecture::JumpRelu {
-        weights.threshold = Some(match tensors.shape("threshold") {
-            Some([]) => vec![tensors.scalar("threshold")?; f],
-            _ => tensors.tensor("threshold", &[f])?,
-        });
-    }
-    if gated {
-        let (b_mag, r_mag) = (tensors.tensor("mag_bias", &[f])?, tensors.tensor("r_mag", &[f])?);
-        weights.gate = Some(GateWeights { b_mag, r_mag });
-    }
     if class.linear {
         conventions.push("encoder.weight and decoder.weight were transposed to [D, F] and [F, D]".to_owned());
     }
@@ -80,15 +73,10 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     Ok(SaeFile {
         format: Format::DictionaryLearning,
         config: SaeConfig {
-            d_in: d,
-            d_sae: f,
-            architecture: class.architecture,
             apply_b_dec_to_input: class.subtracts,
-            normalize: Normalize::None,
-            rescale_acts_by_decoder_norm: false,
             model_name: keys.name("lm_name"),
             hook_name: hook(&keys, &mut conventions),
-            heads: Heads::Flat,
+            ..SaeConfig::new(d, f)
         },
         weights,
         conventions,
@@ -99,16 +87,17 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
 }
 
 fn class(keys: &Keys<'_>, tensors: &Tensors, conventions: &mut Vec<String>) -> Result<Class, SaeError> {
-    let linear = |architecture, b_dec| Class { architecture, subtracts: true, b_dec, linear: true };
+    let linear = |activation, b_dec| Class { activation, subtracts: true, b_dec, linear: true };
+    let jump_relu = ActivationFn::JumpRelu { threshold: () };
     Ok(match keys.word("dict_class", "")? {
-        "AutoEncoder" => linear(Architecture::Relu, "bias"),
-        "AutoEncoderNew" => Class { subtracts: false, ..linear(Architecture::Relu, "decoder.bias") },
-        "GatedAutoEncoder" => linear(Architecture::Gated, "decoder_bias"),
+        "AutoEncoder" => linear(ActivationFn::Relu, "bias"),
+        "AutoEncoderNew" => Class { subtracts: false, ..linear(ActivationFn::Relu, "decoder.bias") },
+        "GatedAutoEncoder" => linear(ActivationFn::Gated { b_mag: (), r_mag: () }, "decoder_bias"),
         "AutoEncoderTopK" => {
             let k = keys.size("k")?;
             keys.at_most("k", k, keys.size("dict_size")?)?;
             conventions.push(format!("the {k} largest of a token stay, after ReLU"));
-            linear(Architecture::TopK { k }, "b_dec")
+            linear(ActivationFn::TopK { k }, "b_dec")
         }
         name @ ("BatchTopKSAE" | "MatryoshkaBatchTopKSAE") => {
             let threshold = tensors.scalar("threshold")?;
@@ -118,11 +107,9 @@ fn class(keys: &Keys<'_>, tensors: &Tensors, conventions: &mut Vec<String>) -> R
                     "every positive feature fires: training never set BatchTopK's threshold (it is {threshold})"
                 ),
             });
-            Class { linear: name == "BatchTopKSAE", ..linear(Architecture::JumpRelu, "b_dec") }
+            Class { linear: name == "BatchTopKSAE", ..linear(jump_relu, "b_dec") }
         }
-        "JumpReluAutoEncoder" => {
-            Class { subtracts: false, linear: false, ..linear(Architecture::JumpRelu, "b_dec") }
-        }
+        "JumpReluAutoEncoder" => Class { subtracts: false, linear: false, ..linear(jump_relu, "b_dec") },
         _ => {
             let supported = "AutoEncoder, AutoEncoderNew, AutoEncoderTopK, BatchTopKSAE, MatryoshkaBatchTopKSAE, \
                              JumpReluAutoEncoder and GatedAutoEncoder";

@@ -49,27 +49,8 @@ impl SaeWeights {
 
     /// Refuses weights that folding made too large.
     pub(super) fn check_finite(&self, file: &str) -> Result<(), SaeError> {
-        let gate = self.gate.as_ref();
-        let all = [
-            ("the encoder", Some(&self.w_enc)),
-            ("the encoder's bias", Some(&self.b_enc)),
-            ("the decoder", Some(&self.w_dec)),
-            ("the decoder's bias", Some(&self.b_dec)),
-            ("the thresholds", self.threshold.as_ref()),
-            ("the magnitudes' bias", gate.map(|g| &g.b_mag)),
-            ("the magnitudes' scale", gate.map(|g| &g.r_mag)),
-        ];
-        for (tensor, values) in all {
-            if let Some(index) = values.and_then(|v| v.iter().position(|v| !v.is_finite())) {
-                return Err(SaeError::BadWeight {
-                    file: file.to_owned(),
-                    tensor,
-                    index,
-                    value: values.expect("it has an element")[index],
-                    expected: "finite after its conventions are folded in",
-                });
-            }
-        }
-        Ok(())
+        let Some((tensor, index, value)) = self.not_finite() else { return Ok(()) };
+        let (file, expected) = (file.to_owned(), "finite after its conventions are folded in");
+        Err(SaeError::BadWeight { file, tensor, index, value, expected })
     }
 }

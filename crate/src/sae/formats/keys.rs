@@ -7,17 +7,17 @@ use crate::sae::SaeError;
 
 /// A JSON object in a file.
 #[derive(Clone, Copy)]
-pub(in crate::sae) struct Keys<'a> {
+pub(super) struct Keys<'a> {
     /// Name of the file in errors.
-    pub(in crate::sae) file: &'a str,
+    pub(super) file: &'a str,
     /// Whose configuration it is.
-    pub(in crate::sae) form: &'static str,
+    pub(super) form: &'static str,
     /// The object.
-    pub(in crate::sae) map: &'a Map<String, Value>,
+    pub(super) map: &'a Map<String, Value>,
 }
 
 /// The JSON object in a file.
-pub(in crate::sae) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, SaeError> {
+pub(super) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>, SaeError> {
     let reason = |e: serde_json::Error| match serde_json::from_slice::<Value>(without_bom(bytes)) {
         Ok(_) => "it is another kind of value".to_owned(),
         Err(_) => e.to_string(),
@@ -27,12 +27,7 @@ pub(in crate::sae) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Val
 
 impl Keys<'_> {
     /// A key holds something impossible.
-    pub(in crate::sae) fn bad(
-        &self,
-        key: &'static str,
-        value: &Value,
-        expected: impl Into<String>,
-    ) -> SaeError {
+    pub(super) fn bad(&self, key: &'static str, value: &Value, expected: impl Into<String>) -> SaeError {
         SaeError::BadKey {
             file: self.file.to_owned(),
             key,
@@ -42,27 +37,22 @@ impl Keys<'_> {
     }
 
     /// A key asks for arithmetic that is not implemented.
-    pub(in crate::sae) fn unsupported(
-        &self,
-        key: &'static str,
-        value: &Value,
-        supported: &'static str,
-    ) -> SaeError {
+    pub(super) fn unsupported(&self, key: &'static str, value: &Value, supported: &'static str) -> SaeError {
         SaeError::Unsupported { file: self.file.to_owned(), key, value: value.to_string(), supported }
     }
 
     /// A key is missing.
-    pub(in crate::sae) fn missing(&self, key: &'static str) -> SaeError {
+    pub(super) fn missing(&self, key: &'static str) -> SaeError {
         SaeError::MissingKey { file: self.file.to_owned(), key, form: self.form }
     }
 
     /// A value that is there and not null.
-    pub(in crate::sae) fn get(&self, key: &str) -> Option<&Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|v| !v.is_null())
     }
 
     /// A value as a size.
-    pub(in crate::sae) fn positive(&self, key: &'static str, value: &Value) -> Result<usize, SaeError> {
+    pub(super) fn positive(&self, key: &'static str, value: &Value) -> Result<usize, SaeError> {
         // The bound keeps sizes in bytes and element numbers on the device far from overflowing. Some writers
         // make whole numbers floats.
         let whole = value.as_u64().or_else(|| value.as_f64().filter(|n| n.fract() == 0.0).map(|n| n as u64));
@@ -71,12 +61,7 @@ impl Keys<'_> {
     }
 
     /// Refuses to keep more of a token's features than there are.
-    pub(in crate::sae) fn at_most(
-        &self,
-        key: &'static str,
-        k: usize,
-        features: usize,
-    ) -> Result<(), SaeError> {
+    pub(super) fn at_most(&self, key: &'static str, k: usize, features: usize) -> Result<(), SaeError> {
         match k <= features {
             true => Ok(()),
             false => Err(self.bad(key, &k.into(), format!("at most the number of features, {features}"))),
@@ -84,12 +69,12 @@ impl Keys<'_> {
     }
 
     /// A size that must be there.
-    pub(in crate::sae) fn size(&self, key: &'static str) -> Result<usize, SaeError> {
+    pub(super) fn size(&self, key: &'static str) -> Result<usize, SaeError> {
         self.positive(key, self.map.get(key).ok_or_else(|| self.missing(key))?)
     }
 
     /// A switch.
-    pub(in crate::sae) fn flag(&self, key: &'static str, default: bool) -> Result<bool, SaeError> {
+    pub(super) fn flag(&self, key: &'static str, default: bool) -> Result<bool, SaeError> {
         match self.get(key) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
@@ -98,11 +83,7 @@ impl Keys<'_> {
     }
 
     /// A word, or a default.
-    pub(in crate::sae) fn word<'k>(
-        &'k self,
-        key: &'static str,
-        default: &'k str,
-    ) -> Result<&'k str, SaeError> {
+    pub(super) fn word<'k>(&'k self, key: &'static str, default: &'k str) -> Result<&'k str, SaeError> {
         match self.get(key) {
             None => Ok(default),
             Some(Value::String(word)) => Ok(word),
@@ -111,18 +92,18 @@ impl Keys<'_> {
     }
 
     /// A string that may be missing or of another kind.
-    pub(in crate::sae) fn name(&self, key: &str) -> Option<String> {
+    pub(super) fn name(&self, key: &str) -> Option<String> {
         self.get(key).and_then(Value::as_str).map(str::to_owned)
     }
 
     /// A finite number above zero.
-    pub(in crate::sae) fn factor(&self, key: &'static str, value: &Value) -> Result<f64, SaeError> {
+    pub(super) fn factor(&self, key: &'static str, value: &Value) -> Result<f64, SaeError> {
         let number = value.as_f64().filter(|n| n.is_finite() && *n > 0.0);
         number.ok_or_else(|| self.bad(key, value, "a finite number above 0"))
     }
 
     /// Refuses a switch that is on.
-    pub(in crate::sae) fn refuse(&self, key: &'static str) -> Result<(), SaeError> {
+    pub(super) fn refuse(&self, key: &'static str) -> Result<(), SaeError> {
         match self.flag(key, false)? {
             true => Err(self.unsupported(key, &Value::Bool(true), "false")),
             false => Ok(()),
@@ -130,7 +111,7 @@ impl Keys<'_> {
     }
 
     /// `width` times an expansion factor.
-    pub(in crate::sae) fn expanded(&self, key: &'static str, width: usize) -> Result<usize, SaeError> {
+    pub(super) fn expanded(&self, key: &'static str, width: usize) -> Result<usize, SaeError> {
         let value = self.map.get(key).ok_or_else(|| self.missing(key))?;
         // As the libraries round: down.
         let features = self.factor(key, value)? * width as f64;

@@ -11,17 +11,17 @@
 
 use serde_json::Value;
 
-use super::fold::scale;
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
+use super::fold::{row_norms, scale};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec, row_norms};
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
-use crate::sae::{Architecture, Heads, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};
 
 pub(super) const CONFIG_2024: &str = "hyperparams.json";
 pub(super) const CONFIG_2025: &str = "config.json";
 /// Where weights lie, the first that is there: `checkpoints` is of 2024.
-const WEIGHTS: [&str; 3] =
+pub(super) const WEIGHTS: [&str; 3] =
     ["sae_weights.safetensors", "checkpoints/pruned.safetensors", "checkpoints/final.safetensors"];
 
 /// What both readers share.
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
                     .push(format!("features are multiplied with {tensor}, folded into the encoder"));
             }
         }
-        self.finish(Format::LmSaes2024, (Architecture::Relu, normalize, subtracts), weights)
+        self.finish(Format::LmSaes2024, (normalize, subtracts), weights)
     }
 
     /// Autumn 2024 and 2025.
@@ -254,10 +254,10 @@ impl<'a> Reader<'a> {
         let norms = included.then(|| row_norms(&weights.w_dec, self.d));
         // The library folds its scales into the decoder before it takes the norms.
         let own_scale = if included { output } else { input };
-        let architecture = self.activation(&mut weights, norms, own_scale)?;
+        weights.activation = self.activation(&mut weights, norms, own_scale)?;
         weights.fold_scales(input, output);
         let normalize = if matches!(scale, Scale::Token) { Normalize::ConstantNorm } else { Normalize::None };
-        self.finish(format, (architecture, normalize, subtracts), weights)
+        self.finish(format, (normalize, subtracts), weights)
     }
 
     /// The activation function, with the decoder norms that it sees folded into what decides. A threshold in the
@@ -267,9 +267,9 @@ impl<'a> Reader<'a> {
         weights: &mut SaeWeights,
         norms: Option<Vec<f64>>,
         own_scale: f64,
-    ) -> Result<Architecture, SaeError> {
+    ) -> Result<ActivationFn<Vec<f32>>, SaeError> {
         match self.keys.word("act_fn", "relu")? {
-            "relu" => Ok(Architecture::Relu),
+            "relu" => Ok(ActivationFn::Relu),
             word @ ("topk" | "batchtopk") => {
                 let k = self.keys.size("top_k")?;
                 self.keys.at_most("top_k", k, self.f)?;
@@ -289,7 +289,7 @@ impl<'a> Reader<'a> {
                             .to_owned(),
                     );
                 }
-                Ok(Architecture::TopK { k })
+                Ok(ActivationFn::TopK { k })
             }
             "jumprelu" => {
                 let mut thresholds = self.thresholds(own_scale)?;
@@ -303,8 +303,7 @@ impl<'a> Reader<'a> {
                 }
                 // A feature whose decoder row is zero never passes, whatever it would be.
                 let finite = |t: f64| t.min(f64::from(f32::MAX)) as f32;
-                weights.threshold = Some(thresholds.into_iter().map(finite).collect());
-                Ok(Architecture::JumpRelu)
+                Ok(ActivationFn::JumpRelu { threshold: thresholds.into_iter().map(finite).collect() })
             }
             _ => {
                 let supported = "relu, topk, batchtopk and jumprelu";
@@ -337,22 +336,18 @@ impl<'a> Reader<'a> {
     fn finish(
         self,
         format: Format,
-        (architecture, normalize, apply_b_dec_to_input): (Architecture, Normalize, bool),
+        (normalize, apply_b_dec_to_input): (Normalize, bool),
         weights: SaeWeights,
     ) -> Result<SaeFile, SaeError> {
         weights.check_finite(self.tensors.label())?;
         Ok(SaeFile {
             format,
             config: SaeConfig {
-                d_in: self.d,
-                d_sae: self.f,
-                architecture,
                 apply_b_dec_to_input,
                 normalize,
-                rescale_acts_by_decoder_norm: false,
                 model_name: self.keys.name("model_name"),
                 hook_name: self.hook("in"),
-                heads: Heads::Flat,
+                ..SaeConfig::new(self.d, self.f)
             },
             weights,
             transcoder: self.hook("in") != self.hook("out"),

@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value};
 
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec, module_hook};
+use super::modules::module_hook;
 use crate::checkpoint::{Files, without_bom};
-use crate::kernels::Normalize;
-use crate::sae::{Architecture, Heads, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{ActivationFn, SaeConfig, SaeError, SaeWeights};
 
 pub(super) const CONFIG: &str = "cfg.json";
 pub(super) const WEIGHTS: &str = "sae.safetensors";
@@ -48,7 +48,7 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         b_enc: tensors.tensor("encoder.bias", &[f])?,
         w_dec: tensors.tensor("W_dec", &[f, d])?,
         b_dec: tensors.tensor("b_dec", &[d])?,
-        ..SaeWeights::default()
+        activation: ActivationFn::TopK { k },
     };
     let mut conventions = vec![
         "encoder.weight [F, D] was transposed to [D, F]".to_owned(),
@@ -66,15 +66,10 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     Ok(SaeFile {
         format: Format::Sparsify,
         config: SaeConfig {
-            d_in: d,
-            d_sae: f,
-            architecture: Architecture::TopK { k },
             apply_b_dec_to_input: !own,
-            normalize: Normalize::None,
-            rescale_acts_by_decoder_norm: false,
             model_name: keys.name("model").or_else(|| run.as_ref()?.keys().name("model")),
             hook_name: hook.map(|(hook, _)| hook),
-            heads: Heads::Flat,
+            ..SaeConfig::new(d, f)
         },
         weights,
         conventions,

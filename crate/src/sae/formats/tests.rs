@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 
 use super::*;
-use crate::gpu::Tensor;
+use crate::checkpoint::SafeFile;
+use crate::gpu::{Engine, Tensor};
 use crate::kernels::testing::{close, each_engine};
-use crate::sae::Architecture;
+use crate::sae::ActivationFn;
 
 mod elsewhere;
 
@@ -16,9 +17,11 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// Golden SAE; the library; what it is; a convention that must be told.
-const CASES: [(&str, Format, Architecture, &str); 22] = {
-    use Architecture::{Gated, JumpRelu, Relu, TopK};
+const CASES: [(&str, Format, ActivationFn<()>, &str); 22] = {
+    use ActivationFn::{Relu, TopK};
     use Format::{DictionaryLearning, LmSaes2024, LmSaes2025, SaeLens, Sparsify};
+    const JUMP_RELU: ActivationFn<()> = ActivationFn::JumpRelu { threshold: () };
+    const GATED: ActivationFn<()> = ActivationFn::Gated { b_mag: (), r_mag: () };
     [
         ("saelens-old-topk", SaeLens, TopK { k: 5 }, "b_dec is subtracted"),
         ("saelens-old-finetuned", SaeLens, Relu, "multiplied with scaling_factor before decoding"),
@@ -28,29 +31,29 @@ const CASES: [(&str, Format, Architecture, &str); 22] = {
         ("dictionary-learning-relu", DictionaryLearning, Relu, "decoder rows are scaled to norm 1"),
         ("dictionary-learning-relu-new", DictionaryLearning, Relu, "b_dec is not subtracted"),
         ("dictionary-learning-topk", DictionaryLearning, TopK { k: 5 }, "the 5 largest of a token stay"),
-        ("dictionary-learning-batchtopk", DictionaryLearning, JumpRelu, "a feature fires above 0.4"),
-        ("dictionary-learning-matryoshka", DictionaryLearning, JumpRelu, "only layer 1"),
-        ("dictionary-learning-jumprelu", DictionaryLearning, JumpRelu, "b_dec is not subtracted"),
-        ("dictionary-learning-gated", DictionaryLearning, Gated, "b_dec is subtracted"),
+        ("dictionary-learning-batchtopk", DictionaryLearning, JUMP_RELU, "a feature fires above 0.4"),
+        ("dictionary-learning-matryoshka", DictionaryLearning, JUMP_RELU, "only layer 1"),
+        ("dictionary-learning-jumprelu", DictionaryLearning, JUMP_RELU, "b_dec is not subtracted"),
+        ("dictionary-learning-gated", DictionaryLearning, GATED, "b_dec is subtracted"),
         ("lm-saes-2024-token-wise", LmSaes2024, Relu, "after b_dec is subtracted"),
         ("lm-saes-2024-token-wise-raw-input", LmSaes2024, Relu, "b_dec is not subtracted"),
         ("lm-saes-2024-dataset-wise", LmSaes2024, Relu, "average norm 6.25 to √D"),
         ("lm-saes-2024-none", LmSaes2024, Relu, "multiplied with feature_act_mask"),
-        ("lm-saes-2024-jumprelu", LmSaes2024, JumpRelu, "the threshold 0.35 holds"),
+        ("lm-saes-2024-jumprelu", LmSaes2024, JUMP_RELU, "the threshold 0.35 holds"),
         ("lm-saes-2025-relu", LmSaes2025, Relu, "each token is scaled to norm √D (token-wise)"),
         ("lm-saes-2025-topk", LmSaes2025, TopK { k: 6 }, "after scaling by decoder norms"),
         ("lm-saes-2025-batchtopk", LmSaes2025, TopK { k: 6 }, "in batches of one token"),
-        ("lm-saes-2025-jumprelu", LmSaes2025, JumpRelu, "exp(log_jumprelu_threshold)"),
-        ("lm-saes-2025-inference", LmSaes2025, JumpRelu, "b_dec is not subtracted"),
+        ("lm-saes-2025-jumprelu", LmSaes2025, JUMP_RELU, "exp(log_jumprelu_threshold)"),
+        ("lm-saes-2025-inference", LmSaes2025, JUMP_RELU, "b_dec is not subtracted"),
     ]
 };
 
 #[test]
 fn agrees_with_the_libraries() {
-    for (name, format, architecture, convention) in CASES {
+    for (name, format, activation, convention) in CASES {
         let files = Files::dir(golden(name));
         let read = SaeFile::read(&files).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!((read.format, read.config.architecture), (format, architecture), "{name}");
+        assert_eq!((read.format, read.weights.activation.map(|_| ())), (format, activation), "{name}");
         assert!(read.conventions.iter().any(|c| c.contains(convention)), "{name}: {:?}", read.conventions);
         let hook = if read.transcoder { "blocks.1.hook_resid_pre" } else { "blocks.1.hook_resid_post" };
         assert_eq!(read.config.hook_name.as_deref(), Some(hook), "{name}");

@@ -111,9 +111,8 @@ impl HealthAccumulator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Normalize;
     use crate::kernels::testing::{self, each_engine};
-    use crate::sae::{Architecture, SaeConfig, SaeWeights};
+    use crate::sae::{SaeConfig, SaeWeights};
 
     #[test]
     fn agrees_with_the_definitions() {
@@ -146,18 +145,7 @@ mod tests {
         want.fvu = error / spread;
         want.mse = error / (tokens * d) as f64;
         each_engine(|engine| {
-            let config = SaeConfig {
-                d_in: d,
-                d_sae: f,
-                architecture: Architecture::Relu,
-                apply_b_dec_to_input: true,
-                normalize: Normalize::None,
-                rescale_acts_by_decoder_norm: false,
-                model_name: None,
-                hook_name: None,
-                heads: Default::default(),
-            };
-            let sae = Sae::new(engine, config, weights.clone());
+            let sae = Sae::new(engine, SaeConfig::new(d, f), weights.clone());
             let mut health = HealthAccumulator::new(&sae);
             for part in [&x[..0], &x[..10 * d], &x[10 * d..]] {
                 let part = Tensor::from_f32(engine, &[part.len() / d, d], part.to_vec());

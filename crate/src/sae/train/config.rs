@@ -2,68 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kinds::{Revival, SaeKind};
+use crate::failure::Failure;
 use crate::sae::SaeError;
-
-/// What makes features sparse.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
-pub enum SaeKind {
-    /// Only the k largest features of a token stay (Gao et al. 2024, 2406.04093).
-    TopK {
-        /// Features kept per token.
-        k: usize,
-    },
-    /// Only the k·B largest features of a batch of B tokens stay (Bussmann et al. 2024, 2412.06410).
-    BatchTopK {
-        /// Features kept per token, on average.
-        k: usize,
-    },
-    /// A threshold for each feature, learned with a penalty on the number of active features (Rajamanoharan et al.
-    /// 2024, 2407.14435).
-    JumpRelu {
-        /// Its coefficient: what an active feature costs, as a share of the variance.
-        l0: f64,
-    },
-    /// A gate for each feature, learned with a penalty on its sum (Rajamanoharan et al. 2024, 2404.16014).
-    Gated {
-        /// Its coefficient, in the units of `l0`.
-        l1: f64,
-    },
-    /// A penalty on the sum of features (the paper, section 2).
-    Relu {
-        /// Its coefficient λ.
-        l1: f64,
-    },
-}
-
-impl SaeKind {
-    /// Its name in SAELens's words, and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TopK { .. } => "topk",
-            Self::BatchTopK { .. } => "batchtopk",
-            Self::JumpRelu { .. } => "jumprelu",
-            Self::Gated { .. } => "gated",
-            Self::Relu { .. } => "l1",
-        }
-    }
-
-    /// The k, or the coefficient of the penalty.
-    pub fn number(self) -> f64 {
-        match self {
-            Self::TopK { k } | Self::BatchTopK { k } => k as f64,
-            Self::JumpRelu { l0: number } | Self::Gated { l1: number } | Self::Relu { l1: number } => number,
-        }
-    }
-
-    /// Features a token keeps, where that is fixed.
-    pub(super) fn k(self) -> Option<usize> {
-        match self {
-            Self::TopK { k } | Self::BatchTopK { k } => Some(k),
-            _ => None,
-        }
-    }
-}
 
 /// Settings of a training run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +29,7 @@ pub struct TrainConfig {
     pub fine_tune: usize,
     /// A feature that has not fired for this many tokens is dead.
     pub dead_after: usize,
-    /// TopK and BatchTopK: dead features per token that take part in the auxiliary loss; 0 for none.
+    /// Kinds with an auxiliary loss: dead features per token that take part in it; 0 for none.
     pub aux_k: usize,
     /// The other kinds: steps between two resamplings of dead features; 0 for none.
     pub resample_every: usize,
@@ -130,17 +71,18 @@ impl TrainConfig {
 
     /// Refuses impossible settings.
     pub(super) fn check(&self) -> Result<(), SaeError> {
-        let wrong = |what: String| Err(SaeError::Training(what));
+        let wrong = |what: String| Err(SaeError::Training(what.into()));
         if self.d_in == 0 || self.features == 0 {
             return wrong("width and number of features must be positive".to_owned());
         }
-        if let Some(k) = self.kind.k()
+        let kind = self.kind.rules();
+        if let Some(k) = kind.k()
             && (k == 0 || k > self.features)
         {
             let features = self.features;
             return wrong(format!("k is {k}, but must be between 1 and the number of features, {features}"));
         }
-        let (name, number) = (self.kind.name(), self.kind.number());
+        let (name, number) = (kind.name(), kind.number());
         if !(number.is_finite() && number >= 0.0) {
             return wrong(format!("the coefficient of {name} is {number}, but must be 0 or more"));
         }
@@ -150,8 +92,10 @@ impl TrainConfig {
         if !(self.bandwidth.is_finite() && self.bandwidth > 0.0) {
             return wrong(format!("the bandwidth is {}, but must be positive", self.bandwidth));
         }
-        if self.fine_tune > 0 && !matches!(self.kind, SaeKind::Relu { .. }) {
-            return wrong(format!("fine-tuning is against the shrinkage of l1; {name} has none"));
+        if self.fine_tune > 0 && !kind.shrinks() {
+            let other =
+                Failure::new("fine-tuning is against the shrinkage of l1", format!("{name} has none"));
+            return Err(SaeError::Training(other));
         }
         Ok(())
     }
@@ -170,19 +114,20 @@ impl TrainConfig {
         t >= self.steps.saturating_sub(self.fine_tune)
     }
 
-    /// Coefficient of the penalty at step `t`, from 0; none for TopK and BatchTopK.
+    /// Coefficient of the penalty at step `t`, from 0; 0 for a kind that has none.
     pub(super) fn penalty(&self, t: usize) -> f64 {
-        if self.kind.k().is_some() || self.fine_tunes(t) {
+        let kind = self.kind.rules();
+        if kind.k().is_some() || self.fine_tunes(t) {
             return 0.0;
         }
-        self.kind.number() * (t as f64 / self.penalty_warm_up.max(1) as f64).min(1.0)
+        kind.number() * (t as f64 / self.penalty_warm_up.max(1) as f64).min(1.0)
     }
 
     /// Whether dead features are resampled after step `t`: never while the learning rate falls, when they could
     /// not learn any more.
     pub(super) fn resamples(&self, t: usize) -> bool {
         let last = self.steps.saturating_sub(self.fine_tune + self.cool_down + self.steps / 10);
-        self.kind.k().is_none()
+        matches!(self.kind.rules().revival(), Revival::Resampling { .. })
             && self.resample_every > 0
             && t > 0
             && t < last

@@ -1,12 +1,15 @@
 //! A step on all features: for ReLU before its penalty has made it sparse.
 
-use super::sparse::Target;
-use super::state::{Parameters, State};
-use super::{At, Pass, Sparsity, TrainConfig};
+use super::config::TrainConfig;
+use super::kinds::Penalized;
+use super::state::{L0, Parameters, State};
+use super::step::{At, Pass};
+use super::target::Target;
 use crate::gpu::Tensor;
+use crate::kernels::scalar::BIAS;
 use crate::kernels::{
-    Activation, Binary, Layout, Product, adam, column_sums, count_rows, decoder_penalty, embed, matmul,
-    row_norms, sae_error, sae_gate, zip,
+    Activation, Binary, Layout, Product, adam, column_sums, columns, count_rows, decoder_penalty, embed,
+    matmul, paste, row_norms, sae_error, sae_gate, zip,
 };
 use crate::sae::SaeError;
 
@@ -43,17 +46,16 @@ impl State {
         if !config.fine_tunes(at.step) {
             adam(&mut p.b_dec, &mut m.b_dec, &mut v.b_dec, &g.b_dec, &step);
             adam(&mut p.w_enc, &mut m.w_enc, &mut v.w_enc, &g.w_enc, &step);
-            adam(&mut p.small, &mut m.small, &mut v.small, &g.small, &step);
+            adam(&mut p.scalars, &mut m.scalars, &mut v.scalars, &g.scalars, &step);
         }
         self.touched.fill(at.step as u32 + 1);
-        self.l0 = gradients.active / x.rows_cols().0 as f64;
+        self.l0 = L0::Known(gradients.active / x.rows_cols().0 as f64);
         self.note(&gradients.errors).await?;
         Ok(Pass {
+            target,
             errors: gradients.errors,
-            weights: target.weights().await?,
-            spread: target.own_spread,
             activity: gradients.activity,
-            sparsity: Sparsity::Norms(gradients.norms),
+            penalized: Penalized::Norms(gradients.norms),
         })
     }
 
@@ -64,16 +66,16 @@ impl State {
         target: &Target,
         at: At,
     ) -> Result<Gradients, SaeError> {
-        let Parameters { w_enc, w_dec, small, b_dec } = &self.params;
+        let Parameters { w_enc, w_dec, scalars, b_dec } = &self.params;
         let (engine, (tokens, d), f) = (w_enc.engine(), target.input.rows_cols(), config.features);
         let product = |layout| Product { layout, ..Product::default() };
-        let bias = crate::kernels::columns(small, 0, 1).reshape(&[f]);
+        let bias = columns(scalars, BIAS, 1).reshape(&[f]);
         let norms = row_norms(w_dec);
         let penalty = self.pace() * (config.penalty(at.step) / tokens as f64) as f32;
         let zeros = |shape: &[usize]| Tensor::zeros(engine, shape);
         let (mut d_w_enc, mut d_w_dec) = (zeros(&[f, d]), zeros(&[f, d]));
         let (mut d_bias, mut d_b_dec, mut activity) = (zeros(&[f]), zeros(&[d]), zeros(&[f]));
-        let (mut errors, mut active) = (Vec::new(), 0.0);
+        let (mut errors, mut counts) = (Vec::new(), Vec::new());
         let most = (BLOCK / 4 / f).max(1);
         for start in (0..tokens).step_by(most) {
             let end = (start + most).min(tokens);
@@ -94,17 +96,19 @@ impl State {
             d_bias = sum(&d_bias, &column_sums(&d_pre));
             d_b_dec = sum(&d_b_dec, &column_sums(&grad));
             activity = sum(&activity, &column_sums(&features));
-            active += count_rows(&features).read_u32().await?.iter().map(|&n| f64::from(n)).sum::<f64>();
+            counts.push(count_rows(&features));
             errors.push(error);
         }
+        let counts = Tensor::concat(&counts).read_u32().await?;
+        let active = counts.iter().map(|&n| f64::from(n)).sum::<f64>();
         if penalty > 0.0 {
             decoder_penalty(&mut d_w_dec, w_dec, &norms, &activity, penalty);
         }
         // b_d is added to the output and subtracted from the input.
         let through_input = matmul(&d_bias.reshape(&[1, f]), w_enc, &product(Layout::Nn));
         let b_dec = zip(&d_b_dec, &through_input.reshape(&[d]), Binary::Sub);
-        let small = crate::kernels::paste(&zeros(&[f, 4]), 0, &d_bias.reshape(&[f, 1]));
-        let params = Parameters { w_enc: d_w_enc, w_dec: d_w_dec, small, b_dec };
+        let scalars = paste(&zeros(&[f, 4]), BIAS, &d_bias.reshape(&[f, 1]));
+        let params = Parameters { w_enc: d_w_enc, w_dec: d_w_dec, scalars, b_dec };
         Ok(Gradients { params, activity, errors: Tensor::concat(&errors), norms, active })
     }
 }

@@ -1,8 +1,11 @@
 //! From what was trained to a SAE that reads activations as they are.
 
-use super::{SaeKind, Trainer};
+use super::kinds::{Scale, TrainedScalars};
+use super::trainer::Trainer;
+use crate::failure::Failure;
 use crate::kernels::Normalize;
-use crate::sae::{Architecture, GateWeights, Heads, Sae, SaeConfig, SaeError, SaeWeights};
+use crate::kernels::scalar::BIAS;
+use crate::sae::{Heads, Sae, SaeConfig, SaeError, SaeWeights};
 
 impl Trainer {
     /// The trained SAE, its decoder's rows of norm 1.
@@ -11,65 +14,45 @@ impl Trainer {
     /// When no batch came, training diverged, or the device failed.
     pub async fn finish(self) -> Result<Sae, SaeError> {
         let Some(state) = &self.state else {
-            return Err(SaeError::Training("there was no batch to train on".to_owned()));
+            return Err(SaeError::Training("there was no batch to train on".into()));
         };
-        let (d, f, kind) = (self.config.d_in, self.config.features, self.config.kind);
+        let (d, f, kind) = (self.config.d_in, self.config.features, self.config.kind.rules());
         let rows = state.params.w_enc.read_f32().await?;
-        let small = state.params.small.read_f32().await?;
         // The encoder reads σ·u, so features come out σ times as large with the same weights, and whatever is added
         // to them or compared with them must be, too.
         let unit = 1.0 / state.scale;
-        let column = |c: usize| small.chunks_exact(4).map(|own| own[c] * unit).collect::<Vec<f32>>();
+        let scalars = state.params.scalars.read_f32().await?;
+        let trained = TrainedScalars { scalars, unit, threshold: state.threshold };
         let mut w_enc = vec![0.0; d * f];
         for (j, row) in rows.chunks_exact(d).enumerate() {
             row.iter().enumerate().for_each(|(c, &w)| w_enc[c * f + j] = w);
         }
-        let b_dec = state.params.b_dec.read_f32().await?.into_iter().map(|b| b * unit).collect();
         let mut weights = SaeWeights {
             w_enc,
-            b_enc: column(0),
+            b_enc: trained.column(BIAS).map(|b| b * unit).collect(),
             w_dec: state.params.w_dec.read_f32().await?,
-            b_dec,
-            threshold: None,
-            gate: None,
+            b_dec: state.params.b_dec.read_f32().await?.into_iter().map(|b| b * unit).collect(),
+            activation: kind.finish(&trained),
         };
-        let (architecture, normalize) = match kind {
-            SaeKind::TopK { k } => (Architecture::TopK { k }, Normalize::None),
-            SaeKind::BatchTopK { .. } => {
-                weights.threshold = Some(vec![state.threshold * unit; f]);
-                (Architecture::JumpRelu, Normalize::None)
-            }
-            SaeKind::JumpRelu { .. } => {
-                weights.threshold = Some(small.chunks_exact(4).map(|own| own[1].exp() * unit).collect());
-                (Architecture::JumpRelu, Normalize::None)
-            }
-            SaeKind::Gated { .. } => {
-                let r_mag = small.chunks_exact(4).map(|own| own[2]).collect();
-                weights.gate = Some(GateWeights { b_mag: column(1), r_mag });
-                (Architecture::Gated, Normalize::None)
-            }
-            SaeKind::Relu { .. } => {
+        let normalize = match kind.scale() {
+            Scale::Deviation => Normalize::None,
+            Scale::Token => {
                 weights.fold_decoder_norms(d);
-                (Architecture::Relu, Normalize::ConstantNorm)
+                Normalize::ConstantNorm
             }
         };
-        let SaeWeights { w_enc, b_enc, w_dec, b_dec, threshold, gate } = &weights;
-        let all =
-            [Some(w_enc), Some(b_enc), Some(w_dec), Some(b_dec), threshold.as_ref()].into_iter().flatten();
-        let all = all.chain(gate.iter().flat_map(|gate| [&gate.b_mag, &gate.r_mag]));
-        if all.flatten().any(|v| !v.is_finite()) {
-            return Err(SaeError::Training("the weights diverged; use a smaller learning rate".to_owned()));
+        if weights.not_finite().is_some() {
+            return Err(SaeError::Training(Failure::new(
+                "the weights diverged",
+                "use a smaller learning rate",
+            )));
         }
         let config = SaeConfig {
-            d_in: d,
-            d_sae: f,
-            architecture,
-            apply_b_dec_to_input: true,
             normalize,
-            rescale_acts_by_decoder_norm: false,
             model_name: self.config.model_name,
             heads: self.config.hook_name.as_deref().map_or(Heads::Flat, Heads::all_of),
             hook_name: self.config.hook_name,
+            ..SaeConfig::new(d, f)
         };
         Ok(Sae::new(&self.engine, config, weights))
     }

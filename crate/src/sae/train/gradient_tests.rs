@@ -1,6 +1,12 @@
 //! Gradients of every kind's loss against central differences in float64.
 
+use super::kinds::{BatchTopK, Gated, JumpRelu, Relu, StandIn, TopK};
+use super::state::{self, State};
+use super::step::At;
+use super::target::Target;
 use super::*;
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::scalar::{B_MAG, BIAS, R_MAG};
 use crate::kernels::testing::{self, each_engine};
 
 const D: usize = 3;
@@ -158,25 +164,25 @@ impl Case {
     }
 
     /// A state with these parameters, and what the batch is trained on.
-    fn state(&self, engine: &Engine) -> (State, sparse::Target) {
+    fn state(&self, engine: &Engine) -> (State, Target) {
         let config = self.config();
         let batch = Tensor::from_f32(engine, &[B, D], self.x.clone());
         let mut state = pollster::block_on(State::new(&config, &batch)).expect("a first batch");
         let (a, b, c) = (D * F, D * F + F, 2 * D * F + F);
         let flat = &self.flat;
         let w_enc = (0..F * D).map(|i| flat[(i % D) * F + i / D]).collect();
-        let small = (0..F).flat_map(|j| [flat[a + j], self.own[0][j], self.own[1][j], 0.0]).collect();
+        let scalars = (0..F).flat_map(|j| [flat[a + j], self.own[0][j], self.own[1][j], 0.0]).collect();
         let t = |shape: &[usize], v: Vec<f32>| Tensor::from_f32(engine, shape, v);
         state.params = state::Parameters {
             w_enc: t(&[F, D], w_enc),
-            small: t(&[F, 4], small),
+            scalars: t(&[F, 4], scalars),
             w_dec: t(&[F, D], flat[b..c].to_vec()),
             b_dec: t(&[D], flat[c..].to_vec()),
         };
         state.scale = 1.0;
         let ages = (0..F).map(|j| if self.dead.contains(&j) { 10.0 } else { 9.0 }).collect();
         state.age = t(&[F], ages);
-        let target = sparse::Target::new(&state, &config, &batch);
+        let target = Target::new(&state, &config, &batch);
         (state, target)
     }
 
@@ -190,7 +196,7 @@ impl Case {
         let (wide, rows, own) = self.wide();
         let none = vec![0.0; 2 * F];
         match self.kind {
-            SaeKind::TopK { k } => {
+            SaeKind::TopK(TopK { k }) => {
                 let base = Flat(wide.clone());
                 let residual = |x: &Vec<f64>| -> Vec<f64> {
                     let recon = base.decode(&keep(&base.encode(x), k));
@@ -203,7 +209,7 @@ impl Case {
                 });
                 (differences(&wide, |p| topk_loss(p, &rows, k, D as f64, aux.as_ref())), none)
             }
-            SaeKind::BatchTopK { k } => {
+            SaeKind::BatchTopK(BatchTopK { k }) => {
                 let base = Flat(wide.clone());
                 let mut all: Vec<f64> =
                     rows.iter().flat_map(|x| base.encode(x)).filter(|&v| v > 0.0).collect();
@@ -212,13 +218,16 @@ impl Case {
                 let least = all[(k * B).min(all.len()) - 1] - 1e-3;
                 (differences(&wide, |p| jump_loss(p, &rows, &[least; F])), none)
             }
-            SaeKind::Relu { l1 } => (differences(&wide, |p| relu_loss(p, &rows, l1)), none),
-            SaeKind::JumpRelu { l0 } => {
+            SaeKind::StandIn(StandIn { threshold }) => {
+                (differences(&wide, |p| jump_loss(p, &rows, &[f64::from(threshold); F])), none)
+            }
+            SaeKind::Relu(Relu { l1 }) => (differences(&wide, |p| relu_loss(p, &rows, l1)), none),
+            SaeKind::JumpRelu(JumpRelu { l0 }) => {
                 let theta: Vec<f64> = own[0].iter().map(|v| v.exp()).collect();
                 let weights = differences(&wide, |p| jump_loss(p, &rows, &theta));
                 (weights, self.straight_through(&theta, l0))
             }
-            SaeKind::Gated { l1 } => {
+            SaeKind::Gated(Gated { l1 }) => {
                 let frozen = Flat(wide.clone());
                 let loss = |p: &Flat, own: &[f64]| gated_loss(p, &frozen, &rows, (&own[..F], &own[F..]), l1);
                 let both = own.concat();
@@ -250,14 +259,14 @@ impl Case {
 }
 
 /// Sums of entries, as matrices: w_enc [D, F], b_enc [F], w_dec [F, D], b_dec [D], and what else features own [F, 2].
-fn dense_of(g: &sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
+fn dense_of(g: &super::sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
     let read = |t: &Tensor| pollster::block_on(t.read_f32()).expect("readback");
     let entries = pollster::block_on(g.by.entries.read_u32()).expect("readback");
-    let (weights, outputs, inputs, small) =
-        (read(&g.weights), read(&g.outputs), read(&g.inputs), read(&g.small));
+    let (weights, outputs, inputs, scalars) =
+        (read(&g.weights), read(&g.outputs), read(&g.inputs), read(&g.scalars));
     let (mut w_enc, mut w_dec) = (vec![0.0; D * F], vec![0.0; F * D]);
     for (l, &j) in g.by.columns.iter().enumerate() {
-        for e in g.by.starts[l] as usize..g.by.starts[l + 1] as usize {
+        for e in g.by.indptr[l] as usize..g.by.indptr[l + 1] as usize {
             let (row, place, j) = (entries[2 * e] as usize, entries[2 * e + 1] as usize, j as usize);
             for c in 0..D {
                 w_dec[j * D + c] += weights[2 * place] * outputs[row * D + c];
@@ -265,9 +274,9 @@ fn dense_of(g: &sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
             }
         }
     }
-    let column = |c: usize| small.chunks(4).map(move |own| own[c]);
-    let flat = w_enc.into_iter().chain(column(0)).chain(w_dec).chain(read(&g.b_dec)).collect();
-    (flat, small.chunks(4).flat_map(|own| [own[1], own[2]]).collect())
+    let column = |c: usize| scalars.chunks(4).map(move |own| own[c]);
+    let flat = w_enc.into_iter().chain(column(BIAS)).chain(w_dec).chain(read(&g.b_dec)).collect();
+    (flat, scalars.chunks(4).flat_map(|own| [own[B_MAG], own[R_MAG]]).collect())
 }
 
 fn agree(got: &[f32], want: &[f64], what: &str) {
@@ -298,7 +307,7 @@ fn check_gradients(kind: SaeKind, dead: &[usize]) {
                 }
             }
             agree(&got, &want, &what);
-            if matches!(kind, SaeKind::JumpRelu { .. } | SaeKind::Gated { .. }) {
+            if matches!(kind, SaeKind::JumpRelu(_) | SaeKind::Gated(_)) {
                 agree(&own, &want_own, &what);
             }
         });
@@ -307,39 +316,44 @@ fn check_gradients(kind: SaeKind, dead: &[usize]) {
 
 #[test]
 fn topk_gradients_are_the_loss_s() {
-    check_gradients(SaeKind::TopK { k: 2 }, &[]);
+    check_gradients(SaeKind::TopK(TopK { k: 2 }), &[]);
 }
 
 #[test]
 fn topk_gradients_with_dead_features_are_the_loss_s() {
-    check_gradients(SaeKind::TopK { k: 2 }, &[1, 2, 4]);
-    check_gradients(SaeKind::TopK { k: 1 }, &[3]);
+    check_gradients(SaeKind::TopK(TopK { k: 2 }), &[1, 2, 4]);
+    check_gradients(SaeKind::TopK(TopK { k: 1 }), &[3]);
 }
 
 #[test]
 fn batchtopk_gradients_are_the_loss_s() {
-    check_gradients(SaeKind::BatchTopK { k: 2 }, &[]);
+    check_gradients(SaeKind::BatchTopK(BatchTopK { k: 2 }), &[]);
 }
 
 #[test]
 fn jumprelu_gradients_are_the_loss_s() {
-    check_gradients(SaeKind::JumpRelu { l0: 0.1 }, &[]);
+    check_gradients(SaeKind::JumpRelu(JumpRelu { l0: 0.1 }), &[]);
+}
+
+#[test]
+fn a_new_kind_s_gradients_are_the_loss_s() {
+    check_gradients(SaeKind::StandIn(StandIn { threshold: 0.5 }), &[]);
 }
 
 #[test]
 fn gated_gradients_are_the_loss_s() {
-    check_gradients(SaeKind::Gated { l1: 0.1 }, &[]);
+    check_gradients(SaeKind::Gated(Gated { l1: 0.1 }), &[]);
 }
 
 #[test]
 fn relu_gradients_are_the_loss_s() {
-    check_gradients(SaeKind::Relu { l1: 0.3 }, &[]);
+    check_gradients(SaeKind::Relu(Relu { l1: 0.3 }), &[]);
 }
 
 #[test]
 fn dense_gradients_are_the_loss_s() {
     for seed in 0..4 {
-        let case = Case::new(SaeKind::Relu { l1: 0.3 }, &[], seed);
+        let case = Case::new(SaeKind::Relu(Relu { l1: 0.3 }), &[], seed);
         let (want, _) = case.want();
         each_engine(|engine| {
             let (state, target) = case.state(engine);
@@ -348,9 +362,9 @@ fn dense_gradients_are_the_loss_s() {
                 pollster::block_on(state.dense_gradients(&case.config(), &target, at)).expect("pass");
             let read = |t: &Tensor| pollster::block_on(t.read_f32()).expect("readback");
             let g = &gradients.params;
-            let (rows, small) = (read(&g.w_enc), read(&g.small));
+            let (rows, scalars) = (read(&g.w_enc), read(&g.scalars));
             let mut got: Vec<f32> = (0..D * F).map(|i| rows[(i % F) * D + i / F]).collect();
-            got.extend(small.chunks(4).map(|own| own[0]));
+            got.extend(scalars.chunks(4).map(|own| own[BIAS]));
             got.extend(read(&g.w_dec));
             got.extend(read(&g.b_dec));
             agree(&got, &want, &format!("seed {seed} on {engine:?}"));

@@ -1,26 +1,26 @@
 //! New beginnings for dead features, of the kinds that have no auxiliary loss.
 //!
 //! As in Bricken et al. 2023 ("Towards Monosemanticity"): a dead feature takes the direction of a token that the SAE
-//! reconstructs badly, drawn in proportion to its squared loss. Its encoder's row gets a fifth of the mean norm of
-//! living rows (three fifths where a threshold waits), its bias is 0, its threshold or gate opens at half of what its own
-//! token gives, and its moments are forgotten.
+//! reconstructs badly, drawn in proportion to its squared loss. Its encoder's row gets a share of the mean norm of living
+//! rows, its threshold or gate, if it has one, opens at half of what its own token gives, and its moments are forgotten.
 
-use super::{Pass, SaeKind, Trainer};
+use super::kinds::Revival;
+use super::state::Parameters;
+use super::step::Pass;
+use super::target::Target;
+use super::trainer::Trainer;
 use crate::gpu::Tensor;
 use crate::rng::Rng;
 use crate::sae::SaeError;
-use crate::sae::train::sparse::Target;
-
-/// Norm of a resampled encoder row, as a share of the mean norm of living ones.
-fn share(kind: SaeKind) -> f64 {
-    if matches!(kind, SaeKind::Relu { .. }) { 0.2 } else { 0.6 }
-}
 
 impl Trainer {
     /// Resamples what is dead by now from the tokens of `batch`, whose pass this was. Gives how many were.
     pub(super) async fn resample(&mut self, batch: &Tensor, pass: &Pass) -> Result<usize, SaeError> {
         let (d, config) = (self.config.d_in, &self.config);
         let Some(state) = &mut self.state else { return Ok(0) };
+        let Revival::Resampling { norm: share, scalars: scalars_of } = config.kind.rules().revival() else {
+            return Ok(0);
+        };
         let mut ages = state.age.read_f32().await?;
         let dead: Vec<usize> = (0..ages.len()).filter(|&j| ages[j] >= config.dead_after as f32).collect();
         let losses: Vec<f64> =
@@ -34,11 +34,11 @@ impl Trainer {
         let mut random = Rng::new(config.seed).fork(1 + self.step as u64);
         let mut w_enc = state.params.w_enc.read_f32().await?;
         let mut w_dec = state.params.w_dec.read_f32().await?;
-        let mut small = state.params.small.read_f32().await?;
+        let mut scalars = state.params.scalars.read_f32().await?;
         let norm = |row: &[f32]| row.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>().sqrt();
         let living = (0..ages.len()).filter(|&j| ages[j] < config.dead_after as f32);
         let (sum, count) = living.fold((0.0, 0), |(s, n), j| (s + norm(&w_enc[j * d..][..d]), n + 1));
-        let length = share(config.kind) * if count > 0 { sum / f64::from(count) } else { 1.0 };
+        let length = share * if count > 0 { sum / f64::from(count) } else { 1.0 };
         for &j in &dead {
             let mut left = random.uniform() * total;
             let drawn = losses.iter().position(|loss| {
@@ -52,23 +52,12 @@ impl Trainer {
                 w_enc[j * d + c] = (f64::from(x) / size * length) as f32;
             }
             // It waits for tokens like its own: any other threshold would let it into many of them at once.
-            let own = 0.5 * length * size;
-            let small_of = match config.kind {
-                SaeKind::JumpRelu { .. } => [0.0, own.ln() as f32, 0.0, 0.0],
-                SaeKind::Gated { .. } => [-own as f32, 0.0, 0.0, 0.0],
-                _ => [0.0; 4],
-            };
-            small[j * 4..][..4].copy_from_slice(&small_of);
+            scalars[j * 4..][..4].copy_from_slice(&scalars_of(0.5 * length * size));
             ages[j] = 0.0;
             state.touched[j] = 0;
         }
-        let moments = [&mut state.first, &mut state.second];
-        for params in moments {
-            for (name, tensor) in params.named_mut() {
-                let width = if name == "small" { 4 } else { d };
-                if name == "b_dec" {
-                    continue;
-                }
+        for Parameters { w_enc, w_dec, scalars, .. } in [&mut state.first, &mut state.second] {
+            for (tensor, width) in [(w_enc, d), (w_dec, d), (scalars, 4)] {
                 let mut values = tensor.read_f32().await?;
                 dead.iter().for_each(|&j| values[j * width..][..width].fill(0.0));
                 *tensor = Tensor::from_f32(engine, tensor.shape(), values);
@@ -77,7 +66,7 @@ impl Trainer {
         let put = |old: &Tensor, values: Vec<f32>| Tensor::from_f32(engine, old.shape(), values);
         state.params.w_enc = put(&state.params.w_enc, w_enc);
         state.params.w_dec = put(&state.params.w_dec, w_dec);
-        state.params.small = put(&state.params.small, small);
+        state.params.scalars = put(&state.params.scalars, scalars);
         state.age = put(&state.age, ages);
         Ok(dead.len())
     }

@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Parameters, State};
-use super::{TrainConfig, TrainStats, Trainer};
+use super::config::TrainConfig;
+use super::state::{L0, Parameters, State};
+use super::trainer::{TrainStats, Trainer};
 use crate::checkpoint::SafeFile;
+use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::sae::SaeError;
 
@@ -62,7 +64,7 @@ impl Trainer {
             batch: state.batch,
             scale: state.scale.to_bits(),
             threshold: state.threshold.to_bits(),
-            l0: state.l0.to_bits(),
+            l0: state.l0.read().await?.to_bits(),
             error: state.error.to_bits(),
         };
         Ok(Some(Snapshot { arrays, facts }))
@@ -79,9 +81,9 @@ impl Trainer {
         (file, prefix): (&SafeFile, &str),
     ) -> Result<Self, SaeError> {
         if facts.config != config {
-            return Err(SaeError::Training(format!(
-                "{} is of a run with other settings; repeat the command as it was, or delete the file",
-                file.label()
+            return Err(SaeError::Training(Failure::new(
+                format!("{} is of a run with other settings", file.label()),
+                "repeat the command as it was, or delete the file",
             )));
         }
         let (d, f) = (config.d_in, config.features);
@@ -92,7 +94,7 @@ impl Trainer {
             Ok(Parameters {
                 w_enc: read(&format!("{group}.w_enc"), &[f, d])?,
                 w_dec: read(&format!("{group}.w_dec"), &[f, d])?,
-                small: read(&format!("{group}.small"), &[f, 4])?,
+                scalars: read(&format!("{group}.small"), &[f, 4])?,
                 b_dec: read(&format!("{group}.b_dec"), &[d])?,
             })
         };
@@ -106,7 +108,7 @@ impl Trainer {
             batch: facts.batch,
             scale: f32::from_bits(facts.scale),
             threshold: f32::from_bits(facts.threshold),
-            l0: f64::from_bits(facts.l0),
+            l0: L0::Known(f64::from_bits(facts.l0)),
             error: f64::from_bits(facts.error),
         };
         Ok(Self {

@@ -1,11 +1,11 @@
 //! What is trained, and what a step needs to remember.
 
+use super::config::TrainConfig;
+use super::kinds::Scale;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Normalize, sae_input};
 use crate::rng::Rng;
 use crate::sae::SaeError;
-
-use super::{SaeKind, TrainConfig};
 
 /// The arrays that are trained, or one value for each of their elements.
 #[derive(Debug, Clone)]
@@ -14,9 +14,9 @@ pub(super) struct Parameters {
     pub(super) w_enc: Tensor,
     /// Decoder, [F, D].
     pub(super) w_dec: Tensor,
-    /// What else a feature owns, [F, 4]: see [`EntryKind`](crate::kernels::EntryKind). What is beyond its kind's
-    /// numbers means nothing.
-    pub(super) small: Tensor,
+    /// What else a feature owns, [F, 4], by the columns of [`scalar`](crate::kernels::scalar). What is beyond its
+    /// kind's numbers means nothing.
+    pub(super) scalars: Tensor,
     /// Decoder bias, [D].
     pub(super) b_dec: Tensor,
 }
@@ -26,20 +26,14 @@ impl Parameters {
         Self {
             w_enc: Tensor::zeros(engine, &[f, d]),
             w_dec: Tensor::zeros(engine, &[f, d]),
-            small: Tensor::zeros(engine, &[f, 4]),
+            scalars: Tensor::zeros(engine, &[f, 4]),
             b_dec: Tensor::zeros(engine, &[d]),
         }
     }
 
-    /// All four with their names.
+    /// All four with their names in a checkpoint.
     pub(super) fn named(&self) -> [(&'static str, &Tensor); 4] {
-        [("w_enc", &self.w_enc), ("w_dec", &self.w_dec), ("small", &self.small), ("b_dec", &self.b_dec)]
-    }
-
-    /// The same, to be replaced.
-    pub(super) fn named_mut(&mut self) -> [(&'static str, &mut Tensor); 4] {
-        let Self { w_enc, w_dec, small, b_dec } = self;
-        [("w_enc", w_enc), ("w_dec", w_dec), ("small", small), ("b_dec", b_dec)]
+        [("w_enc", &self.w_enc), ("w_dec", &self.w_dec), ("small", &self.scalars), ("b_dec", &self.b_dec)]
     }
 }
 
@@ -61,9 +55,30 @@ pub(super) struct State {
     /// BatchTopK: running mean of the least feature that a batch kept; NaN before the first.
     pub(super) threshold: f32,
     /// Features per token in the last batch.
-    pub(super) l0: f64,
+    pub(super) l0: L0,
     /// Error of the last batch, which this one's loss is divided by; 1 before the first.
     pub(super) error: f64,
+}
+
+/// Features per token in a batch.
+pub(super) enum L0 {
+    Known(f64),
+    /// As many as these features [n] are positive, over so many tokens. Only a report counts them.
+    Positive(Tensor, usize),
+}
+
+impl L0 {
+    pub(super) async fn read(&self) -> Result<f64, SaeError> {
+        Ok(match self {
+            Self::Known(l0) => *l0,
+            Self::Positive(features, tokens) => positive(features).await? as f64 / *tokens as f64,
+        })
+    }
+}
+
+/// How many values of a tensor are positive.
+pub(super) async fn positive(values: &Tensor) -> Result<usize, SaeError> {
+    Ok(values.read_f32().await?.iter().filter(|&&v| v > 0.0).count())
 }
 
 /// An error below this is none.
@@ -94,8 +109,9 @@ impl State {
         let engine = batch.engine();
         let (d, f) = (config.d_in, config.features);
         let tokens = batch.rows_cols().0;
-        let relu = matches!(config.kind, SaeKind::Relu { .. });
-        let mode = if relu { Normalize::ConstantNorm } else { Normalize::None };
+        let kind = config.kind.rules();
+        let by_token = kind.scale() == Scale::Token;
+        let mode = if by_token { Normalize::ConstantNorm } else { Normalize::None };
         let values = sae_input(batch, &Tensor::zeros(engine, &[d]), mode).0.read_f32().await?;
         let mut mean = vec![0.0f64; d];
         for (i, &v) in values.iter().enumerate() {
@@ -104,15 +120,15 @@ impl State {
         let squares = values.iter().enumerate().map(|(i, &v)| (f64::from(v) - mean[i % d]).powi(2));
         let variance = squares.sum::<f64>() / tokens as f64;
         if !variance.is_finite() {
-            return Err(SaeError::Training("the activations of the first batch are not finite".to_owned()));
+            return Err(SaeError::Training("the activations of the first batch are not finite".into()));
         }
         // All tokens alike (or a single one): there is no scale, so any will do.
         let deviation = if variance > 0.0 { (variance / d as f64).sqrt() } else { 1.0 };
-        let scale = if relu { 1.0 } else { 1.0 / deviation };
+        let scale = if by_token { 1.0 } else { 1.0 / deviation };
 
         // With ReLU about half of the features are active at first, and f·W_d ≈ norm² · F / 2D · input: this
         // norm makes that the input itself. The others keep few features, whose rows have norm 1.
-        let norm = if relu { (2.0 * d as f64 / f as f64).sqrt().min(1.0) } else { 1.0 };
+        let norm = if by_token { (2.0 * d as f64 / f as f64).sqrt().min(1.0) } else { 1.0 };
         let mut random = Rng::new(config.seed);
         let mut rows: Vec<f32> = (0..f * d).map(|_| random.normal() as f32).collect();
         for row in rows.chunks_exact_mut(d) {
@@ -123,7 +139,7 @@ impl State {
         let params = Parameters {
             w_enc: matrix(rows.clone()),
             w_dec: matrix(rows),
-            small: Tensor::from_f32(engine, &[f, 4], first_small(config).repeat(f)),
+            scalars: Tensor::from_f32(engine, &[f, 4], kind.first_scalars(first_threshold(f)).repeat(f)),
             b_dec: Tensor::from_f32(engine, &[d], mean.iter().map(|&m| (m * scale) as f32).collect()),
         };
         Ok(Self {
@@ -135,22 +151,16 @@ impl State {
             batch: tokens,
             scale: scale as f32,
             threshold: f32::NAN,
-            l0: f as f64 / 2.0,
+            l0: L0::Known(f as f64 / 2.0),
             error: 1.0,
         })
     }
 }
 
-/// What a feature owns beside its rows, at first. Pre-activations have a standard deviation of about 1 then, so the
-/// normal distribution tells which threshold leaves [`FIRST_L0`] of them.
-pub(super) fn first_small(config: &TrainConfig) -> [f32; 4] {
-    let share = (FIRST_L0 as f64 / config.features as f64).min(0.125);
-    let threshold = upper_quantile(share) as f32;
-    match config.kind {
-        SaeKind::JumpRelu { .. } => [0.0, threshold.ln(), 0.0, 0.0],
-        SaeKind::Gated { .. } => [-threshold, 0.0, 0.0, 0.0],
-        _ => [0.0; 4],
-    }
+/// What [`FIRST_L0`] of the first pre-activations exceed: their standard deviation is about 1, so the normal distribution
+/// tells.
+pub(super) fn first_threshold(features: usize) -> f32 {
+    upper_quantile((FIRST_L0 as f64 / features as f64).min(0.125)) as f32
 }
 
 /// z with P(Z > z) = `share`, Z normal and the share below a half: Abramowitz and Stegun 26.2.23, good to 4.5e-4.

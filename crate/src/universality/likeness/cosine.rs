@@ -1,6 +1,6 @@
 use super::super::{Best, CorrelationError};
 use super::Candidates;
-use crate::gpu::{Backend, Dtype, GpuError, Tensor};
+use crate::gpu::{GpuError, Tensor};
 use crate::kernels::{Lines, Product, Running, best, collect, embed, matmul, sparsify, topk};
 
 /// Bytes that a block of cosines may take.
@@ -80,13 +80,10 @@ pub async fn decoder_cosines(a: &Tensor, b: &Tensor, k: usize) -> Result<Decoder
         let cosines = matmul(&some, &b.unit, &Product::default()); // [n, Fb]
         offer(&cosines, start, &mut found).await?;
         let most = sparsify(&topk(&cosines, k)).await?;
-        let mut entries = most.indices.iter().zip(&most.values);
-        for (&i, &count) in a.rows[start..].iter().zip(&most.counts) {
-            let row: Vec<(u32, f32)> = entries
-                .by_ref()
-                .take(count as usize)
-                .map(|(&j, &v)| (b.rows[j as usize], v.min(1.0)))
-                .collect();
+        let values = most.values.read_f32().await?;
+        for (&i, row) in a.rows[start..].iter().zip(0..most.rows()) {
+            let entry = |e: usize| (b.rows[most.indices[e] as usize], values[e].min(1.0));
+            let row: Vec<(u32, f32)> = most.row(row).map(entry).collect();
             // Rows without a direction have no candidates.
             let silent = i as usize - added;
             (0..silent).try_for_each(|_| candidates.push(&[])).map_err(malformed)?;
@@ -106,24 +103,9 @@ fn malformed(error: impl std::fmt::Display) -> CorrelationError {
 /// Offers a block of cosines, whose first row is row `start`, to the best of its rows and of its columns.
 async fn offer(x: &Tensor, start: usize, found: &mut (Running, Running)) -> Result<(), GpuError> {
     let (rows, cols) = x.rows_cols();
-    let (by_row, by_column) = match x.engine().backend() {
-        Backend::Cpu => {
-            let (mut by_row, mut by_column) = (Running::new(rows), Running::new(cols));
-            for (r, row) in x.f32s().chunks(cols.max(1)).enumerate() {
-                for (c, &cosine) in row.iter().enumerate() {
-                    by_row.offer(r, c as i32, f64::from(cosine));
-                    by_column.offer(c, (start + r) as i32, f64::from(cosine));
-                }
-            }
-            (by_row, by_column)
-        }
-        Backend::Gpu(gpu) => {
-            let answers = [rows, cols].map(|len| Tensor::output(x.engine(), &[len, 2], Dtype::U32));
-            best(gpu, x, Lines::Rows, &answers[0], [0, 0]);
-            best(gpu, x, Lines::Columns, &answers[1], [0, start]);
-            (collect(&answers[0].read_u32().await?, rows), collect(&answers[1].read_u32().await?, cols))
-        }
-    };
+    let (by_row, by_column) = (best(x, Lines::Rows, 0), best(x, Lines::Columns, start));
+    let by_row = collect(&by_row.read_u32().await?, rows);
+    let by_column = collect(&by_column.read_u32().await?, cols);
     found.0.merge(start, &by_row);
     found.1.merge(0, &by_column);
     Ok(())

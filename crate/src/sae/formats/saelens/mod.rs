@@ -1,45 +1,39 @@
 //! SAELens, of version 6 or older: `cfg.json` and `sae_weights.safetensors`.
 
+mod config;
+
 use serde_json::Value;
 
+use config::Said;
+
+use super::file::{Format, SaeFile, Tensors, about_b_dec};
 use super::keys::{Keys, object};
-use super::{Format, SaeFile, Tensors, about_b_dec, module_hook};
+use super::modules::module_hook;
 use crate::checkpoint::Files;
 use crate::kernels::Normalize;
-use crate::sae::files::{CONFIG_FILE, WEIGHTS_FILE};
-use crate::sae::{Architecture, GateWeights, SaeConfig, SaeError, SaeWeights};
+use crate::sae::{SaeError, SaeWeights};
 
-pub(super) const CONFIG: &str = CONFIG_FILE;
-pub(super) const WEIGHTS: &str = WEIGHTS_FILE;
+/// Name of the configuration in a SAE's directory.
+pub(in crate::sae) const CONFIG: &str = "cfg.json";
+/// Name of the weights in a SAE's directory.
+pub(in crate::sae) const WEIGHTS: &str = "sae_weights.safetensors";
 /// Beside the checkpoints of a training run whose constant is not folded into the weights yet.
 const SCALER: &str = "activation_scaler.json";
 
 /// What SAELens's `load_from_disk` gives.
 pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     let label = files.label(CONFIG);
-    let bytes = files.read(CONFIG)?;
-    let mut config = SaeConfig::from_json(&label, &bytes)?;
-    let map = object(&label, &bytes)?;
+    let map = object(&label, &files.read(CONFIG)?)?;
     let keys = Keys { file: &label, form: "SAELens", map: &map };
+    let Said { mut config, activation, rescale_acts_by_decoder_norm } = Said::read(&keys)?;
     let tensors = Tensors::open(files, WEIGHTS)?;
     let (d, f) = (config.d_in, config.d_sae);
-    let gated = config.architecture == Architecture::Gated;
     let mut weights = SaeWeights {
         w_enc: tensors.tensor("W_enc", &[d, f])?,
-        b_enc: tensors.tensor(if gated { "b_gate" } else { "b_enc" }, &[f])?,
+        b_enc: tensors.tensor(activation.bias_name(), &[f])?,
         w_dec: tensors.tensor("W_dec", &[f, d])?,
         b_dec: tensors.tensor("b_dec", &[d])?,
-        threshold: match config.architecture {
-            Architecture::JumpRelu => Some(thresholds(&tensors, f)?),
-            _ => None,
-        },
-        gate: match gated {
-            true => Some(GateWeights {
-                b_mag: tensors.tensor("b_mag", &[f])?,
-                r_mag: tensors.tensor("r_mag", &[f])?,
-            }),
-            false => None,
-        },
+        activation: activation.try_map(|parameter| parameter_of(&tensors, parameter.name, f))?,
     };
     let mut conventions = vec![about_b_dec(config.apply_b_dec_to_input, "apply_b_dec_to_input")];
     // Where transformers loaded the model, not TransformerLens or MambaLens, modules are hooked.
@@ -47,9 +41,8 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
         conventions.push(format!("the module {module} is the hook {hook} (hook_name)"));
         config.hook_name = Some(hook);
     }
-    if config.rescale_acts_by_decoder_norm {
+    if rescale_acts_by_decoder_norm {
         weights.fold_decoder_norms(d);
-        config.rescale_acts_by_decoder_norm = false;
         conventions.push(
             "pre-activations are scaled by the norms of decoder rows, which are folded into the encoder \
              (rescale_acts_by_decoder_norm)"
@@ -93,11 +86,11 @@ pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     })
 }
 
-/// Thresholds; of a checkpoint of older versions their logarithms.
-fn thresholds(tensors: &Tensors, f: usize) -> Result<Vec<f32>, SaeError> {
+/// A parameter of the activation function. Of thresholds, a checkpoint of older versions holds the logarithms.
+fn parameter_of(tensors: &Tensors, name: &str, f: usize) -> Result<Vec<f32>, SaeError> {
     const LOGARITHMS: &str = "log_threshold";
-    if !tensors.has(LOGARITHMS) {
-        return Ok(tensors.tensor("threshold", &[f])?);
+    if name != "threshold" || !tensors.has(LOGARITHMS) {
+        return Ok(tensors.tensor(name, &[f])?);
     }
     Ok(tensors.tensor(LOGARITHMS, &[f])?.into_iter().map(|v| f64::from(v).exp() as f32).collect())
 }

@@ -171,7 +171,10 @@ fn logarithms_of_thresholds_are_thresholds() {
         *bytes = safetensors::serialize(views, None).expect("a file");
     });
     let read = SaeFile::read(&logarithms).expect("a SAE");
-    let (got, want) =
-        (read.weights.threshold.expect("thresholds"), want.weights.threshold.expect("thresholds"));
+    let thresholds = |file: SaeFile| match file.weights.activation {
+        ActivationFn::JumpRelu { threshold } => threshold,
+        other => panic!("no thresholds: {other:?}"),
+    };
+    let (got, want) = (thresholds(read), thresholds(want));
     assert!(got.iter().zip(&want).all(|(got, want)| (got / want - 1.0).abs() < 1e-6), "{got:?} {want:?}");
 }
