@@ -92,7 +92,11 @@ pub(crate) const OUT: &str = "blocks.0.hook_linear_out";
 
 /// `config.json` and weights of such a model, drawn from a seed.
 pub(crate) fn files(vocab: usize, d: usize, seed: u64) -> [(String, Bytes); 2] {
-    let config = json!({ "model_type": "linear", "hidden_size": d, "vocab_size": vocab });
+    // The special tokens of the built-in models, whose tokenizer it may be given.
+    let config = json!({
+        "model_type": "linear", "hidden_size": d, "vocab_size": vocab,
+        "bos_token_id": 0, "eos_token_id": 0,
+    });
     let scale = 1.0 / (d as f32).sqrt();
     let tensors: [(&str, &[usize], f32); 5] = [
         ("embed.weight", &[vocab, d], 1.0),
