@@ -125,8 +125,8 @@ pub enum SaeError {
     },
     /// Activations that single precision cannot hold once they are normalised.
     #[error(
-        "{name}: the activations of token {token} are not finite ({value}): they are too large for this SAE; use those of its \
-         hook"
+        "{name}: the activations of token {token} are not finite ({value}): they are too large for this SAE; use \
+         those of its hook"
     )]
     Overflow {
         /// The SAE.

@@ -188,7 +188,8 @@ impl Training {
 
 fn shorter(corpus: &Corpus) -> String {
     format!(
-        "the corpus {} is shorter than when the training began; bring it back, or save to another directory to begin anew",
+        "the corpus {} is shorter than when the training began; bring it back, or save to another directory \
+         to begin anew",
         corpus.name()
     )
 }
@@ -298,8 +299,8 @@ fn check_memory(plan: &TrainPlan, hooks: &[(String, usize)]) -> Result<(), LabEr
     }
     let gigabytes = |bytes: f64| bytes / 1e9;
     Err(LabError::Mismatch(format!(
-        "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of memory, and {:.1} GB \
-         are the most here; train fewer or smaller SAEs at a time",
+        "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of memory, and \
+         {:.1} GB are the most here; train fewer or smaller SAEs at a time",
         plan.features,
         hooks.len(),
         plan.recipes.len(),
