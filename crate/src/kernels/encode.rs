@@ -1,8 +1,9 @@
 //! Sparse features of activations: act(x·W + b), of which only the features that stay ever reach the host.
 //!
 //! Not a kernel of its own on a GPU: a product, a selection and a compaction, block by block. The processor selects
-//! from each block of pre-activations while it is in the cache; its blocks are of many tokens and few features, because such a
-//! product is 5 to 15 % faster than one of as many results over all 24,576 features (two cores, 768 wide).
+//! from each block of pre-activations while it is in the cache; its blocks are of many tokens and few features,
+//! because such a product is 5 to 15 % faster than one of as many results over all 24,576 features (two cores, 768
+//! wide).
 
 use pulp::{Arch, Simd, WithSimd};
 

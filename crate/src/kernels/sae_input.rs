@@ -35,8 +35,9 @@ impl Normalize {
 /// Added to the standard deviation.
 const EPS: f32 = 1e-5;
 
-/// Normalises each row of `x` [.., D] and subtracts `bias` [D] ([`Normalize::Centered`] the other way round). The second tensor [rows, 2] holds each row's
-/// shift and spread, with which [`sae_output`](super::sae_output) undoes the normalisation.
+/// Normalises each row of `x` [.., D] and subtracts `bias` [D] ([`Normalize::Centered`] the other way round). The
+/// second tensor [rows, 2] holds each row's shift and spread, with which [`sae_output`](super::sae_output) undoes
+/// the normalisation.
 ///
 /// # Panics
 /// When the shapes do not fit.

@@ -2,8 +2,8 @@
 
 use crate::gpu::{Engine, Tensor};
 
-/// A sparse matrix, in compressed rows. Where its entries are is known to the host and to the device; what they are lives
-/// on the device.
+/// A sparse matrix, in compressed rows. Where its entries are is known to the host and to the device; what they are
+/// lives on the device.
 #[derive(Debug, Clone)]
 pub struct Sparse {
     /// Number of columns.

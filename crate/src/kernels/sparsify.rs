@@ -5,8 +5,8 @@ use crate::gpu::{Dtype, GpuError, Launch, Shader, Tensor, Word, shader};
 
 static SHADER: Shader = shader!("sparsify", "per_group", "stretch");
 
-/// The non-zero elements of `x` [.., F]. On a device they stay there; where they are comes to the host, too. Waits twice:
-/// for how many there are in each row, and for their columns.
+/// The non-zero elements of `x` [.., F]. On a device they stay there; where they are comes to the host, too. Waits
+/// twice: for how many there are in each row, and for their columns.
 ///
 /// # Errors
 /// What went wrong on the device.

@@ -145,7 +145,8 @@ impl ActivationFn<Tensor> {
         }
     }
 
-    /// Features of the pre-activations that [`ActivationFn::selection`] left; `bias` is the encoder's. Some may be zeros.
+    /// Features of the pre-activations that [`ActivationFn::selection`] left; `bias` is the encoder's. Some may be
+    /// zeros.
     pub(super) fn sparse(&self, kept: Sparse, bias: &Tensor) -> Sparse {
         match self {
             Self::Relu | Self::TopK { .. } | Self::JumpRelu { .. } => kept,

@@ -2,8 +2,9 @@
 //! f32 [entries], and the number of features in the metadata as `n_features`. Six bytes an entry: a layer of 24,576
 //! features, 61 of them active, takes 374 MB for a million tokens.
 //!
-//! Others' files are read, too: integers of any type, values of any type of numbers, the names of torch (`crow_indices`,
-//! `col_indices`, `values`) and of SciPy (`data`), and the number of features as the second of `shape`.
+//! Others' files are read, too: integers of any type, values of any type of numbers, the names of torch
+//! (`crow_indices`, `col_indices`, `values`) and of SciPy (`data`), and the number of features as the second of
+//! `shape`.
 
 use std::collections::HashMap;
 

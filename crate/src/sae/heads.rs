@@ -6,8 +6,9 @@ use crate::gpu::Tensor;
 use crate::kernels::columns;
 
 impl SaeConfig {
-    /// The activations [n, D] of this SAE among those of its hook. A row is a token: of [.., D] the rows as they are; of
-    /// heads that are apart, [.., H, d], all of a token side by side; of [B, T, H, D] or [.., H·D] the SAE's own head.
+    /// The activations [n, D] of this SAE among those of its hook. A row is a token: of [.., D] the rows as they
+    /// are; of heads that are apart, [.., H, d], all of a token side by side; of [B, T, H, D] or [.., H·D] the
+    /// SAE's own head.
     ///
     /// # Errors
     /// [`SaeError::Width`] when they are of another width, [`SaeError::Head`] when the SAE does not say which head it

@@ -56,8 +56,8 @@ pub(super) struct Course<'a> {
 pub struct Checkpoints<'a> {
     /// What an earlier run of the same plan left.
     pub from: Option<SafeFile>,
-    /// The files that the model and the corpus were read from: what an earlier run left must be of the same. Empty in the
-    /// page, whose files were checked when they were fetched.
+    /// The files that the model and the corpus were read from: what an earlier run left must be of the same. Empty
+    /// in the page, whose files were checked when they were fetched.
     pub inputs: Vec<Input>,
     /// Seconds between two.
     pub every: f64,

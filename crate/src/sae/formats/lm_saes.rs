@@ -136,7 +136,8 @@ impl<'a> Reader<'a> {
             "dataset-wise" => {
                 let (input, output) = (self.average("in")?, self.average("out")?);
                 self.conventions.push(format!(
-                    "activations are scaled from their average norm {input} to √D (dataset-wise), folded into the weights"
+                    "activations are scaled from their average norm {input} to √D (dataset-wise), folded into the \
+                     weights"
                 ));
                 let root = (self.d as f64).sqrt();
                 Ok(Scale::Constant(root / input, root / output))

@@ -14,8 +14,8 @@ pub(super) const WEIGHTS: &str = "sae.safetensors";
 /// What a run was started with. Its `sae` is what every `cfg.json` repeats.
 const RUN: &str = "config.json";
 
-/// TopK over ReLU(W·(x − b_dec) + b); a transcoder subtracts nothing, but those from before `cfg.json` knew that they are
-/// transcoders subtract it, too.
+/// TopK over ReLU(W·(x − b_dec) + b); a transcoder subtracts nothing, but those from before `cfg.json` knew that
+/// they are transcoders subtract it, too.
 pub(super) fn read(files: &Files) -> Result<SaeFile, SaeError> {
     let file = files.label(CONFIG);
     let map = object(&file, &files.read(CONFIG)?)?;

@@ -351,7 +351,8 @@ proptest! {
             let json: Value = serde_json::from_slice(bytes).expect("JSON");
             let nested = file == "config.json" && json.get("trainer").is_some();
             let pointer = if nested { "/trainer" } else { "" };
-            let keys: Vec<String> = json.pointer(pointer).and_then(Value::as_object).expect("an object").keys().cloned().collect();
+            let object = json.pointer(pointer).and_then(Value::as_object).expect("an object");
+            let keys: Vec<String> = object.keys().cloned().collect();
             let key: &String = key.get(&keys);
             set(bytes, (pointer, key), value.clone());
         }

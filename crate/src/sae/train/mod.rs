@@ -19,12 +19,13 @@
 //!   loss = mean over B and D of (û − u)² / √(Σ_d (u − batch mean)²) + λ · mean over B of Σ_j f_j·‖W_d,j‖.
 //!   This is the paper's loss with f and b_d in units of the normalised token: f here is s times the paper's, and
 //!   b_d here stands where the paper has s·b_d. A bias that is scaled token by token cannot be said in SAELens's
-//!   format; this one is its `constant_norm_rescale`. At the end W_d may be fine-tuned with λ = 0; b_d, which the paper's
-//!   library tunes along, stays, because the encoder reads it and features would change.
+//!   format; this one is its `constant_norm_rescale`. At the end W_d may be fine-tuned with λ = 0; b_d, which the
+//!   paper's library tunes along, stays, because the encoder reads it and features would change.
 //!
 //! A step's loss is divided by the error of the step before: what Adam sees is the gradient of the error's logarithm.
 //! Without that the large gradients of the first steps stay in the second moments for a thousand more, and keep the
-//! later ones short. (The libraries clip the gradient's norm, to the same end; that would need the whole gradient first.)
+//! later ones short. (The libraries clip the gradient's norm, to the same end; that would need the whole gradient
+//! first.)
 //!
 //! A step is sparse: one product for the pre-activations; everything behind it, both weights' gradients and Adam
 //! included, touches the features that are active in the batch. A feature that rests keeps its

@@ -1,8 +1,9 @@
 //! New beginnings for dead features, of the kinds that have no auxiliary loss.
 //!
 //! As in Bricken et al. 2023 ("Towards Monosemanticity"): a dead feature takes the direction of a token that the SAE
-//! reconstructs badly, drawn in proportion to its squared loss. Its encoder's row gets a share of the mean norm of living
-//! rows, its threshold or gate, if it has one, opens at half of what its own token gives, and its moments are forgotten.
+//! reconstructs badly, drawn in proportion to its squared loss. Its encoder's row gets a share of the mean norm of
+//! living rows, its threshold or gate, if it has one, opens at half of what its own token gives, and its moments
+//! are forgotten.
 
 use super::kinds::Revival;
 use super::state::Parameters;

@@ -157,8 +157,8 @@ impl State {
     }
 }
 
-/// What [`FIRST_L0`] of the first pre-activations exceed: their standard deviation is about 1, so the normal distribution
-/// tells.
+/// What [`FIRST_L0`] of the first pre-activations exceed: their standard deviation is about 1, so the normal
+/// distribution tells.
 pub(super) fn first_threshold(features: usize) -> f32 {
     upper_quantile((FIRST_L0 as f64 / features as f64).min(0.125)) as f32
 }

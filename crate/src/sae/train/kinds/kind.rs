@@ -33,8 +33,8 @@ pub(in crate::sae::train) trait Kind {
         false
     }
 
-    /// Which pre-activations of a token a step looks at. `scalars` [F, 4] are what features own; thresholds learn from what
-    /// is closer to them than half of the `bandwidth`.
+    /// Which pre-activations of a token a step looks at. `scalars` [F, 4] are what features own; thresholds learn
+    /// from what is closer to them than half of the `bandwidth`.
     fn selection(&self, scalars: &Tensor, bandwidth: f64) -> Selection;
 
     /// How many of what was selected in a batch of so many tokens stay, where that is fixed.
@@ -52,8 +52,8 @@ pub(in crate::sae::train) trait Kind {
         [0.0; 4]
     }
 
-    /// What the penalty is on in a batch, given what was selected of it, the features that this became, and the norms of
-    /// the decoder's rows.
+    /// What the penalty is on in a batch, given what was selected of it, the features that this became, and the
+    /// norms of the decoder's rows.
     fn penalized(&self, _pre: &Sparse, _features: &Tensor, _norms: &Tensor) -> Penalized {
         Penalized::Nothing
     }

@@ -1,5 +1,5 @@
-//! The kinds of SAE that are trained, a file each: how it selects, what it begins with, what its penalty is on, how dead
-//! features are revived, and how it ends. A new one is a file here and its lines in this one.
+//! The kinds of SAE that are trained, a file each: how it selects, what it begins with, what its penalty is on, how
+//! dead features are revived, and how it ends. A new one is a file here and its lines in this one.
 
 mod batch_topk;
 mod gated;
