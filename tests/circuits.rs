@@ -168,11 +168,11 @@ fn bad_requests_are_refused_before_anything_runs() {
     for (args, wanted) in [
         (
             &["head-to-logit", "tiny-mamba"][..],
-            "head-to-logit takes a Transformer apart, but tiny-mamba is a Mamba",
+            "head-to-logit takes attention heads apart, and tiny-mamba has none; for it there are state-to-logit, ",
         ),
         (
             &["state-to-logit", "tiny-neox"],
-            "state-to-logit takes a Mamba apart, but tiny-neox is a Transformer",
+            "state-to-logit takes a recurrence apart, and tiny-neox has none; for it there are head-to-logit, head-to-head",
         ),
         (
             &["head-to-head", "tiny-neox", "--receiver", "9.0"],

@@ -107,7 +107,7 @@ pub enum CheckpointError {
         /// The file.
         file: String,
         /// What is wrong and what to do.
-        reason: String,
+        reason: Failure,
     },
 }
 
@@ -148,7 +148,7 @@ impl Fails for CheckpointError {
                 format!("{file}: there is no memory for the {bytes} bytes of tensor {name}"),
                 "use a machine with more",
             ),
-            Self::Config { file, reason } => format!("{file}: {reason}").into(),
+            Self::Config { file, reason } => reason.clone().at(file),
         };
         failure.coded("model")
     }

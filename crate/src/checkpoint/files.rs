@@ -178,7 +178,7 @@ impl Files {
     pub fn json(&self, name: &str) -> Result<serde_json::Map<String, serde_json::Value>, CheckpointError> {
         super::json::object(&self.read(name)?).map_err(|e| CheckpointError::Config {
             file: self.label(name),
-            reason: format!("is not a JSON object: {e}"),
+            reason: format!("is not a JSON object: {e}").into(),
         })
     }
 

@@ -15,7 +15,7 @@ pub struct Known {
     /// A branch, where the files are not on `main`.
     #[serde(default)]
     pub revision: Option<String>,
-    /// `gpt_neox`, `mamba` or `sae`.
+    /// Its `model_type`, or `sae`.
     pub kind: String,
     /// What it is, and what it is in the paper.
     pub about: String,

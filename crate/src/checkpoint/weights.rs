@@ -45,10 +45,8 @@ impl Weights {
         } else if files.has(INDEX) {
             let index = files.json(INDEX)?;
             let map = index.get("weight_map").and_then(|m| m.as_object());
-            let wrong = |reason: &str| CheckpointError::Config {
-                file: files.label(INDEX),
-                reason: reason.to_owned(),
-            };
+            let wrong =
+                |reason: &str| CheckpointError::Config { file: files.label(INDEX), reason: reason.into() };
             for (name, file) in map.ok_or_else(|| wrong("has no object weight_map"))? {
                 let file =
                     file.as_str().ok_or_else(|| wrong("weight_map holds a value that is no file name"))?;

@@ -29,8 +29,8 @@ impl Watch for Unwatched {
     }
 }
 
-/// Prompts, the same corrupted, and what is asked of the model about them. The experiments of the paper (section 4) are its
-/// methods.
+/// Prompts, the same corrupted, and what is asked of the model about them. The experiments of the paper (section 4)
+/// are its methods.
 #[derive(Clone, Copy)]
 pub struct Experiment<'a> {
     /// The model.
@@ -38,7 +38,7 @@ pub struct Experiment<'a> {
     /// Prompts [N, T] that end in A.
     pub clean: &'a Prompts,
     /// The same, corrupted.
-    pub other: &'a Prompts,
+    pub corrupted: &'a Prompts,
     /// Where A stands first, by prompt; B stands behind it.
     pub a: &'a [usize],
     /// The answers that are looked at.
@@ -61,10 +61,10 @@ impl Experiment<'_> {
     /// Checks that there are answers, places and corrupted prompts for all prompts.
     pub(super) fn check(&self) -> Result<(), CircuitError> {
         let n = self.clean.batch;
-        let counts = [self.other.batch, self.a.len(), self.target.b.len(), self.target.other.len()];
-        if counts.iter().any(|count| *count != n) || self.other.len != self.clean.len {
+        let counts = [self.corrupted.batch, self.a.len(), self.target.b.len(), self.target.other.len()];
+        if counts.iter().any(|count| *count != n) || self.corrupted.len != self.clean.len {
             return Err(CircuitError::Request(
-                "prompts, corrupted prompts, places and answers must be as many, and as long".to_owned(),
+                "prompts, corrupted prompts, places and answers must be as many, and as long".into(),
             ));
         }
         for &a in self.a {
@@ -87,8 +87,9 @@ impl Experiment<'_> {
         Ok(all.into_iter().next().expect("one cell"))
     }
 
-    /// The answers for each of `cells`: the prompts are run once for each, as many cells at a time as are a good pass. `make`
-    /// gives the interventions of a stretch of cells, whose batch is its cells' prompts one after the other.
+    /// The answers for each of `cells`: the prompts are run once for each, as many cells at a time as are a good
+    /// pass. `make` gives the interventions of a stretch of cells, whose batch is its cells' prompts one after the
+    /// other.
     pub(super) async fn scan(
         &self,
         cells: usize,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Softmax;
 use crate::stats::{Interval, bootstrap};
 
 /// Which tokens the answer is about.
@@ -73,9 +74,7 @@ impl Answers {
     fn push(&mut self, row: &[f32], b: usize, other: usize, vocab: usize) {
         let wide = |i: usize| f64::from(row[i]);
         let real = &row[..vocab.min(row.len())];
-        let largest = real.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = real.iter().map(|&v| f64::from(v - largest).exp()).sum();
-        let log_probability = wide(b) - f64::from(largest) - sum.ln();
+        let log_probability = Softmax::over(real).log_probability(row[b]);
         // TransformerLens centres over all rows, padding too.
         let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / row.len() as f64;
         self.logit.push(wide(b));

@@ -28,8 +28,8 @@ pub(super) fn tile(x: &Tensor, times: usize) -> Tensor {
     rows_of(&[x.reshape(&[n, width])], (0..times).flat_map(|_| 0..n)).reshape(&shape)
 }
 
-/// For each of `cells` all prompts, each unit (`unit` numbers wide) from `other` where `from_other(cell, prompt, unit)`, else
-/// from `clean`: both [N, 1, ..] → [cells·N, 1, ..].
+/// For each of `cells` all prompts, each unit (`unit` numbers wide) from `other` where `from_other(cell, prompt,
+/// unit)`, else from `clean`: both [N, 1, ..] → [cells·N, 1, ..].
 pub(super) fn mix(
     (clean, other): (&Tensor, &Tensor),
     unit: usize,

@@ -1,16 +1,12 @@
 //! A Transformer's heads: which of them carry induction, and through which others.
 
-use super::error::{CircuitError, within};
+use super::error::{CircuitError, attention_of, within};
 use super::experiment::Experiment;
 use super::figures::Answers;
 use super::gather::{at, at_each, mix};
-use super::intervention::{Change, Intervention, Place, Positions, Units};
+use super::intervention::{Change, Intervention, Location, Positions, Units};
+use crate::failure::Failure;
 use crate::model::Plan;
-
-/// Name of the hook of a layer's heads.
-fn z(layer: usize) -> String {
-    format!("blocks.{layer}.attn.hook_z")
-}
 
 /// A head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,26 +18,17 @@ pub struct Head {
 }
 
 impl Experiment<'_> {
-    /// Number of heads of a layer.
-    fn heads(&self) -> Result<usize, CircuitError> {
-        let neox = self.model.neox().ok_or_else(|| {
-            CircuitError::Request(format!(
-                "{} is a Mamba and has no heads; choose an experiment on states",
-                self.model.name()
-            ))
-        })?;
-        Ok(neox.heads())
-    }
-
-    /// Head → logit: for each head of each layer (layer by layer), `hook_z` of that head at the last position comes from the
-    /// corrupted run, that of every other head is frozen; MLPs run.
+    /// Head → logit: for each head of each layer (layer by layer), `hook_z` of that head at the last position comes
+    /// from the corrupted run, that of every other head is frozen; MLPs run.
     ///
     /// # Errors
     /// A model without heads; those of the model, the device and the watch.
     pub async fn head_to_logit(&self) -> Result<Vec<Answers>, CircuitError> {
-        let (heads, layers, last) = (self.heads()?, self.model.layers(), self.last());
+        let attention = attention_of(self.model)?;
+        let (heads, layers, last) = (attention.heads(), self.model.layers(), self.last());
+        let z = |layer: usize| attention.z(layer);
         let keep: Vec<String> = (0..layers).map(z).collect();
-        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.other, keep)?);
+        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);
         let pairs: Vec<_> = (0..layers).map(|l| (at(&clean[&z(l)], last), at(&other[&z(l)], last))).collect();
         self.scan(layers * heads, |cells| {
             let patch = |(layer, (clean, other)): (usize, &(_, _))| {
@@ -56,23 +43,27 @@ impl Experiment<'_> {
         .await
     }
 
-    /// Head → head → logit: for each head of each layer below the receiver's, its `hook_z` at B comes from the corrupted run
-    /// while the others of those layers are frozen there; what the receiver then says at the last position is patched alone.
+    /// Head → head → logit: for each head of each layer below the receiver's, its `hook_z` at B comes from the
+    /// corrupted run while the others of those layers are frozen there; what the receiver then says at the last
+    /// position is patched alone.
     ///
     /// # Errors
     /// A model without heads, a receiver that does not exist; those of the model, the device and the watch.
     pub async fn head_to_head_to_logit(&self, receiver: Head) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
-        let (heads, last) = (self.heads()?, self.last());
+        let attention = attention_of(self.model)?;
+        let (heads, last) = (attention.heads(), self.last());
+        let z = |layer: usize| attention.z(layer);
         within("layer", receiver.layer, self.model.layers(), self.model.name())?;
         within("head", receiver.head, heads, &format!("layer {} of {}", receiver.layer, self.model.name()))?;
         if receiver.layer == 0 {
-            return Err(CircuitError::Request(
-                "a head of layer 0 reads no other head; choose a receiver of a later layer".to_owned(),
-            ));
+            return Err(CircuitError::Request(Failure::new(
+                "a head of layer 0 reads no other head",
+                "choose a receiver of a later layer",
+            )));
         }
         let keep: Vec<String> = (0..receiver.layer).map(z).collect();
-        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.other, keep)?);
+        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);
         let b: Vec<usize> = self.a.iter().map(|a| a + 1).collect();
         let pairs: Vec<_> =
             (0..receiver.layer).map(|l| (at_each(&clean[&z(l)], &b), at_each(&other[&z(l)], &b))).collect();
@@ -85,7 +76,7 @@ impl Experiment<'_> {
                 let positions = Positions::Each(b.repeat(cells.len()));
                 Intervention {
                     hook: z(layer),
-                    at: Place { positions, ..Place::default() },
+                    at: Location { positions, ..Location::default() },
                     change: Change::Replace(mixed),
                 }
             };
@@ -95,10 +86,10 @@ impl Experiment<'_> {
             let keep = vec![z(receiver.layer)];
             let said = self.model.run(&prompts, Plan { keep, edits, ..Plan::default() })?.hooks;
             // The second: that alone.
-            let at_last = Place {
+            let at_last = Location {
                 positions: Positions::These(vec![last]),
                 units: Units::Heads(vec![receiver.head]),
-                ..Place::default()
+                ..Location::default()
             };
             let value = at(&said[&z(receiver.layer)], last);
             Ok(vec![Intervention { hook: z(receiver.layer), at: at_last, change: Change::Replace(value) }])

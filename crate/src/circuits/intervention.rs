@@ -1,13 +1,15 @@
-//! What is done to a model while it runs: at a hook, on some prompts, at some positions, to some heads, channels or states.
+//! What is done to a model while it runs: at a hook, on some prompts, at some positions, to some heads, channels or
+//! states.
 //!
 //! Interventions are compiled into the [edits](Edit) of one run, after every mistake in them has been named.
 
 use std::rc::Rc;
 
 use super::error::{CircuitError, within};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
 use crate::kernels::{Binary, embed, zip};
-use crate::model::{Edit, HookPoint};
+use crate::model::{Axis, Edit, HookPoint};
 
 /// One change of a run.
 #[derive(Debug, Clone)]
@@ -15,14 +17,14 @@ pub struct Intervention {
     /// Name of the hook point.
     pub hook: String,
     /// Where in its value.
-    pub at: Place,
+    pub at: Location,
     /// What happens there.
     pub change: Change,
 }
 
 /// Where in the value of a hook.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Place {
+pub struct Location {
     /// Prompts of the batch; else all.
     pub prompts: Option<Vec<usize>>,
     /// Positions.
@@ -88,12 +90,12 @@ impl std::fmt::Debug for Change {
 impl Intervention {
     /// Replaces the whole value of a hook.
     pub fn replace(hook: impl Into<String>, value: Tensor) -> Self {
-        Self { hook: hook.into(), at: Place::default(), change: Change::Replace(value) }
+        Self { hook: hook.into(), at: Location::default(), change: Change::Replace(value) }
     }
 
     /// Replaces one position of every prompt: value [B, 1, ..].
     pub fn replace_at(hook: impl Into<String>, position: usize, value: Tensor) -> Self {
-        let at = Place { positions: Positions::These(vec![position]), ..Place::default() };
+        let at = Location { positions: Positions::These(vec![position]), ..Location::default() };
         Self { hook: hook.into(), at, change: Change::Replace(value) }
     }
 }
@@ -101,8 +103,8 @@ impl Intervention {
 /// Checks interventions against the hooks of a model for the prompts at hand, and makes the edits of a run of them.
 ///
 /// # Errors
-/// A hook, prompt, position, head, channel or state that does not exist; a value of a wrong shape; two interventions that
-/// change the same place.
+/// A hook, prompt, position, head, channel or state that does not exist; a value of a wrong shape; two interventions
+/// that change the same place.
 pub fn compile(interventions: &[Intervention], hooks: &[HookPoint]) -> Result<Vec<Edit>, CircuitError> {
     let mut taken: Vec<(&str, Vec<bool>)> = Vec::new();
     let mut all = Vec::new();
@@ -130,8 +132,8 @@ struct Shaped {
     hook: String,
     shape: Vec<usize>,
     positions: Option<usize>,
-    units: Option<(usize, &'static str)>,
-    at: Place,
+    units: Option<usize>,
+    at: Location,
     /// Elements that stay together: the product of the axes behind the last one that is chosen from.
     block: usize,
 }
@@ -140,37 +142,29 @@ impl Shaped {
     fn of(one: &Intervention, hooks: &[HookPoint]) -> Result<Self, CircuitError> {
         let hook = hooks.iter().find(|h| h.name == one.hook).ok_or_else(|| {
             let examples: Vec<&str> = hooks.iter().take(6).map(|h| h.name.as_str()).collect();
-            CircuitError::Request(format!(
-                "no hook is called {:?}; this model has names such as {}",
-                one.hook,
-                examples.join(", ")
+            CircuitError::Request(Failure::new(
+                format!("no hook is called {:?}", one.hook),
+                format!("this model has names such as {}", examples.join(", ")),
             ))
         })?;
+        let lacks = |units| CircuitError::NoUnits { hook: hook.name.clone(), units };
         let units = match &one.at.units {
             Units::All => None,
-            Units::Heads(_) => Some(("heads", heads_axis(hook))),
-            Units::Channels(_) => Some(("channels", channels_axis(hook))),
-            Units::States(_) => Some(("states", states_axis(hook))),
+            Units::Heads(_) => Some(hook.axis(Axis::Head).ok_or_else(|| lacks("heads"))?),
+            Units::Channels(_) => Some(hook.axis(Axis::Channel).ok_or_else(|| lacks("channels"))?),
+            Units::States(_) => Some(hook.axis(Axis::State).ok_or_else(|| lacks("states"))?),
         };
-        let units = match units {
-            None => None,
-            Some((name, Some(axis))) => Some((axis, name)),
-            Some((units, None)) => return Err(CircuitError::NoUnits { hook: hook.name.clone(), units }),
+        let positions = match one.at.positions {
+            Positions::All => None,
+            _ => Some(hook.axis(Axis::Position).ok_or_else(|| lacks("positions"))?),
         };
-        let positions = if one.at.positions == Positions::All { None } else { hook.position_axis };
-        if one.at.positions != Positions::All && positions.is_none() {
-            return Err(CircuitError::NoUnits { hook: hook.name.clone(), units: "positions" });
-        }
         let shaped = Self {
             hook: hook.name.clone(),
             shape: hook.shape.clone(),
             positions,
             units,
             at: one.at.clone(),
-            block: {
-                let last = positions.into_iter().chain(units.map(|(axis, _)| axis)).max().unwrap_or(0);
-                hook.shape[last + 1..].iter().product()
-            },
+            block: hook.shape[positions.max(units).unwrap_or(0) + 1..].iter().product(),
         };
         shaped.check()?;
         Ok(shaped)
@@ -187,17 +181,16 @@ impl Shaped {
                 return Ok(());
             };
             if matches!(self.at.positions, Positions::Each(_)) && positions.len() != batch {
-                return Err(CircuitError::Request(format!(
-                    "{}: {} positions for {batch} prompts; one for each is needed",
-                    self.hook,
-                    positions.len()
+                return Err(CircuitError::Request(Failure::new(
+                    format!("{}: {} positions for {batch} prompts", self.hook, positions.len()),
+                    "one for each is needed",
                 )));
             }
             for &position in positions {
                 within("position", position, len, &format!("{} on these prompts", self.hook))?;
             }
         }
-        if let (Some((axis, _)), Some((what, chosen))) = (self.units, self.chosen_units()) {
+        if let (Some(axis), Some((what, chosen))) = (self.units, self.chosen_units()) {
             for &unit in chosen {
                 within(what, unit, self.shape[axis], &self.hook)?;
             }
@@ -249,8 +242,7 @@ impl Shaped {
 
     /// Axes that blocks are counted over.
     fn axes(&self) -> Vec<usize> {
-        let last = self.positions.into_iter().chain(self.units.map(|(axis, _)| axis)).max().unwrap_or(0);
-        (0..=last).collect()
+        (0..=self.positions.max(self.units).unwrap_or(0)).collect()
     }
 
     fn row(&self, axes: &[usize], index: &[usize], value: &[usize]) -> Option<u32> {
@@ -258,7 +250,7 @@ impl Shaped {
         if self.at.prompts.as_ref().is_some_and(|chosen| !chosen.contains(&prompt)) {
             return None;
         }
-        if let (Some((axis, _)), Some((_, chosen))) = (self.units, self.chosen_units())
+        if let (Some(axis), Some((_, chosen))) = (self.units, self.chosen_units())
             && !chosen.contains(&index[axis])
         {
             return None;
@@ -291,7 +283,7 @@ impl Shaped {
         if let Some(axis) = self.positions {
             place += &format!(", position {}", index[axis]);
         }
-        if let (Some((axis, _)), Some((what, _))) = (self.units, self.chosen_units()) {
+        if let (Some(axis), Some((what, _))) = (self.units, self.chosen_units()) {
             place += &format!(", {what} {}", index[axis]);
         }
         CircuitError::Contradiction { hook: self.hook.clone(), prompt: index[0], place }
@@ -349,180 +341,6 @@ impl Shaped {
     }
 }
 
-/// The last part of a hook's name.
-fn kind(hook: &HookPoint) -> &str {
-    match hook.name.rsplit_once(".attn.") {
-        Some((_, kind)) => kind,
-        None => hook.name.rsplit("hook_").next().unwrap_or(&hook.name),
-    }
-}
-
-fn heads_axis(hook: &HookPoint) -> Option<usize> {
-    if !hook.name.contains(".attn.") {
-        return None;
-    }
-    Some(if ["hook_attn_scores", "hook_pattern"].contains(&kind(hook)) { 1 } else { 2 })
-}
-
-fn states_axis(hook: &HookPoint) -> Option<usize> {
-    match kind(hook) {
-        "B" | "C" => Some(2),
-        "A_bar" | "B_bar" => Some(3),
-        state if state.starts_with("h.") => Some(2),
-        _ => None,
-    }
-}
-
-fn channels_axis(hook: &HookPoint) -> Option<usize> {
-    match kind(hook) {
-        "B" | "C" | "hook_attn_scores" | "hook_pattern" => None,
-        state if state.starts_with("h.") => Some(1),
-        _ if hook.name.contains(".attn.") => Some(3),
-        _ => Some(2),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::testing::{each_engine, uniform};
-
-    fn hook(name: &str, shape: &[usize], position_axis: Option<usize>) -> HookPoint {
-        HookPoint { name: name.to_owned(), shape: shape.to_vec(), position_axis }
-    }
-
-    fn hooks() -> Vec<HookPoint> {
-        vec![
-            hook("blocks.0.attn.hook_z", &[2, 3, 2, 2], Some(1)),
-            hook("blocks.0.attn.hook_pattern", &[2, 2, 3, 3], Some(2)),
-            hook("blocks.0.hook_h.1", &[2, 4, 3], None),
-            hook("blocks.0.hook_B", &[2, 3, 3], Some(1)),
-            hook("blocks.0.hook_resid_post", &[2, 3, 4], Some(1)),
-        ]
-    }
-
-    /// What becomes of 0, 1, 2, … at a hook: only the places that changed, with what is there.
-    fn changed(engine: &crate::gpu::Engine, one: Intervention) -> Vec<(usize, f32)> {
-        let shape = hooks().iter().find(|h| h.name == one.hook).expect("a hook").shape.clone();
-        let len: usize = shape.iter().product();
-        let before: Vec<f32> = (0..len).map(|i| i as f32).collect();
-        let edits = compile(&[one], &hooks()).expect("good");
-        let after = (edits[0].change)(&Tensor::from_f32(engine, &shape, before.clone()));
-        let after = pollster::block_on(after.read_f32()).expect("a device");
-        (0..len).filter(|&i| after[i] != before[i]).map(|i| (i, after[i])).collect()
-    }
-
-    #[test]
-    fn changes_what_is_chosen_and_nothing_else() {
-        each_engine(|engine| {
-            let one =
-                |hook: &str, at: Place, change: Change| Intervention { hook: hook.to_owned(), at, change };
-            let value = |shape: &[usize], from: f32| {
-                let len: usize = shape.iter().product();
-                Tensor::from_f32(engine, shape, (0..len).map(|i| from + i as f32).collect())
-            };
-            // Head 1 at position 2 of prompt 1: [1, 2, 1, :] is 22, 23.
-            let at = Place {
-                prompts: Some(vec![1]),
-                positions: Positions::These(vec![2]),
-                units: Units::Heads(vec![1]),
-            };
-            let z = "blocks.0.attn.hook_z";
-            assert_eq!(changed(engine, one(z, at.clone(), Change::Zero)), [(22, 0.0), (23, 0.0)]);
-            assert_eq!(changed(engine, one(z, at.clone(), Change::Scale(2.0))), [(22, 44.0), (23, 46.0)]);
-            // A value [2, 1, 2, 2]: prompt 1, head 1 are its last two.
-            let put = Change::Replace(value(&[2, 1, 2, 2], 100.0));
-            assert_eq!(changed(engine, one(z, at.clone(), put)), [(22, 106.0), (23, 107.0)]);
-            let add = Change::Add(value(&[2, 1, 2, 2], 100.0));
-            assert_eq!(changed(engine, one(z, at.clone(), add)), [(22, 128.0), (23, 130.0)]);
-            let with = Change::With(Rc::new(|x: &Tensor| zip(x, x, Binary::Add)));
-            assert_eq!(changed(engine, one(z, at, with)), [(22, 44.0), (23, 46.0)]);
-            // Another position in each prompt: 0 and 2 of [2, 3, 4] hold 0 to 3 and 20 to 23.
-            let at = Place { positions: Positions::Each(vec![0, 2]), ..Place::default() };
-            let put = Change::Replace(value(&[2, 1, 4], 50.0));
-            let got = changed(engine, one("blocks.0.hook_resid_post", at, put));
-            assert_eq!(got.iter().map(|g| g.0).collect::<Vec<_>>(), [0, 1, 2, 3, 20, 21, 22, 23]);
-            assert_eq!(
-                got.iter().map(|g| g.1).collect::<Vec<_>>(),
-                [50.0, 51.0, 52.0, 53.0, 54.0, 55.0, 56.0, 57.0]
-            );
-            // State 1 of channel-wise states; queries at position 1 of head 0; channel 3.
-            let states = Place { units: Units::States(vec![1]), ..Place::default() };
-            let got = changed(engine, one("blocks.0.hook_h.1", states, Change::Zero));
-            assert_eq!(got.iter().map(|g| g.0).collect::<Vec<_>>(), [1, 4, 7, 10, 13, 16, 19, 22]);
-            let queries = Place {
-                positions: Positions::These(vec![1]),
-                units: Units::Heads(vec![0]),
-                ..Place::default()
-            };
-            let got = changed(engine, one("blocks.0.attn.hook_pattern", queries, Change::Zero));
-            assert_eq!(got.iter().map(|g| g.0).collect::<Vec<_>>(), [3, 4, 5, 21, 22, 23]);
-            let channel = Place { units: Units::Channels(vec![3]), ..Place::default() };
-            let got = changed(engine, one("blocks.0.hook_resid_post", channel, Change::Zero));
-            assert_eq!(got.iter().map(|g| g.0).collect::<Vec<_>>(), [3, 7, 11, 15, 19, 23]);
-            let whole = one(
-                "blocks.0.hook_B",
-                Place::default(),
-                Change::Replace(Tensor::from_f32(engine, &[2, 3, 3], uniform(1, 18))),
-            );
-            assert_eq!(changed(engine, whole).len(), 18);
-        });
-    }
-
-    #[test]
-    fn what_cannot_be_is_named() {
-        let engine = crate::gpu::Engine::cpu();
-        let refused = |all: &[(&str, Place)]| {
-            let all: Vec<Intervention> = all
-                .iter()
-                .map(|(hook, at)| Intervention {
-                    hook: (*hook).to_owned(),
-                    at: at.clone(),
-                    change: Change::Zero,
-                })
-                .collect();
-            compile(&all, &hooks()).expect_err("bad").to_string()
-        };
-        let (z, state, resid) = ("blocks.0.attn.hook_z", "blocks.0.hook_h.1", "blocks.0.hook_resid_post");
-        let heads = |h| Place { units: Units::Heads(vec![h]), ..Place::default() };
-        let at = |p| Place { positions: Positions::These(vec![p]), ..Place::default() };
-        for (error, wanted) in [
-            (refused(&[(z, heads(2))]), "head 2 does not exist: blocks.0.attn.hook_z has 2 (0 to 1)"),
-            (
-                refused(&[(z, at(3))]),
-                "position 3 does not exist: blocks.0.attn.hook_z on these prompts has 3 (0 to 2)",
-            ),
-            (refused(&[(resid, heads(0))]), "blocks.0.hook_resid_post has no heads"),
-            (refused(&[(state, at(0))]), "blocks.0.hook_h.1 has no positions"),
-            (refused(&[("blocks.9.hook_z", Place::default())]), "no hook is called \"blocks.9.hook_z\""),
-            (
-                refused(&[(z, Place { prompts: Some(vec![5]), ..Place::default() })]),
-                "prompt 5 does not exist: the batch has 2 (0 to 1)",
-            ),
-            (
-                refused(&[(z, Place { positions: Positions::Each(vec![1]), ..Place::default() })]),
-                "blocks.0.attn.hook_z: 1 positions for 2 prompts",
-            ),
-            (
-                refused(&[(z, heads(1)), (z, at(2))]),
-                "two interventions contradict: both change blocks.0.attn.hook_z at prompt 0, position 2",
-            ),
-            (
-                refused(&[(z, at(2)), (z, heads(1))]),
-                "two interventions contradict: both change blocks.0.attn.hook_z at prompt 0, head 1",
-            ),
-        ] {
-            assert!(error.starts_with(wanted), "{error}\n  lacks {wanted}");
-        }
-        // Side by side they do not.
-        let both =
-            [heads(0), heads(1)].map(|at| Intervention { hook: z.to_owned(), at, change: Change::Zero });
-        assert_eq!(compile(&both, &hooks()).expect("good").len(), 2);
-        let value = Tensor::zeros(&engine, &[2, 3, 4]);
-        let error = compile(&[Intervention::replace(z, value)], &hooks()).expect_err("bad").to_string();
-        assert_eq!(
-            error,
-            "the value for blocks.0.attn.hook_z has the shape [2, 3, 4]; [2, 3, 2, 2] is needed"
-        );
-    }
-}
+#[path = "intervention_tests.rs"]
+mod tests;

@@ -1,9 +1,11 @@
 //! What each part of a model says for an answer: logit lens, and direct logit attribution.
 
-use super::error::CircuitError;
-use super::gather::at;
+use super::error::{CircuitError, attention_of};
+use super::experiment::Cache;
+use super::gather::{at, tile};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
-use crate::model::{Model, Plan, Prompts};
+use crate::model::{Addend, Model, Plan, Prompts};
 
 /// A part of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +16,8 @@ pub enum Part {
     Head(usize, usize),
     /// The bias of the attention of a layer.
     AttentionBias(usize),
-    /// The MLP of a layer, with its bias.
-    Mlp(usize),
-    /// A Mamba's block, with its bias.
-    Block(usize),
+    /// Something else that a layer adds, with its bias, by its name: `MLP`, or `block` for the whole block of a Mamba.
+    Addend(&'static str, usize),
     /// The bias of the last norm.
     Rest,
 }
@@ -49,7 +49,8 @@ pub async fn logit_lens(model: &Model, prompts: &Prompts) -> Result<Vec<Vec<f32>
     Ok(all)
 }
 
-/// What every part adds to the logit of a token at the last position of each prompt. The contributions add up to the logit.
+/// What every part adds to the logit of a token at the last position of each prompt. The contributions add up to the
+/// logit.
 ///
 /// # Errors
 /// As [`logit_lens`]; not as many tokens as prompts.
@@ -60,43 +61,44 @@ pub async fn attribution(
 ) -> Result<Vec<Contribution>, CircuitError> {
     if tokens.len() != prompts.batch {
         let (n, given) = (prompts.batch, tokens.len());
-        return Err(CircuitError::Request(format!(
-            "{given} tokens were given for {n} prompts; one each is needed"
+        return Err(CircuitError::Request(Failure::new(
+            format!("{given} tokens were given for {n} prompts"),
+            "one each is needed",
         )));
     }
     let (layers, last) = (model.layers(), prompts.len - 1);
-    let hooks = |name: &str| (0..layers).map(|l| format!("blocks.{l}.{name}")).collect::<Vec<_>>();
     let end = format!("blocks.{}.hook_resid_post", layers - 1);
     let mut keep = vec!["hook_embed".to_owned(), end.clone()];
-    match model.neox() {
-        Some(_) => keep.extend([hooks("attn.hook_z"), hooks("hook_mlp_out")].concat()),
-        None => keep.extend(hooks("hook_out_proj")),
+    let addends: Vec<Vec<Addend>> = (0..layers).map(|layer| model.addends(layer)).collect();
+    for (layer, addends) in addends.iter().enumerate() {
+        for addend in addends {
+            keep.push(match addend {
+                Addend::Heads => attention_of(model)?.z(layer),
+                Addend::Value { hook, .. } => hook.clone(),
+            });
+        }
     }
     let cache = model.run(prompts, Plan { keep, ..Plan::default() })?.hooks;
     let stream = |name: &str| at(&cache[name], last).reshape(&[prompts.batch, model.d_model()]);
-    let along = Along::new(model, &stream(&end), tokens).await?;
-    let mut all = vec![along.of(Part::Embed, &stream("hook_embed")).await?];
-    for layer in 0..layers {
-        if let Some(neox) = model.neox() {
-            let z = at(&cache[&format!("blocks.{layer}.attn.hook_z")], last); // [N, 1, H, d]
-            for (head, out) in neox.head_outputs(layer, &z).iter().enumerate() {
-                all.push(along.of(Part::Head(layer, head), out).await?);
+    let direction = Direction::new(model, &stream(&end), tokens).await?;
+    let mut all = vec![direction.of(Part::Embed, &stream("hook_embed")).await?];
+    for (layer, addends) in addends.iter().enumerate() {
+        for addend in addends {
+            match addend {
+                Addend::Heads => all.extend(direction.heads(layer, &cache).await?),
+                Addend::Value { name, hook } => {
+                    all.push(direction.of(Part::Addend(name, layer), &stream(hook)).await?);
+                }
             }
-            if let Some(bias) = neox.attention_bias(layer) {
-                let bias = super::gather::tile(&bias.reshape(&[1, bias.len()]), prompts.batch);
-                all.push(along.of(Part::AttentionBias(layer), &bias).await?);
-            }
-            all.push(along.of(Part::Mlp(layer), &stream(&format!("blocks.{layer}.hook_mlp_out"))).await?);
-        } else {
-            all.push(along.of(Part::Block(layer), &stream(&format!("blocks.{layer}.hook_out_proj"))).await?);
         }
     }
-    all.extend(along.rest());
+    all.extend(direction.rest());
     Ok(all)
 }
 
 /// The direction of each prompt's token, as the last norm lets it through.
-struct Along {
+struct Direction<'a> {
+    model: &'a Model,
     /// Unembedding row ⊙ norm weight / scale, [N, D].
     direction: Vec<f64>,
     /// Unembedding row · norm bias.
@@ -106,8 +108,8 @@ struct Along {
     d: usize,
 }
 
-impl Along {
-    async fn new(model: &Model, end: &Tensor, tokens: &[u32]) -> Result<Self, CircuitError> {
+impl<'a> Direction<'a> {
+    async fn new(model: &'a Model, end: &Tensor, tokens: &[u32]) -> Result<Self, CircuitError> {
         let readout = model.readout();
         let d = model.d_model();
         let (rows, weight) = (readout.directions(tokens).read_f32().await?, readout.weight.read_f32().await?);
@@ -128,7 +130,23 @@ impl Along {
             row.iter().zip(bias).map(|(u, b)| f64::from(*u) * f64::from(*b)).sum()
         };
         let rest = bias.map(|bias| rows.chunks(d).map(|row| dot(row, &bias)).collect());
-        Ok(Self { direction, rest, centered, d })
+        Ok(Self { model, direction, rest, centered, d })
+    }
+
+    /// What the heads of a layer and the bias of its attention add, of a run's hooks.
+    async fn heads(&self, layer: usize, cache: &Cache) -> Result<Vec<Contribution>, CircuitError> {
+        let attention = attention_of(self.model)?;
+        let z = &cache[&attention.z(layer)]; // [N, T, H, d]
+        let (n, len) = (z.shape()[0], z.shape()[1]);
+        let mut all = Vec::new();
+        for (head, out) in attention.outputs(layer, &at(z, len - 1)).iter().enumerate() {
+            all.push(self.of(Part::Head(layer, head), out).await?);
+        }
+        if let Some(bias) = attention.bias(layer) {
+            let bias = tile(&bias.reshape(&[1, bias.len()]), n);
+            all.push(self.of(Part::AttentionBias(layer), &bias).await?);
+        }
+        Ok(all)
     }
 
     /// What a part's output [N, D] adds.

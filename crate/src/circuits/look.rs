@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{CircuitError, within};
-use super::experiment::{Cache, Unwatched, Watch};
+use super::error::{CircuitError, convolution_of, recurrence_of, within};
+use super::experiment::{Unwatched, Watch};
 use super::gather::rows_of;
-use super::states::Inputs;
+use super::states::{input_hooks, inputs_of};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
-use crate::model::{Mamba, Model, Plan, Prompts};
+use crate::model::{Model, Plan, Prompts, Recurrence, RecurrenceInputs};
 
 /// A row-major matrix [T, T]: entry (t, s) is how much position t takes from position s ≤ t.
 pub type Pattern = Vec<f32>;
@@ -40,9 +41,9 @@ pub struct Scores {
     pub duplicate_token: f64,
 }
 
-/// Attention patterns of every head of a Transformer over one prompt, or hidden attention (Ali et al. 2024) of every layer of a
-/// Mamba, its channels in `groups`: α_{t,s} = C_t · (∏_{k=s+1..t} Ā_k) B̄_s for each channel. Of the T² values of all
-/// channels only a layer's are there at a time.
+/// Attention patterns of every head of a Transformer over one prompt, or hidden attention (Ali et al. 2024) of every
+/// layer of a Mamba, its channels in `groups`: α_{t,s} = C_t · (∏_{k=s+1..t} Ā_k) B̄_s for each channel. Of the T²
+/// values of all channels only a layer's are there at a time.
 ///
 /// # Errors
 /// More than one prompt, groups that do not divide the channels; those of the model and of the device.
@@ -52,9 +53,9 @@ pub async fn attention(
     groups: usize,
 ) -> Result<Vec<Attention>, CircuitError> {
     if prompt.batch != 1 {
-        return Err(CircuitError::Request(format!(
-            "{} prompts were given; attention is shown of one",
-            prompt.batch
+        return Err(CircuitError::Request(Failure::new(
+            format!("{} prompts were given", prompt.batch),
+            "attention is shown of one",
         )));
     }
     let mut all = Vec::new();
@@ -65,8 +66,8 @@ pub async fn attention(
     Ok(all)
 }
 
-/// Scores of every head, or of every layer of a Mamba with its channels in `groups`, on prompts that say blocks of `period` tokens
-/// again and again. Hidden attention is divided by the sum of its row first.
+/// Scores of every head, or of every layer of a Mamba with its channels in `groups`, on prompts that say blocks of
+/// `period` tokens again and again. Hidden attention is divided by the sum of its row first.
 ///
 /// # Errors
 /// As [`attention`]; a period that does not come back.
@@ -78,9 +79,11 @@ pub async fn scores(
 ) -> Result<Vec<Scores>, CircuitError> {
     let len = prompts.len;
     if period == 0 || period >= len {
-        return Err(CircuitError::Request(format!("blocks of {period} tokens do not come back in {len}")));
+        return Err(CircuitError::Request(
+            format!("blocks of {period} tokens do not come back in {len}").into(),
+        ));
     }
-    let normalized = model.mamba().is_some();
+    let hidden = model.attention().is_none();
     let mut all = Vec::new();
     for (layer, prompts) in patterns(model, prompts, groups, watch).await?.into_iter().enumerate() {
         let units = prompts.first().map_or(0, Vec::len);
@@ -89,7 +92,7 @@ pub async fn scores(
                 let of = |pattern: &Pattern, t: usize| {
                     let row = &pattern[t * len..][..len];
                     let sum: f64 = row.iter().map(|&v| f64::from(v)).sum();
-                    f64::from(row[t - back]) / if normalized { sum } else { 1.0 }
+                    f64::from(row[t - back]) / if hidden { sum } else { 1.0 }
                 };
                 let values = prompts.iter().flat_map(|units| (from..len).map(|t| of(&units[unit], t)));
                 values.sum::<f64>() / (prompts.len() * (len - from)) as f64
@@ -116,69 +119,97 @@ async fn patterns(
     let layers = model.layers();
     let mut all = Vec::with_capacity(layers);
     for layer in 0..layers {
-        all.push(match (model.neox(), model.mamba()) {
-            (Some(_), _) => heads(model, prompts, layer).await?,
-            (_, Some(mamba)) => {
-                let keep = Inputs::hooks(layer);
-                let cache: Cache = model.run(prompts, Plan { keep, ..Plan::default() })?.hooks;
-                let inputs = Inputs::of(&cache, layer);
-                let mut of_layer = Vec::new();
-                for prompt in 0..prompts.batch {
-                    of_layer.push(hidden(mamba, layer, &one(&inputs, prompt), groups).await?);
-                }
-                of_layer
-            }
-            _ => unreachable!("a model is one of the two"),
+        all.push(match model.attention() {
+            Some(attention) => heads(model, prompts, &attention.pattern(layer)).await?,
+            None => hidden_patterns(model, prompts, layer, groups).await?,
         });
         watch.step(layer + 1, layers).await?;
     }
     Ok(all)
 }
 
-async fn heads(model: &Model, prompts: &Prompts, layer: usize) -> Result<Vec<Vec<Pattern>>, CircuitError> {
-    let hook = format!("blocks.{layer}.attn.hook_pattern");
-    let mut kept = model.run(prompts, Plan { keep: vec![hook.clone()], ..Plan::default() })?.hooks;
-    let pattern = kept.remove(&hook).expect("it was asked for"); // [N, H, T, T]
+/// Patterns of the heads of one layer, by prompt.
+async fn heads(model: &Model, prompts: &Prompts, hook: &str) -> Result<Vec<Vec<Pattern>>, CircuitError> {
+    let mut kept = model.run(prompts, Plan { keep: vec![hook.to_owned()], ..Plan::default() })?.hooks;
+    let pattern = kept.remove(hook).expect("it was asked for"); // [N, H, T, T]
     let square = prompts.len * prompts.len;
     let values = pattern.read_f32().await?;
     let of_prompt = |prompt: &[f32]| prompt.chunks(square).map(<[f32]>::to_vec).collect();
     Ok(values.chunks(values.len() / prompts.batch).map(of_prompt).collect())
 }
 
+/// Hidden attention of one layer, by prompt.
+async fn hidden_patterns(
+    model: &Model,
+    prompts: &Prompts,
+    layer: usize,
+    groups: usize,
+) -> Result<Vec<Vec<Pattern>>, CircuitError> {
+    let Some(recurrence) = model.recurrence() else {
+        return Err(CircuitError::Request(Failure::new(
+            format!("{} has neither attention heads nor a recurrence, and so no patterns", model.name()),
+            "choose another model",
+        )));
+    };
+    let inputs = given(model, recurrence, prompts, layer)?;
+    let mut all = Vec::new();
+    for prompt in 0..prompts.batch {
+        all.push(hidden(recurrence, layer, &one(&inputs, prompt), groups).await?);
+    }
+    Ok(all)
+}
+
+/// What a layer's recurrence is given on these prompts.
+fn given(
+    model: &Model,
+    recurrence: &dyn Recurrence,
+    prompts: &Prompts,
+    layer: usize,
+) -> Result<RecurrenceInputs, CircuitError> {
+    let keep = input_hooks(recurrence, layer);
+    let cache = model.run(prompts, Plan { keep, ..Plan::default() })?.hooks;
+    Ok(inputs_of(recurrence, layer, &cache))
+}
+
 /// One prompt of a batch.
-fn one(inputs: &Inputs, prompt: usize) -> Inputs {
+fn one(inputs: &RecurrenceInputs, prompt: usize) -> RecurrenceInputs {
     let part = |x: &Tensor| {
         let shape = x.shape();
         let row = x.reshape(&[shape[0], shape[1] * shape[2]]);
         rows_of(&[row], std::iter::once(prompt)).reshape(&[1, shape[1], shape[2]])
     };
-    Inputs { x: part(&inputs.x), delta: part(&inputs.delta), b: part(&inputs.b), c: part(&inputs.c) }
+    RecurrenceInputs {
+        x: part(&inputs.x),
+        delta: part(&inputs.delta),
+        b: part(&inputs.b),
+        c: part(&inputs.c),
+    }
 }
 
 /// The same prompt `times` times, with another input x [times, T, E].
-fn repeated(inputs: &Inputs, x: Tensor) -> Inputs {
+fn repeated(inputs: &RecurrenceInputs, x: Tensor) -> RecurrenceInputs {
     let times = x.shape()[0];
     let again = |t: &Tensor| super::gather::tile(t, times);
-    Inputs { delta: again(&inputs.delta), b: again(&inputs.b), c: again(&inputs.c), x }
+    RecurrenceInputs { delta: again(&inputs.delta), b: again(&inputs.b), c: again(&inputs.c), x }
 }
 
-/// Hidden attention of a layer over one prompt: the answers y of its recurrence to an input that is 1 at one position and 0
-/// elsewhere are column s of α. Mean of |α| over each group of channels.
+/// Hidden attention of a layer over one prompt: the answers y of its recurrence to an input that is 1 at one position
+/// and 0 elsewhere are column s of α. Mean of |α| over each group of channels.
 async fn hidden(
-    mamba: &Mamba,
+    recurrence: &dyn Recurrence,
     layer: usize,
-    inputs: &Inputs,
+    inputs: &RecurrenceInputs,
     groups: usize,
 ) -> Result<Vec<Pattern>, CircuitError> {
-    let (len, channels) = (inputs.x.shape()[1], mamba.channels());
+    let (len, channels) = (inputs.x.shape()[1], recurrence.channels());
     if groups == 0 || !channels.is_multiple_of(groups) {
-        return Err(CircuitError::Request(format!(
-            "{channels} channels cannot be put in {groups} groups of one size"
-        )));
+        return Err(CircuitError::Request(
+            format!("{channels} channels cannot be put in {groups} groups of one size").into(),
+        ));
     }
     let of_group = channels / groups;
     let mut patterns = vec![vec![0.0; len * len]; groups];
-    let y = impulses(mamba, layer, inputs).await?; // [T (s), T (t), E]
+    let y = impulses(recurrence, layer, inputs).await?; // [T (s), T (t), E]
     for s in 0..len {
         for t in s..len {
             let row = &y[(s * len + t) * channels..][..channels];
@@ -191,30 +222,33 @@ async fn hidden(
     Ok(patterns)
 }
 
-async fn impulses(mamba: &Mamba, layer: usize, inputs: &Inputs) -> Result<Vec<f32>, CircuitError> {
-    let (len, channels) = (inputs.x.shape()[1], mamba.channels());
+async fn impulses(
+    recurrence: &dyn Recurrence,
+    layer: usize,
+    inputs: &RecurrenceInputs,
+) -> Result<Vec<f32>, CircuitError> {
+    let (len, channels) = (inputs.x.shape()[1], recurrence.channels());
     let mut x = vec![0.0; len * len * channels];
     (0..len).for_each(|s| x[(s * len + s) * channels..][..channels].fill(1.0));
     let x = Tensor::from_f32(inputs.x.engine(), &[len, len, channels], x);
-    Ok(repeated(inputs, x).run(mamba, layer, None).y.read_f32().await?)
+    Ok(recurrence.scan(layer, &repeated(inputs, x), None).y.read_f32().await?)
 }
 
 /// α_{t,s} of one channel of a Mamba's layer, with its sign, over one prompt.
 ///
 /// # Errors
-/// A Transformer; a layer or channel that does not exist; those of the model and of the device.
+/// A model without a recurrence; a layer or channel that does not exist; those of the model and of the device.
 pub async fn hidden_attention_of(
     model: &Model,
     prompt: &Prompts,
     layer: usize,
     channel: usize,
 ) -> Result<Pattern, CircuitError> {
-    let mamba = network(model)?;
+    let recurrence = recurrence_of(model)?;
     within("layer", layer, model.layers(), model.name())?;
-    within("channel", channel, mamba.channels(), &format!("layer {layer} of {}", model.name()))?;
-    let cache = model.run(prompt, Plan { keep: Inputs::hooks(layer), ..Plan::default() })?.hooks;
-    let (len, channels) = (prompt.len, mamba.channels());
-    let y = impulses(mamba, layer, &one(&Inputs::of(&cache, layer), 0)).await?;
+    within("channel", channel, recurrence.channels(), &format!("layer {layer} of {}", model.name()))?;
+    let (len, channels) = (prompt.len, recurrence.channels());
+    let y = impulses(recurrence, layer, &one(&given(model, recurrence, prompt, layer)?, 0)).await?;
     let mut pattern = vec![0.0; len * len];
     for s in 0..len {
         (s..len).for_each(|t| pattern[t * len + s] = y[(s * len + t) * channels + channel]);
@@ -222,50 +256,50 @@ pub async fn hidden_attention_of(
     Ok(pattern)
 }
 
-/// For each layer of a Mamba and each position, the Euclidean norm of what is left of its write in the last state of one prompt:
-/// ‖(∏_{k>p} Ā_k) ⊙ B̄_p x_p‖ over channels and states, [L][T].
+/// For each layer of a Mamba and each position, the Euclidean norm of what is left of its write in the last state of
+/// one prompt: ‖(∏_{k>p} Ā_k) ⊙ B̄_p x_p‖ over channels and states, [L][T].
 ///
 /// # Errors
 /// As [`hidden_attention_of`].
 pub async fn state_writes(model: &Model, prompt: &Prompts) -> Result<Vec<Vec<f64>>, CircuitError> {
-    let mamba = network(model)?;
+    let recurrence = recurrence_of(model)?;
     let len = prompt.len;
     let mut all = Vec::new();
     for layer in 0..model.layers() {
-        let cache = model.run(prompt, Plan { keep: Inputs::hooks(layer), ..Plan::default() })?.hooks;
-        let inputs = one(&Inputs::of(&cache, layer), 0);
+        let inputs = one(&given(model, recurrence, prompt, layer)?, 0);
         let width = inputs.x.shape()[2];
         // One row for each position, whose input is the position's own and nothing else.
         let own = inputs.x.reshape(&[len, width]);
         let zero = Tensor::zeros(own.engine(), &[1, width]);
         let rows = (0..len * len).map(|i| if i / len == i % len { i % len } else { len });
         let x = rows_of(&[own, zero], rows).reshape(&[len, len, width]);
-        let h = repeated(&inputs, x).run(mamba, layer, None).h.read_f32().await?; // [T, E, N]
+        let h = recurrence.scan(layer, &repeated(&inputs, x), None).h.read_f32().await?; // [T, E, N]
         let norm = |h: &[f32]| h.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
         all.push(h.chunks(h.len() / len).map(norm).collect());
     }
     Ok(all)
 }
 
-/// For each layer of a Mamba and each tap of its convolution (0 reads the position itself, 1 the one before, …) its mean share of
-/// Σ_e |w_e x_e| over prompts and positions that all taps reach: [L][K].
+/// For each layer of a Mamba and each tap of its convolution (0 reads the position itself, 1 the one before, …) its
+/// mean share of Σ_e |w_e x_e| over prompts and positions that all taps reach: [L][K].
 ///
 /// # Errors
-/// As [`hidden_attention_of`]; prompts shorter than the convolution.
+/// A model without a convolution; those of the model and of the device; prompts shorter than the convolution.
 pub async fn tap_shares(model: &Model, prompts: &Prompts) -> Result<Vec<Vec<f64>>, CircuitError> {
-    let mamba = network(model)?;
-    let (taps, len, channels) = (mamba.taps(), prompts.len, mamba.channels());
+    let convolution = convolution_of(model)?;
+    let (taps, len) = (convolution.taps(), prompts.len);
     if len < taps {
-        return Err(CircuitError::Request(format!(
-            "prompts of {len} tokens are shorter than the convolution, {taps}"
-        )));
+        return Err(CircuitError::Request(
+            format!("prompts of {len} tokens are shorter than the convolution, {taps}").into(),
+        ));
     }
     let mut all = Vec::new();
     for layer in 0..model.layers() {
-        let hook = format!("blocks.{layer}.hook_in_proj");
+        let hook = convolution.points(layer).input;
         let cache = model.run(prompts, Plan { keep: vec![hook.clone()], ..Plan::default() })?.hooks;
         let x = cache[&hook].read_f32().await?; // [N, T, E]
-        let weight = mamba.conv_weight(layer).read_f32().await?; // [E, K]
+        let weight = convolution.weight(layer).read_f32().await?; // [E, K]
+        let channels = weight.len() / taps;
         let mut shares = vec![0.0; taps];
         for prompt in x.chunks(len * channels) {
             for t in taps - 1..len {
@@ -284,13 +318,4 @@ pub async fn tap_shares(model: &Model, prompts: &Prompts) -> Result<Vec<Vec<f64>
         all.push(shares.iter().map(|share| share / places).collect());
     }
     Ok(all)
-}
-
-fn network(model: &Model) -> Result<&Mamba, CircuitError> {
-    model.mamba().ok_or_else(|| {
-        CircuitError::Request(format!(
-            "{} is a Transformer; its attention patterns show what it reads",
-            model.name()
-        ))
-    })
 }

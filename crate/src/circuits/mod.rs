@@ -1,8 +1,9 @@
-//! Induction circuits taken apart (paper, section 4): A B … A, what comes next, and through which parts of the model does the
-//! answer go?
+//! Induction circuits taken apart (paper, section 4): A B … A, what comes next, and through which parts of the model
+//! does the answer go?
 //!
 //! - [`Induction`], [`repeated_blocks`]: prompts, and how they are corrupted.
-//! - [`Intervention`]: what is done at a hook, to which prompts, positions, heads, channels or states; [`compile`] refuses
+//! - [`Intervention`]: what is done at a hook, to which prompts, positions, heads, channels or states; [`compile`]
+//!   refuses
 //!   what cannot be, by name.
 //! - [`Experiment`]: the paper's experiments, each cell of a scan an answer ([`Answers`]) beside the unchanged one.
 //! - [`attention`], [`scores`], [`state_writes`], [`tap_shares`]: looking inside.
@@ -30,7 +31,7 @@ pub use error::CircuitError;
 pub use experiment::{Experiment, Unwatched, Watch};
 pub use figures::{Answers, Mean, Means, Target};
 pub use heads::Head;
-pub use intervention::{Change, Intervention, Place, Positions, Units, compile};
+pub use intervention::{Change, Intervention, Location, Positions, Units, compile};
 pub use lens::{Contribution, Part, attribution, logit_lens};
 pub use look::{
     Attention, Pattern, Scores, attention, hidden_attention_of, scores, state_writes, tap_shares,

@@ -1,6 +1,7 @@
 //! Prompts that ask for induction: A B … A, what comes next? (paper, section 4).
 
 use super::error::CircuitError;
+use crate::failure::Failure;
 use crate::model::Prompts;
 use crate::rng::Rng;
 
@@ -11,13 +12,47 @@ pub struct Draw {
     pub count: usize,
     /// Tokens of each, T; at least 4.
     pub len: usize,
-    /// Tokens to draw from ([`Tokenizer::drawable`](crate::corpus::Tokenizer::drawable)), each once: no padding rows of the
-    /// embedding, no BOS, EOS or PAD.
+    /// Tokens to draw from ([`Tokenizer::drawable`](crate::corpus::Tokenizer::drawable)), each once: no padding rows
+    /// of the embedding, no BOS, EOS or PAD.
     pub from: Vec<u32>,
     /// Where A stands in every prompt; else somewhere in the first half of each.
     pub place: Option<usize>,
     /// Seed.
     pub seed: u64,
+}
+
+impl Draw {
+    /// # Errors
+    /// No prompt, prompts too short to hold A, B and A, a place behind the end, or a vocabulary smaller than a prompt.
+    pub fn check(&self) -> Result<(), CircuitError> {
+        let &Self { count, len, ref from, place, .. } = self;
+        if count == 0 {
+            return Err(CircuitError::Request(Failure::new(
+                "0 prompts were asked for",
+                "1 or more are needed",
+            )));
+        }
+        enough_room(count, len)?;
+        if len < 4 {
+            return Err(CircuitError::Request(Failure::new(
+                format!("prompts of {len} tokens cannot say A B … A"),
+                "4 or more are needed",
+            )));
+        }
+        if let Some(place) = place.filter(|place| place + 2 >= len) {
+            return Err(CircuitError::Request(Failure::new(
+                format!("A at position {place} leaves no room for B and the second A in {len} tokens"),
+                format!("the last place is {}", len - 3),
+            )));
+        }
+        // A, B and the other one are each kept out of the rest.
+        if from.len() < 8 {
+            return Err(CircuitError::Request(
+                format!("a vocabulary of {} tokens is too small to draw from", from.len()).into(),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Prompts of random tokens in which A stands at one place with B behind it, and at the end again.
@@ -54,31 +89,10 @@ impl Induction {
     /// Draws prompts; the same draw gives the same ones.
     ///
     /// # Errors
-    /// No prompt, prompts too short to hold A, B and A, a place behind the end, or a vocabulary smaller than a prompt.
+    /// As [`Draw::check`].
     pub fn draw(draw: Draw) -> Result<Self, CircuitError> {
+        draw.check()?;
         let Draw { count, len, ref from, place, seed } = draw;
-        if count == 0 {
-            return Err(CircuitError::Request("0 prompts were asked for; 1 or more are needed".to_owned()));
-        }
-        enough_room(count, len)?;
-        if len < 4 {
-            return Err(CircuitError::Request(format!(
-                "prompts of {len} tokens cannot say A B … A; 4 or more are needed"
-            )));
-        }
-        if let Some(place) = place.filter(|place| place + 2 >= len) {
-            return Err(CircuitError::Request(format!(
-                "A at position {place} leaves no room for B and the second A in {len} tokens; the last place is {}",
-                len - 3
-            )));
-        }
-        // A, B and the other one are each kept out of the rest.
-        if from.len() < 8 {
-            return Err(CircuitError::Request(format!(
-                "a vocabulary of {} tokens is too small to draw from",
-                from.len()
-            )));
-        }
         let random = Rng::new(seed);
         let mut all = Self {
             clean: Prompts { batch: count, len, ids: Vec::with_capacity(count * len) },
@@ -153,16 +167,15 @@ impl Induction {
 pub fn repeated_blocks(draw: Draw, period: usize) -> Result<Prompts, CircuitError> {
     let Draw { count, len, ref from, seed, .. } = draw;
     if period == 0 || 2 * period > len {
-        return Err(CircuitError::Request(format!(
-            "a block of {period} tokens is not said twice in {len}; choose 1 to {}",
-            len / 2
+        return Err(CircuitError::Request(Failure::new(
+            format!("a block of {period} tokens is not said twice in {len}"),
+            format!("choose 1 to {}", len / 2),
         )));
     }
     if period > from.len() {
-        return Err(CircuitError::Request(format!(
-            "{period} different tokens need a larger vocabulary than {}",
-            from.len()
-        )));
+        return Err(CircuitError::Request(
+            format!("{period} different tokens need a larger vocabulary than {}", from.len()).into(),
+        ));
     }
     enough_room(count, len)?;
     let random = Rng::new(seed);
@@ -185,8 +198,9 @@ const MOST: usize = 1 << 26;
 fn enough_room(count: usize, len: usize) -> Result<(), CircuitError> {
     match count.checked_mul(len) {
         Some(tokens) if tokens <= MOST => Ok(()),
-        _ => Err(CircuitError::Request(format!(
-            "{count} prompts of {len} tokens are too many to keep; {MOST} tokens in all are the most"
+        _ => Err(CircuitError::Request(Failure::new(
+            format!("{count} prompts of {len} tokens are too many to keep"),
+            format!("{MOST} tokens in all are the most"),
         ))),
     }
 }

@@ -1,69 +1,66 @@
 //! A Mamba's states: through which of them induction goes, and at which position what is needed is written.
 
-use super::error::{CircuitError, within};
+use super::error::{CircuitError, recurrence_of, within};
 use super::experiment::{Cache, Experiment};
 use super::figures::Answers;
 use super::gather::{at, mix, tile};
-use super::intervention::{Change, Intervention, Place};
+use super::intervention::{Change, Intervention, Location};
 use crate::gpu::Tensor;
-use crate::kernels::{Binary, Scan, zip};
-use crate::model::{Mamba, Prompts, Recurrence, positions};
+use crate::kernels::{Binary, zip};
+use crate::model::{Prompts, Recurrence, RecurrenceInputs, RecurrencePoints, positions};
 
-/// What a layer's recurrence is given: x, Δ [B, T, E], B and C [B, T, N].
-#[derive(Clone)]
-pub(super) struct Inputs {
-    pub(super) x: Tensor,
-    pub(super) delta: Tensor,
-    pub(super) b: Tensor,
-    pub(super) c: Tensor,
+/// Hooks that hold what a layer's recurrence is given.
+pub(super) fn input_hooks(recurrence: &dyn Recurrence, layer: usize) -> Vec<String> {
+    let points = recurrence.points(layer);
+    vec![points.x, points.delta, points.b, points.c]
 }
 
-impl Inputs {
-    /// Hooks that hold it.
-    pub(super) fn hooks(layer: usize) -> Vec<String> {
-        ["ssm_input", "delta", "B", "C"].map(|name| format!("blocks.{layer}.hook_{name}")).into()
+/// What a layer's recurrence was given in a run.
+pub(super) fn inputs_of(recurrence: &dyn Recurrence, layer: usize, cache: &Cache) -> RecurrenceInputs {
+    let points = recurrence.points(layer);
+    let hook = |name: &String| cache[name].clone();
+    RecurrenceInputs {
+        x: hook(&points.x),
+        delta: hook(&points.delta),
+        b: hook(&points.b),
+        c: hook(&points.c),
     }
+}
 
-    pub(super) fn of(cache: &Cache, layer: usize) -> Self {
-        let hook = |name: &str| cache[&format!("blocks.{layer}.hook_{name}")].clone();
-        Self { x: hook("ssm_input"), delta: hook("delta"), b: hook("B"), c: hook("C") }
+/// Positions `from..to` of the inputs alone.
+fn part(inputs: &RecurrenceInputs, from: usize, to: usize) -> RecurrenceInputs {
+    let part = |x: &Tensor| positions(x, from, to);
+    RecurrenceInputs {
+        x: part(&inputs.x),
+        delta: part(&inputs.delta),
+        b: part(&inputs.b),
+        c: part(&inputs.c),
     }
+}
 
-    /// Positions `from..to` alone.
-    pub(super) fn part(&self, from: usize, to: usize) -> Self {
-        let part = |x: &Tensor| positions(x, from, to);
-        Self { x: part(&self.x), delta: part(&self.delta), b: part(&self.b), c: part(&self.c) }
-    }
+/// A layer's recurrence on the inputs of a run.
+struct Layer<'a> {
+    recurrence: &'a dyn Recurrence,
+    layer: usize,
+}
 
-    /// Runs the recurrence of `layer` on it.
-    pub(super) fn run(&self, mamba: &Mamba, layer: usize, h0: Option<&Tensor>) -> Scan {
-        let Self { x, delta, b, c } = self;
-        mamba.recurrence(layer, &Recurrence { x, delta, b, c }, h0)
-    }
-
-    /// The same without anything to write.
-    pub(super) fn silent(&self) -> Self {
-        Self { x: Tensor::zeros(self.x.engine(), self.x.shape()), ..self.clone() }
-    }
-
+impl Layer<'_> {
     /// What position `p` writes into the state, [B, E, N]: B̄_p x_p.
-    pub(super) fn write(&self, mamba: &Mamba, layer: usize, p: usize) -> Tensor {
-        self.part(p, p + 1).run(mamba, layer, None).h
+    fn write(&self, inputs: &RecurrenceInputs, p: usize) -> Tensor {
+        self.recurrence.scan(self.layer, &part(inputs, p, p + 1), None).h
     }
 
     /// What is left of a state `h` behind position `p` at the end: (∏_{k>p} Ā_k) ⊙ h.
-    pub(super) fn left(&self, mamba: &Mamba, layer: usize, p: usize, h: &Tensor) -> Tensor {
-        let len = self.x.shape()[1];
+    fn left(&self, inputs: &RecurrenceInputs, p: usize, h: &Tensor) -> Tensor {
+        let len = inputs.x.shape()[1];
         if p + 1 >= len {
             return h.clone();
         }
-        self.part(p + 1, len).silent().run(mamba, layer, Some(h)).h
+        // The steps behind it, with nothing to write.
+        let mut silent = part(inputs, p + 1, len);
+        silent.x = Tensor::zeros(silent.x.engine(), silent.x.shape());
+        self.recurrence.scan(self.layer, &silent, Some(h)).h
     }
-}
-
-/// Name of the hook of a layer's state.
-pub(super) fn state(layer: usize, position: usize) -> String {
-    format!("blocks.{layer}.hook_h.{position}")
 }
 
 fn difference(x: &Tensor, y: &Tensor) -> Tensor {
@@ -76,25 +73,16 @@ fn times(x: &Tensor, factor: f32) -> Tensor {
 }
 
 impl Experiment<'_> {
-    /// The network.
-    pub(super) fn mamba(&self) -> Result<&Mamba, CircuitError> {
-        self.model.mamba().ok_or_else(|| {
-            CircuitError::Request(format!(
-                "{} is a Transformer and has no states; choose an experiment on heads",
-                self.model.name()
-            ))
-        })
-    }
-
     /// The last states of layers of a run.
     pub(super) fn last_states(
         &self,
         prompts: &Prompts,
         position: usize,
     ) -> Result<Vec<Tensor>, CircuitError> {
-        let layers = self.model.layers();
-        let cache = self.cache(prompts, (0..layers).map(|l| state(l, position)).collect())?;
-        Ok((0..layers).map(|l| cache[&state(l, position)].clone()).collect())
+        let recurrence = recurrence_of(self.model)?;
+        let names: Vec<String> = (0..self.model.layers()).map(|l| recurrence.state(l, position)).collect();
+        let cache = self.cache(prompts, names.clone())?;
+        Ok(names.iter().map(|name| cache[name].clone()).collect())
     }
 
     /// For each cell one layer's last state is another one, and those of all other layers are frozen.
@@ -103,7 +91,7 @@ impl Experiment<'_> {
         clean: &[Tensor],
         changed: &[(usize, Tensor)],
     ) -> Result<Vec<Answers>, CircuitError> {
-        let last = self.last();
+        let (recurrence, last) = (recurrence_of(self.model)?, self.last());
         self.scan(changed.len(), |cells| {
             let patch = |(layer, clean): (usize, &Tensor)| {
                 // The clean state, and behind it those of the cells that change this layer.
@@ -114,43 +102,45 @@ impl Experiment<'_> {
                             if of_cell(cell) { changed[cells.start + cell].1.clone() } else { clean.clone() }
                         })
                         .collect();
-                Intervention::replace(state(layer, last), stack(&parts))
+                Intervention::replace(recurrence.state(layer, last), stack(&parts))
             };
             Ok(clean.iter().enumerate().map(patch).collect())
         })
         .await
     }
 
-    /// State → logit: for each layer, its last state is rebuilt from the corrupted run's state before it by the clean run's
-    /// last step (Ā, B̄ and x of the last position), and all other layers' last states are frozen.
+    /// State → logit: for each layer, its last state is rebuilt from the corrupted run's state before it by the clean
+    /// run's last step (Ā, B̄ and x of the last position), and all other layers' last states are frozen.
     ///
     /// # Errors
     /// A model without states; those of the model, the device and the watch.
     pub async fn state_to_logit(&self) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
-        let (mamba, last, layers) = (self.mamba()?, self.last(), self.model.layers());
+        let (recurrence, last) = (recurrence_of(self.model)?, self.last());
+        let layers = 0..self.model.layers();
         let clean = self.last_states(self.clean, last)?;
-        let before = self.last_states(self.other, last - 1)?;
-        let inputs = self.cache(self.clean, (0..layers).flat_map(Inputs::hooks).collect())?;
+        let before = self.last_states(self.corrupted, last - 1)?;
+        let keep = layers.clone().flat_map(|layer| input_hooks(recurrence, layer)).collect();
+        let inputs = self.cache(self.clean, keep)?;
         let rebuilt = |layer: usize| {
-            let step = Inputs::of(&inputs, layer).part(last, last + 1);
-            (layer, step.run(mamba, layer, Some(&before[layer])).h)
+            let step = part(&inputs_of(recurrence, layer, &inputs), last, last + 1);
+            (layer, recurrence.scan(layer, &step, Some(&before[layer])).h)
         };
-        let rebuilt: Vec<_> = (0..layers).map(rebuilt).collect();
+        let rebuilt: Vec<_> = layers.map(rebuilt).collect();
         self.last_state_scan(&clean, &rebuilt).await
     }
 
-    /// y → logit: for each layer `hook_y` at the last position comes from the corrupted run, that of all other layers is
-    /// frozen.
+    /// y → logit: for each layer `hook_y` at the last position comes from the corrupted run, that of all other layers
+    /// is frozen.
     ///
     /// # Errors
     /// As [`Experiment::state_to_logit`].
     pub async fn y_to_logit(&self) -> Result<Vec<Answers>, CircuitError> {
-        self.mamba()?;
+        let recurrence = recurrence_of(self.model)?;
         let (last, layers) = (self.last(), self.model.layers());
-        let y = |layer: usize| format!("blocks.{layer}.hook_y");
+        let y = |layer: usize| recurrence.points(layer).y;
         let keep: Vec<String> = (0..layers).map(y).collect();
-        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.other, keep)?);
+        let (clean, other) = (self.cache(self.clean, keep.clone())?, self.cache(self.corrupted, keep)?);
         let pairs: Vec<_> = (0..layers).map(|l| (at(&clean[&y(l)], last), at(&other[&y(l)], last))).collect();
         self.scan(layers, |cells| {
             let patch = |(layer, (clean, other)): (usize, &(Tensor, Tensor))| {
@@ -163,9 +153,9 @@ impl Experiment<'_> {
         .await
     }
 
-    /// Write position: for each of `places`, the last state of a layer is rebuilt with only that position's write taken from
-    /// the corrupted run; all other layers' last states are frozen. With `published`, that write decays from p to p + 1 by
-    /// the corrupted run's Ā, as in the paper's notebook (probably a slip).
+    /// Write position: for each of `places`, the last state of a layer is rebuilt with only that position's write
+    /// taken from the corrupted run; all other layers' last states are frozen. With `published`, that write decays
+    /// from p to p + 1 by the corrupted run's Ā, as in the paper's notebook (probably a slip).
     ///
     /// # Errors
     /// As [`Experiment::state_to_logit`]; a layer or a position that does not exist.
@@ -176,22 +166,25 @@ impl Experiment<'_> {
         published: bool,
     ) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
-        let (mamba, last) = (self.mamba()?, self.last());
+        let (recurrence, last) = (recurrence_of(self.model)?, self.last());
         within("layer", layer, self.model.layers(), self.model.name())?;
         for &place in places {
             within("position", place, self.clean.len, "the prompt")?;
         }
         let clean = self.last_states(self.clean, last)?;
-        let inputs =
-            |prompts| Ok::<_, CircuitError>(Inputs::of(&self.cache(prompts, Inputs::hooks(layer))?, layer));
-        let (of_clean, of_other) = (inputs(self.clean)?, inputs(self.other)?);
+        let inputs = |prompts| {
+            let cache = self.cache(prompts, input_hooks(recurrence, layer))?;
+            Ok::<_, CircuitError>(inputs_of(recurrence, layer, &cache))
+        };
+        let (of_clean, of_other) = (inputs(self.clean)?, inputs(self.corrupted)?);
+        let of_layer = Layer { recurrence, layer };
         let rebuilt = |&p: &usize| {
-            let own = of_clean.left(mamba, layer, p, &of_clean.write(mamba, layer, p));
+            let own = of_layer.left(&of_clean, p, &of_layer.write(&of_clean, p));
             let mut decaying = of_clean.clone();
             if published && p < last {
                 decaying.delta = with_position(&of_clean.delta, p + 1, &of_other.delta);
             }
-            let foreign = decaying.left(mamba, layer, p, &of_other.write(mamba, layer, p));
+            let foreign = of_layer.left(&decaying, p, &of_layer.write(&of_other, p));
             (layer, zip(&difference(&clean[layer], &own), &foreign, Binary::Add))
         };
         let rebuilt: Vec<_> = places.iter().map(rebuilt).collect();
@@ -219,13 +212,13 @@ impl SsmPart {
     pub const ALL: [Self; 5] = [Self::X, Self::Delta, Self::B, Self::C, Self::Gate];
 
     /// The hook that holds it.
-    pub fn hook(self) -> &'static str {
+    fn hook(self, points: RecurrencePoints) -> String {
         match self {
-            Self::X => "hook_ssm_input",
-            Self::Delta => "hook_delta",
-            Self::B => "hook_B",
-            Self::C => "hook_C",
-            Self::Gate => "hook_skip",
+            Self::X => points.x,
+            Self::Delta => points.delta,
+            Self::B => points.b,
+            Self::C => points.c,
+            Self::Gate => points.gate,
         }
     }
 
@@ -236,28 +229,28 @@ impl SsmPart {
 }
 
 impl Experiment<'_> {
-    /// Parts of the recurrence: for each of `cells`, one part of one layer comes from the corrupted run at every position, the
-    /// layer's other parts as the run has them.
+    /// Parts of the recurrence: for each of `cells`, one part of one layer comes from the corrupted run at every
+    /// position, the layer's other parts as the run has them.
     ///
     /// # Errors
     /// As [`Experiment::write_position`].
     pub async fn ssm_parts(&self, cells: &[(usize, SsmPart)]) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
-        self.mamba()?;
+        let recurrence = recurrence_of(self.model)?;
         for (layer, _) in cells {
             within("layer", *layer, self.model.layers(), self.model.name())?;
         }
-        let name = |layer: usize, part: SsmPart| format!("blocks.{layer}.{}", part.hook());
+        let name = |layer: usize, part: SsmPart| part.hook(recurrence.points(layer));
         let all: Vec<String> =
             cells.iter().flat_map(|(l, _)| SsmPart::ALL.map(|part| name(*l, part))).collect();
-        let (clean, other) = (self.cache(self.clean, all.clone())?, self.cache(self.other, all)?);
+        let (clean, other) = (self.cache(self.clean, all.clone())?, self.cache(self.corrupted, all)?);
         let n = self.clean.batch;
         self.scan(cells.len(), |stretch| {
             let patch = |(place, &(layer, part)): (usize, &(usize, SsmPart))| {
                 let prompts: Vec<usize> = (place * n..(place + 1) * n).collect();
                 let put = |part: SsmPart, from: &Cache| Intervention {
                     hook: name(layer, part),
-                    at: Place { prompts: Some(prompts.clone()), ..Place::default() },
+                    at: Location { prompts: Some(prompts.clone()), ..Location::default() },
                     change: Change::Replace(tile(&from[&name(layer, part)], stretch.len())),
                 };
                 let mut one = vec![put(part, &other)];

@@ -1,14 +1,15 @@
-//! A Mamba's convolution: what it mixes into a position, and what becomes of induction without it or when it comes sooner.
+//! A Mamba's convolution: what it mixes into a position, and what becomes of induction without it or when it comes
+//! sooner.
 
-use super::error::{CircuitError, within};
+use super::error::{CircuitError, convolution_of, recurrence_of, within};
 use super::experiment::Experiment;
 use super::figures::Answers;
 use super::gather::{at_each, rows_of, tile};
-use super::intervention::{Change, Intervention, Place, Positions};
-use super::states::{stack, state};
+use super::intervention::{Change, Intervention, Location, Positions};
+use super::states::stack;
 use crate::gpu::Tensor;
 use crate::kernels::{Binary, columns, paste, zip};
-use crate::model::Mamba;
+use crate::model::{Convolution, ConvolutionPoints};
 
 /// Which of a position's taps come from the corrupted run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,50 +25,60 @@ pub struct Taps {
 pub enum Offset {
     /// The tap that reads so far back is left out.
     Without(usize),
-    /// Every tap reads one position later; the one that reads the position itself, and would read the next, is left out.
+    /// Every tap reads one position later; the one that reads the position itself, and would read the next, is left
+    /// out.
     TapsLater,
     /// The SSM is given the next position's input; the last keeps its own.
     InputSooner,
 }
 
 impl Experiment<'_> {
-    /// Conv taps: for each of `cells`, the output of the convolution of `layer` at a position behind A is made anew with some
-    /// of its taps reading the corrupted run; then the run goes on, all later layers' last states frozen.
+    /// Conv taps: for each of `cells`, the output of the convolution of `layer` at a position behind A is made anew
+    /// with some of its taps reading the corrupted run; then the run goes on, all later layers' last states frozen.
     ///
     /// # Errors
-    /// A model without states; a layer or tap that does not exist, a position behind the end; those of the model, the device
-    /// and the watch.
+    /// A model without a convolution or a recurrence; a layer or tap that does not exist, a position behind the end;
+    /// those of the model, the device and the watch.
     pub async fn conv_taps(&self, layer: usize, cells: &[Taps]) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
-        let (mamba, last, layers) = (self.mamba()?, self.last(), self.model.layers());
+        let (convolution, recurrence) = (convolution_of(self.model)?, recurrence_of(self.model)?);
+        let (last, layers) = (self.last(), self.model.layers());
         within("layer", layer, layers, self.model.name())?;
         for taps in cells {
             for &back in &taps.back {
-                within("tap", back, mamba.taps(), &format!("the convolution of {}", self.model.name()))?;
+                within(
+                    "tap",
+                    back,
+                    convolution.taps(),
+                    &format!("the convolution of {}", self.model.name()),
+                )?;
             }
             for &a in self.a {
                 within("position", a + taps.behind, self.clean.len, "the prompt")?;
             }
         }
-        let hook = format!("blocks.{layer}.hook_in_proj");
+        let points = convolution.points(layer);
+        let hook = points.input;
         let keep = vec![hook.clone()];
         let clean = self.cache(self.clean, keep.clone())?.remove(&hook).expect("it was asked for"); // [N, T, E]
-        let other = self.cache(self.other, keep)?.remove(&hook).expect("it was asked for"); // [N, T, E]
+        let other = self.cache(self.corrupted, keep)?.remove(&hook).expect("it was asked for"); // [N, T, E]
         let made = |taps: &Taps| {
             let places: Vec<usize> = self.a.iter().map(|a| a + taps.behind).collect();
             let mixed = self.mixed(&clean, &other, &places, &taps.back);
-            at_each(&mamba.conv(layer, &mixed, mamba.conv_weight(layer)), &places) // [N, 1, E]
+            at_each(&convolution.convolve(layer, &mixed, convolution.weight(layer)), &places) // [N, 1, E]
         };
         let made: Vec<Tensor> = cells.iter().map(made).collect();
         let states = self.last_states(self.clean, last)?;
         self.scan(cells.len(), |stretch| {
             let places =
                 cells[stretch.clone()].iter().flat_map(|taps| self.a.iter().map(|a| a + taps.behind));
-            let at = Place { positions: Positions::Each(places.collect()), ..Place::default() };
+            let at = Location { positions: Positions::Each(places.collect()), ..Location::default() };
             let change = Change::Replace(stack(&made[stretch.clone()]));
-            let mut all = vec![Intervention { hook: format!("blocks.{layer}.hook_conv"), at, change }];
+            let mut all = vec![Intervention { hook: points.output.clone(), at, change }];
             let later = layer + 1..layers;
-            all.extend(later.map(|l| Intervention::replace(state(l, last), tile(&states[l], stretch.len()))));
+            let frozen =
+                |l: usize| Intervention::replace(recurrence.state(l, last), tile(&states[l], stretch.len()));
+            all.extend(later.map(frozen));
             Ok(all)
         })
         .await
@@ -89,33 +100,40 @@ impl Experiment<'_> {
     /// As [`Experiment::conv_taps`].
     pub async fn off_by_one(&self, cells: &[(usize, Offset)]) -> Result<Vec<Answers>, CircuitError> {
         self.check()?;
-        let (mamba, layers) = (self.mamba()?, self.model.layers());
+        let (convolution, recurrence) = (convolution_of(self.model)?, recurrence_of(self.model)?);
+        let layers = self.model.layers();
         for (layer, offset) in cells {
             within("layer", *layer, layers, self.model.name())?;
             if let Offset::Without(back) = offset {
-                within("tap", *back, mamba.taps(), &format!("the convolution of {}", self.model.name()))?;
+                within(
+                    "tap",
+                    *back,
+                    convolution.taps(),
+                    &format!("the convolution of {}", self.model.name()),
+                )?;
             }
         }
-        let keep =
-            (0..layers).flat_map(|l| ["in_proj", "ssm_input"].map(|name| format!("blocks.{l}.hook_{name}")));
+        let keep = (0..layers).flat_map(|l| [convolution.points(l).input, recurrence.points(l).x]);
         let clean = self.cache(self.clean, keep.collect())?;
         let n = self.clean.batch;
         self.scan(cells.len(), |stretch| {
             let patch = |(place, &(layer, offset)): (usize, &(usize, Offset))| {
                 let (hook, value) = match offset {
                     Offset::InputSooner => {
-                        ("hook_ssm_input", sooner(&clean[&format!("blocks.{layer}.hook_ssm_input")]))
+                        let x = recurrence.points(layer).x;
+                        let value = sooner(&clean[&x]);
+                        (x, value)
                     }
                     Offset::Without(_) | Offset::TapsLater => {
-                        let weight = changed(mamba, layer, offset);
-                        let in_proj = &clean[&format!("blocks.{layer}.hook_in_proj")];
-                        ("hook_conv", mamba.conv(layer, in_proj, &weight))
+                        let ConvolutionPoints { input, output } = convolution.points(layer);
+                        let weight = changed(convolution, layer, offset);
+                        (output, convolution.convolve(layer, &clean[&input], &weight))
                     }
                 };
                 let prompts = (place * n..(place + 1) * n).collect();
                 Intervention {
-                    hook: format!("blocks.{layer}.{hook}"),
-                    at: Place { prompts: Some(prompts), ..Place::default() },
+                    hook,
+                    at: Location { prompts: Some(prompts), ..Location::default() },
                     change: Change::Replace(tile(&value, stretch.len())),
                 }
             };
@@ -126,8 +144,8 @@ impl Experiment<'_> {
 }
 
 /// The convolution's weights [E, K], changed.
-fn changed(mamba: &Mamba, layer: usize, offset: Offset) -> Tensor {
-    let (weight, taps) = (mamba.conv_weight(layer), mamba.taps());
+fn changed(convolution: &dyn Convolution, layer: usize, offset: Offset) -> Tensor {
+    let (weight, taps) = (convolution.weight(layer), convolution.taps());
     match offset {
         Offset::Without(back) => {
             let mask = (0..taps).map(|k| if taps - 1 - k == back { 0.0 } else { 1.0 }).collect();

@@ -4,15 +4,21 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::checkpoint::{Files, SafeFile};
-use crate::gpu::Engine;
-use crate::kernels::testing::each_engine;
-use crate::model::{Model, Prompts};
+use crate::gpu::{Engine, Tensor};
+use crate::kernels::testing::{close, each_engine};
+use crate::model::{Model, Plan, Prompts, linear};
 
 /// Of the larger of 1 and the largest value: as for whole models (`model/tests.rs`), whose products these are.
 const TOLERANCE: f64 = 1e-4;
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+}
+
+fn prompts_of(file: &SafeFile, name: &str) -> Prompts {
+    let [batch, len] = *file.shape(name).unwrap() else { panic!("prompts are [N, T]") };
+    let ids = file.integers(name).unwrap().into_iter().map(|t| t as u32).collect();
+    Prompts { batch, len, ids }
 }
 
 /// A reference with the model that it is about.
@@ -43,9 +49,7 @@ impl Golden {
     }
 
     fn prompts(&self, name: &str) -> Prompts {
-        let [batch, len] = *self.file.shape(name).unwrap() else { panic!("prompts are [N, T]") };
-        let ids = self.file.integers(name).unwrap().into_iter().map(|t| t as u32).collect();
-        Prompts { batch, len, ids }
+        prompts_of(&self.file, name)
     }
 
     fn values(&self, name: &str) -> Vec<f64> {
@@ -76,9 +80,61 @@ fn wait<T>(run: impl Future<Output = Result<T, CircuitError>>) -> T {
 }
 
 /// An experiment whose logits are kept.
-fn experiment<'a>(g: &'a Golden, clean: &'a Prompts, other: &'a Prompts) -> Experiment<'a> {
+fn experiment<'a>(g: &'a Golden, clean: &'a Prompts, corrupted: &'a Prompts) -> Experiment<'a> {
     let (model, a, target) = (&g.model, &g.a, &g.target);
-    Experiment { model, clean, other, a, target, logits: true, watch: &Unwatched }
+    Experiment { model, clean, corrupted, a, target, logits: true, watch: &Unwatched }
+}
+
+/// Hugging Face transformers with a value put in at a hook, in float64, as in `model/tests.rs`.
+#[test]
+fn replaced_hooks_change_what_follows() {
+    for (case, patch) in [
+        ("neox-parallel", "patched-z"),
+        ("neox-parallel", "patched-pattern"),
+        ("neox-parallel", "patched-mlp-post"),
+        ("mamba-hf", "patched-h"),
+        ("mamba-hf", "patched-conv"),
+        ("mamba-hf", "patched-A-bar"),
+        ("mamba-hf", "patched-skip"),
+    ] {
+        let open = |file: &str| SafeFile::open(&golden(case).join(file)).unwrap();
+        let prompts = prompts_of(&open("reference.safetensors"), "tokens");
+        let patched = open(&format!("{patch}.safetensors"));
+        // Scores hold −inf, which is refused in weights.
+        let values =
+            |name: &str| patched.raw_f32s(name).unwrap().into_iter().map(f64::from).collect::<Vec<_>>();
+        let names = patched.names();
+        let hook = names.iter().find_map(|n| n.strip_prefix("value.")).unwrap();
+        let keep: Vec<String> = names
+            .iter()
+            .filter(|n| n.contains(".hook_") || n.starts_with("hook_"))
+            .filter(|n| !n.starts_with("value."))
+            .cloned()
+            .collect();
+        each_engine(|engine| {
+            let model = Model::load(engine, case, &Files::dir(golden(case))).unwrap();
+            let value = format!("value.{hook}");
+            let positions = patched.shape("positions").map_or(Positions::All, |_| {
+                Positions::These(
+                    patched.integers("positions").unwrap().into_iter().map(|p| p as usize).collect(),
+                )
+            });
+            let shape = patched.shape(&value).unwrap();
+            let put = Intervention {
+                hook: hook.to_owned(),
+                at: Location { positions, ..Location::default() },
+                change: Change::Replace(Tensor::from_f32(engine, shape, patched.f32s(&value).unwrap())),
+            };
+            let edits = compile(&[put], &model.hooks(prompts.batch, prompts.len)).unwrap();
+            let plan = Plan { keep: keep.clone(), edits, logits: true };
+            let output = model.run(&prompts, plan).unwrap();
+            let logits = output.logits.unwrap().at(0..prompts.batch * prompts.len);
+            close(engine, &logits, &values("logits"), TOLERANCE);
+            for name in &keep {
+                close(engine, &output.hooks[name], &values(name), TOLERANCE);
+            }
+        });
+    }
 }
 
 #[test]
@@ -129,7 +185,7 @@ fn convolutions_agree() {
         let g = Golden::mamba(engine);
         let (clean, changed) = (g.prompts("clean"), g.prompts("ab_changed"));
         let one = experiment(&g, &clean, &changed);
-        let (layers, taps) = (g.model.layers(), g.model.mamba().unwrap().taps());
+        let (layers, taps) = (g.model.layers(), g.model.convolution().unwrap().taps());
         let mut cells = Vec::new();
         for behind in [1, 2] {
             cells.extend((0..taps).map(|j| Taps { behind, back: (0..=j).collect() }));
@@ -201,13 +257,14 @@ fn lenses_agree() {
                 chosen.collect::<Vec<_>>()
             };
             g.agrees("attribution_embed", of(&|p| *p == Part::Embed));
-            if g.model.neox().is_some() {
+            let addends = |part: &Part, of: &str| matches!(part, Part::Addend(name, _) if *name == of);
+            if g.model.attention().is_some() {
                 g.agrees("attribution_heads", of(&|p| matches!(p, Part::Head(..))));
                 g.agrees("attribution_attn_bias", of(&|p| matches!(p, Part::AttentionBias(_))));
-                g.agrees("attribution_mlp", of(&|p| matches!(p, Part::Mlp(_))));
+                g.agrees("attribution_mlp", of(&|p| addends(p, "MLP")));
                 g.agrees("attribution_rest", of(&|p| *p == Part::Rest));
             } else {
-                g.agrees("attribution_blocks", of(&|p| matches!(p, Part::Block(_))));
+                g.agrees("attribution_blocks", of(&|p| addends(p, "block")));
             }
             let logits = g.values("clean_logits");
             let vocab = logits.len() / clean.batch;
@@ -228,7 +285,7 @@ fn parts_add_up_whatever_the_weights() {
             let prompts = Prompts { batch: 2, len: 5, ids: vec![3, 9, 1, 7, 3, 2, 2, 8, 4, 40] };
             let tokens = [9, 31];
             let parts = wait(attribution(&model, &prompts, &tokens));
-            let plan = crate::model::Plan { logits: true, ..Default::default() };
+            let plan = Plan { logits: true, ..Default::default() };
             let logits = model.run(&prompts, plan).unwrap().logits.unwrap().last();
             let logits = pollster::block_on(logits.read()).unwrap();
             let vocab = logits.len() / 2;
@@ -242,7 +299,10 @@ fn parts_add_up_whatever_the_weights() {
             }
             // Nothing is refused of the rest of what looks inside.
             let period = wait(scores(&model, &prompts, 2, (1, &Unwatched)));
-            assert_eq!(period.len(), model.layers() * model.neox().map_or(1, crate::model::Neox::heads));
+            assert_eq!(
+                period.len(),
+                model.layers() * model.attention().map_or(1, |attention| attention.heads())
+            );
             assert_eq!(wait(logit_lens(&model, &prompts)).len(), model.layers() + 1);
         }
     });
@@ -266,10 +326,13 @@ fn what_a_model_lacks_is_named() {
         (through(3, 0), "layer 3 does not exist: neox-parallel has 3 (0 to 2)"),
         (through(2, 7), "head 7 does not exist: layer 2 of neox-parallel has 3 (0 to 2)"),
         (through(0, 0), "a head of layer 0 reads no other head"),
-        (refused(pollster::block_on(of_mamba.head_to_logit())), "mamba-hf is a Mamba and has no heads"),
+        (
+            refused(pollster::block_on(of_mamba.head_to_logit())),
+            "mamba-hf has no attention heads; choose an experiment on its recurrence or convolution",
+        ),
         (
             refused(pollster::block_on(of_neox.state_to_logit())),
-            "neox-parallel is a Transformer and has no states",
+            "neox-parallel has no recurrence; choose an experiment on its attention heads",
         ),
         (
             refused(pollster::block_on(of_mamba.write_position(1, &[12], false))),
@@ -286,4 +349,71 @@ fn what_a_model_lacks_is_named() {
     }
     let few = Experiment { a: &[1], ..of_neox };
     assert!(refused(pollster::block_on(few.head_to_logit())).starts_with("prompts, corrupted prompts"));
+}
+
+/// A model of another architecture than those that there are, which has nothing of what experiments take apart.
+#[test]
+fn a_further_architecture_has_what_every_network_has_and_is_refused_the_rest() {
+    each_engine(|engine| {
+        let files = Files::loose("stand-in", linear::files(50, 12, 3));
+        let model = Model::load(engine, "stand-in", &files).unwrap();
+        assert_eq!((model.architecture(), model.layers(), model.notes()), ("linear", 1, &[][..]));
+        let prompts = Prompts { batch: 2, len: 5, ids: vec![3, 9, 1, 7, 3, 2, 2, 8, 4, 40] };
+
+        // Hooks: the layer's part is the difference of the stream, and without it the stream stays.
+        let keep: Vec<String> = model.hooks(2, 5).into_iter().map(|hook| hook.name).collect();
+        let seen = model.run(&prompts, Plan { keep, ..Plan::default() }).unwrap().hooks;
+        let read = |name: &str| pollster::block_on(seen[name].read_f32()).unwrap();
+        let (pre, post) = (read("blocks.0.hook_resid_pre"), read("blocks.0.hook_resid_post"));
+        let sum: Vec<f64> = pre.iter().zip(read(linear::OUT)).map(|(x, y)| f64::from(x + y)).collect();
+        close(engine, &seen["blocks.0.hook_resid_post"], &sum, TOLERANCE);
+        assert_ne!(pre, post);
+        let hooks = model.hooks(2, 5);
+        let silent = Intervention {
+            hook: linear::OUT.to_owned(),
+            at: Location { positions: Positions::These(vec![1, 2]), ..Location::default() },
+            change: Change::Zero,
+        };
+        let plan = Plan {
+            keep: vec!["blocks.0.hook_resid_post".to_owned()],
+            edits: compile(&[silent], &hooks).unwrap(),
+            ..Plan::default()
+        };
+        let changed = model.run(&prompts, plan).unwrap().hooks.remove("blocks.0.hook_resid_post").unwrap();
+        let changed = pollster::block_on(changed.read_f32()).unwrap();
+        for (row, values) in changed.chunks(12).enumerate() {
+            let want = if (1..=2).contains(&(row % 5)) { &pre } else { &post };
+            assert_eq!(values, &want[row * 12..][..12], "row {row}");
+        }
+
+        // Its parts add up to the logit.
+        let parts = wait(attribution(&model, &prompts, &[9, 31]));
+        let names: Vec<&Part> = parts.iter().map(|c| &c.part).collect();
+        assert_eq!(names, [&Part::Embed, &Part::Addend("linear", 0)]);
+        let lens = wait(logit_lens(&model, &prompts)).pop().unwrap();
+        for (n, token) in [9, 31].into_iter().enumerate() {
+            let (sum, logit) = (parts[0].values[n] + parts[1].values[n], f64::from(lens[n * 50 + token]));
+            assert!((sum - logit).abs() < TOLERANCE * logit.abs().max(1.0), "{sum} and {logit}");
+        }
+
+        // The rest is refused in one line each.
+        let (a, target) = (vec![0, 0], Target { b: vec![9, 2], other: vec![8, 8], vocab: 50 });
+        let one = Experiment {
+            model: &model,
+            clean: &prompts,
+            corrupted: &prompts,
+            a: &a,
+            target: &target,
+            logits: false,
+            watch: &Unwatched,
+        };
+        let told = |run: Result<Vec<Answers>, CircuitError>| run.expect_err("lacking").to_string();
+        let lacks = |what: &str| format!("stand-in has no {what}; choose another model");
+        assert_eq!(told(pollster::block_on(one.head_to_logit())), lacks("attention heads"));
+        assert_eq!(told(pollster::block_on(one.state_to_logit())), lacks("recurrence"));
+        assert_eq!(told(pollster::block_on(one.conv_taps(0, &[]))), lacks("convolution"));
+        let patterns = pollster::block_on(scores(&model, &prompts, 2, (1, &Unwatched)));
+        let patterns = patterns.expect_err("lacking").to_string();
+        assert!(patterns.starts_with("stand-in has neither attention heads nor a recurrence"), "{patterns}");
+    });
 }

@@ -5,6 +5,7 @@
 //! documents, padded on the right to the longest; the run ends after exactly the number of kept tokens asked for.
 
 use super::CorpusError;
+use crate::failure::{Fails, Failure};
 
 /// A text's tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,16 +73,12 @@ impl TokenBatch {
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError<E: std::error::Error> {
     /// A context without room for a token after BOS.
-    #[error("a context of {0} tokens has no room beside BOS; use 2 or more")]
     Context(usize),
     /// A batch of no documents, or a run of no tokens.
-    #[error("the number of {0} is 0; use 1 or more")]
     Nothing(&'static str),
     /// The next document cannot be read.
-    #[error(transparent)]
     Corpus(CorpusError),
     /// The tokenizer gave up.
-    #[error("document {document} cannot be tokenized: {source}")]
     Tokenize {
         /// The document's number, from 0.
         document: usize,
@@ -89,9 +86,6 @@ pub enum BatchError<E: std::error::Error> {
         source: E,
     },
     /// The tokenizer gave ids and offsets of different lengths.
-    #[error(
-        "the tokenizer gave {ids} ids but {offsets} offsets for document {document}; check tokenizer.json"
-    )]
     Offsets {
         /// The document's number, from 0.
         document: usize,
@@ -100,6 +94,31 @@ pub enum BatchError<E: std::error::Error> {
         /// How many offsets.
         offsets: usize,
     },
+}
+
+impl<E: std::error::Error> Fails for BatchError<E> {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Context(what) => {
+                Failure::new(format!("a context of {what} tokens has no room beside BOS"), "use 2 or more")
+            }
+            Self::Nothing(what) => Failure::new(format!("the number of {what} is 0"), "use 1 or more"),
+            Self::Corpus(error) => error.failure(),
+            Self::Tokenize { document, source } => {
+                format!("document {document} cannot be tokenized: {source}").into()
+            }
+            Self::Offsets { document, ids, offsets } => Failure::new(
+                format!("the tokenizer gave {ids} ids but {offsets} offsets for document {document}"),
+                "check tokenizer.json",
+            ),
+        }
+    }
+}
+
+impl<E: std::error::Error> std::fmt::Display for BatchError<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.failure().fmt(f)
+    }
 }
 
 /// The corpus ended before the tokens asked for.

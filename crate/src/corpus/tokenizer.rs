@@ -6,6 +6,7 @@ use super::batches::{Encoding, Tokenize};
 use super::special::{Entries, SpecialIds};
 use crate::calm::calm;
 use crate::checkpoint::{CheckpointError, Files, without_bom};
+use crate::failure::{Fails, Failure};
 
 /// Name of the file.
 const FILE: &str = "tokenizer.json";
@@ -16,6 +17,12 @@ const SETTINGS: &str = "tokenizer_config.json";
 #[derive(Debug, Error)]
 #[error("the text cannot be tokenized: {0}")]
 pub struct TokenizeError(String);
+
+impl Fails for TokenizeError {
+    fn failure(&self) -> Failure {
+        self.to_string().into()
+    }
+}
 
 /// Text to token ids and back, as transformers does it where a tokenizer is called with a text and nothing more: never
 /// cut, never filled up.
@@ -46,7 +53,7 @@ impl Tokenizer {
         let bytes = without_bom(&bytes);
         let wrong = |e: String| CheckpointError::Config {
             file: files.label(FILE),
-            reason: format!("is not a tokenizer: {e}"),
+            reason: format!("is not a tokenizer: {e}").into(),
         };
         // The library panics on some bytes that are no JSON.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(|e| wrong(e.to_string()))?;
@@ -101,10 +108,12 @@ impl Tokenizer {
         if self.highest as usize >= rows {
             return Err(CheckpointError::Config {
                 file: self.label.clone(),
-                reason: format!(
-                    "has tokens up to id {}, but the model has only {rows} rows of vocabulary; use the tokenizer of \
-                     these weights",
-                    self.highest
+                reason: Failure::new(
+                    format!(
+                        "has tokens up to id {}, but the model has only {rows} rows of vocabulary",
+                        self.highest
+                    ),
+                    "use the tokenizer of these weights",
                 ),
             });
         }

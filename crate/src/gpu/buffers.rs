@@ -1,10 +1,7 @@
 //! Storage buffers and the pool that they go back to.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
-use super::GpuError;
-use super::device::{Gpu, lock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Idle buffers are kept for reuse up to this many bytes.
 const POOL_BYTES: u64 = 512 << 20;
@@ -44,32 +41,12 @@ impl Drop for Buffer {
     }
 }
 
-impl Gpu {
-    /// A buffer of at least `bytes`, its content undefined: kernels write every element of their outputs.
-    pub(super) fn empty(&self, bytes: usize) -> Arc<Buffer> {
-        // Sizes are rounded so that batches of slightly different lengths share buffers.
-        self.sized(if bytes <= 1 << 20 {
-            bytes.next_power_of_two().max(256)
-        } else {
-            bytes.next_multiple_of(1 << 20)
-        })
-    }
-
-    /// As [`Gpu::empty`], without room to spare: for weights, which stay as they are.
-    pub(super) fn exact(&self, bytes: usize) -> Arc<Buffer> {
-        self.sized(bytes.next_multiple_of(256))
-    }
-
-    fn sized(&self, bytes: usize) -> Arc<Buffer> {
-        let bytes = bytes as u64;
-        let largest = self.max_binding & !255;
-        if bytes > largest {
-            self.errors.note(GpuError::TooLarge { bytes, limit: self.max_binding });
-        }
-        let size = bytes.clamp(256, largest);
-        let reused = lock(&self.pool).take(size);
+impl Buffer {
+    /// A buffer of `size` bytes, from the pool or new; its content is undefined.
+    pub(super) fn new(device: &wgpu::Device, pool: &Arc<Mutex<Pool>>, size: u64) -> Arc<Self> {
+        let reused = lock(pool).take(size);
         let buffer = reused.unwrap_or_else(|| {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
+            device.create_buffer(&wgpu::BufferDescriptor {
                 label: None,
                 size,
                 usage: wgpu::BufferUsages::STORAGE
@@ -78,6 +55,11 @@ impl Gpu {
                 mapped_at_creation: false,
             })
         });
-        Arc::new(Buffer { buffer, pool: self.pool.clone() })
+        Arc::new(Self { buffer, pool: pool.clone() })
     }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves plain data behind, never a half-made invariant.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

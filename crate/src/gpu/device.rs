@@ -1,22 +1,21 @@
 //! An open device, and what went wrong on it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use super::GpuError;
 use super::adapter::{self, AdapterReport, Tier};
-use super::buffers::Pool;
-use super::recording::{self, Recording};
+use super::buffers::{Buffer, Pool, lock};
+use super::recording::{Dispatch, Recording};
 
-/// An open device. What it does stands elsewhere: `buffers.rs`, `transfer.rs`, `recording.rs`.
+/// An open device. What is copied to it, on it and from it stands in `transfer.rs`.
 pub(crate) struct Gpu {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(crate) adapter: AdapterReport,
     pub(super) max_binding: u64,
-    pub(super) uniform: wgpu::Buffer,
-    pub(super) recording: Mutex<Recording>,
-    pub(super) pool: Arc<Mutex<Pool>>,
+    recording: Mutex<Recording>,
+    pool: Arc<Mutex<Pool>>,
     /// Bytes on their way since the device was last waited for ([`Gpu::write`]).
     pub(super) unsettled: AtomicUsize,
     pub(super) errors: Arc<Errors>,
@@ -58,11 +57,6 @@ impl Errors {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves plain data behind, never a half-made invariant.
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
 impl Gpu {
     /// Opens a device with the limits of a tier.
     ///
@@ -90,12 +84,11 @@ impl Gpu {
             }
         });
         Ok(Self {
-            uniform: recording::uniform_buffer(&device),
+            recording: Mutex::new(Recording::new(&device, &queue)),
             max_binding: device.limits().max_storage_buffer_binding_size,
             device,
             queue,
             adapter: report,
-            recording: Mutex::default(),
             pool: Arc::default(),
             unsettled: AtomicUsize::default(),
             errors,
@@ -106,5 +99,39 @@ impl Gpu {
     /// Whether the device ever failed.
     pub(super) fn failed(&self) -> bool {
         self.errors.failed.load(Ordering::Relaxed)
+    }
+
+    /// A buffer of at least `bytes`, its content undefined: kernels write every element of their outputs.
+    pub(super) fn empty(&self, bytes: usize) -> Arc<Buffer> {
+        // Sizes are rounded so that batches of slightly different lengths share buffers.
+        self.sized(if bytes <= 1 << 20 {
+            bytes.next_power_of_two().max(256)
+        } else {
+            bytes.next_multiple_of(1 << 20)
+        })
+    }
+
+    /// As [`Gpu::empty`], without room to spare: for weights, which stay as they are.
+    pub(super) fn exact(&self, bytes: usize) -> Arc<Buffer> {
+        self.sized(bytes.next_multiple_of(256))
+    }
+
+    fn sized(&self, bytes: usize) -> Arc<Buffer> {
+        let bytes = bytes as u64;
+        let largest = self.max_binding & !255;
+        if bytes > largest {
+            self.errors.note(GpuError::TooLarge { bytes, limit: self.max_binding });
+        }
+        Buffer::new(&self.device, &self.pool, bytes.clamp(256, largest))
+    }
+
+    /// Records one dispatch.
+    pub(super) fn record(&self, dispatch: &Dispatch<'_>) {
+        lock(&self.recording).push(dispatch);
+    }
+
+    /// Hands everything recorded so far to the device.
+    pub(super) fn submit(&self) {
+        lock(&self.recording).submit();
     }
 }

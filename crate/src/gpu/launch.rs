@@ -1,7 +1,7 @@
 //! A kernel's run on an engine: its shader on a GPU, its twin on the processor.
 
 use super::engine::Backend;
-use super::recording::Shader;
+use super::recording::{Dispatch, Shader};
 use super::tensor::Element;
 use super::{Engine, Tensor};
 
@@ -56,12 +56,12 @@ impl Word for bool {
 
 /// One run of a kernel: what its shader is given. The shader's outputs come with the run.
 pub(crate) struct Launch<'a> {
-    pub(super) shader: &'static Shader,
+    shader: &'static Shader,
     /// Values of the shader's `override` constants.
-    pub(super) constants: &'a [(&'static str, f64)],
+    constants: &'a [(&'static str, f64)],
     /// The uniform at binding 0. Its first word is `count`, how many elements or groups there are.
-    pub(super) params: [u32; WORDS],
-    pub(super) inputs: &'a [&'a Tensor],
+    params: [u32; WORDS],
+    inputs: &'a [&'a Tensor],
     /// Workgroups in x, y, z.
     pub(crate) groups: [u32; 3],
 }
@@ -154,7 +154,14 @@ impl<'a> Launch<'a> {
             panic!("{} is recorded on a GPU only", self.shader.name)
         };
         if self.params[0] > 0 && !outputs.iter().all(|output| output.is_empty()) {
-            gpu.record(self, outputs);
+            let tensors = self.inputs.iter().chain(outputs);
+            gpu.record(&Dispatch {
+                shader: self.shader,
+                constants: self.constants,
+                params: bytemuck::cast_slice(&self.params),
+                bound: &tensors.map(|tensor| (tensor.buffer(), tensor.bytes())).collect::<Vec<_>>(),
+                groups: self.groups,
+            });
         }
     }
 }

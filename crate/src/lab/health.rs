@@ -81,10 +81,10 @@ pub async fn health(
     observer: &dyn Observer,
 ) -> Result<HealthReport, LabError> {
     if saes.is_empty() {
-        return Err(LabError::Mismatch(format!(
-            "{} has no SAEs; give a directory with --saes",
-            subject.name()
-        )));
+        return Err(LabError::refused(
+            format!("{} has no SAEs", subject.name()),
+            "give a directory with --saes",
+        ));
     }
     let HealthSettings { tokens, context, batch, .. } = settings;
     let sizes = [
@@ -92,7 +92,7 @@ pub async fn health(
         ("context", context, limits::CONTEXT),
         ("batch", batch, limits::DOCUMENTS),
     ];
-    limits::check(sizes).map_err(LabError::Mismatch)?;
+    limits::check(sizes)?;
     let asked = CorpusPlan { tokens, context, batch, ..CorpusPlan::default() };
     let mut stages = Stages::new(observer, 2).about(&[subject]);
     subject.sae_notes(saes).into_iter().for_each(|note| stages.warn(note));
@@ -103,10 +103,10 @@ pub async fn health(
     }
     settings.tokens = measuring.tokens;
     if measuring.tokens == 0 {
-        return Err(LabError::Mismatch(format!(
-            "the corpus {} gives no tokens; use a larger one",
-            settings.corpus
-        )));
+        return Err(LabError::refused(
+            format!("the corpus {} gives no tokens", settings.corpus),
+            "use a larger one",
+        ));
     }
     notes(corpus, settings.tokens, tokens).for_each(|note| stages.warn(note));
     let mut all = measuring.finish();

@@ -15,13 +15,16 @@ mod shared;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod special_tests;
 mod splice;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod stand_in_tests;
 mod train;
 
 pub use circuit::{
-    CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionView, circuit, induction_view,
+    CircuitAsk, CircuitCell, CircuitName, CircuitReport, CircuitSettings, InductionPair, InductionView,
+    circuits, induction_pair, induction_view,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use circuit::{Deviation, PublishedCircuit, published};
+pub use circuit::{Deviation, Paper, paper};
 pub use compare::{
     Baseline, BaselineKind, Bill, Charge, ComparePlan, Compared, Comparison, Complexity, Controls,
     Converging, DecoderMatch, Direction, Encoded, Example, Feature, FeatureRow, Halves, LayerPairs, Likeness,
@@ -32,7 +35,7 @@ pub use compare::{FolderStore, Merged, example as example_plan, schema as plan_s
 pub use health::{HealthReport, HealthSettings, SaeHealth, health};
 pub use prompt::{NextToken, PromptToken, Prompted, prompt};
 #[cfg(not(target_arch = "wasm32"))]
-pub use report::{save, save_circuits};
+pub use report::{save, save_circuits, save_paper};
 pub use shared::{
     Bos, CorpusPlan, HookedSae, Input, Inputs, LabError, LabModel, Observer, Progress, SideInputs, Silent,
     Timing, limits,

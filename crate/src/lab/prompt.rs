@@ -33,6 +33,29 @@ pub struct NextToken {
     pub logit: f32,
 }
 
+impl PromptToken {
+    pub(super) fn of(model: &LabModel, id: u32) -> Self {
+        Self { id, text: model.tokenizer.decode(&[id]) }
+    }
+}
+
+impl NextToken {
+    pub(super) fn of(model: &LabModel, Likely { id, logit, probability }: Likely) -> Self {
+        Self { id, text: model.tokenizer.decode(&[id]), probability, logit }
+    }
+}
+
+/// Logits [V] at the end of a prompt.
+///
+/// # Errors
+/// Those of the model and of the device; a pass that is not finite.
+pub(super) async fn last_logits(model: &LabModel, prompt: &Prompts) -> Result<Vec<f32>, LabError> {
+    let output = model.model.run(prompt, Plan { logits: true, ..Plan::default() })?;
+    let logits = output.logits.expect("logits were asked for").last().at(0..1).read_f32().await?;
+    model.model.check_finite(prompt, "logits", &logits).await?;
+    Ok(logits)
+}
+
 /// What a model makes of a prompt.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
@@ -54,30 +77,18 @@ pub struct Prompted {
 /// A text of no token or of too many, those of the model, and of the device.
 pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted, LabError> {
     let tokenizer = &model.tokenizer;
-    let ids = tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
+    let ids = tokenizer.encode(text).map_err(|e| LabError::Refused(e.into()))?.ids;
     let (n, most) = (ids.len(), LONGEST.min(model.model.context()));
     if n > most {
         return Err(LabError::refused(format!("the prompt has {n} tokens"), format!("give at most {most}")));
     }
-    let plan = Plan { logits: true, ..Plan::default() };
-    let prompts = Prompts { batch: 1, len: ids.len(), ids: ids.clone() };
-    let logits = model.model.run(&prompts, plan)?.logits.expect("logits were asked for");
-    let logits = logits.at(ids.len() - 1..ids.len()).read_f32().await?;
-    model.model.check_finite(&prompts, "logits", &logits).await?;
+    let prompts = Prompts { batch: 1, len: n, ids };
+    let logits = last_logits(model, &prompts).await?;
     let next = likeliest(&logits, tokenizer.real_vocabulary(logits.len()), top);
-    let token = |id: u32| PromptToken { id, text: tokenizer.decode(&[id]) };
     Ok(Prompted {
         model: model.name().to_owned(),
-        tokens: ids.iter().map(|&id| token(id)).collect(),
-        next: next
-            .into_iter()
-            .map(|Likely { id, logit, probability }| NextToken {
-                id,
-                text: token(id).text,
-                probability,
-                logit,
-            })
-            .collect(),
+        tokens: prompts.ids.iter().map(|&id| PromptToken::of(model, id)).collect(),
+        next: next.into_iter().map(|likely| NextToken::of(model, likely)).collect(),
         notes: model.notes.clone(),
     })
 }

@@ -144,8 +144,9 @@ fn circuit_prompts_have_no_special_token() {
         let drawable = model.tokenizer.drawable(model.model.vocab());
         assert!(!drawable.contains(&special) && drawable.len() == 1023);
         let settings = CircuitSettings { prompts: 4, tokens: 12, ..CircuitSettings::default() };
-        let run = circuit(model, CircuitName::HeadToLogit, settings, &Silent);
-        assert!(pollster::block_on(run).expect("a report").clean.logit.mean.is_finite());
+        let asked = [CircuitAsk { model, experiment: CircuitName::HeadToLogit, settings }];
+        let reports = pollster::block_on(circuits(&asked, &Silent)).expect("a report");
+        assert!(reports[0].clean.logit.mean.is_finite());
         for seed in 0..3 {
             let settings = CircuitSettings { tokens: 100, seed, ..CircuitSettings::default() };
             let view = pollster::block_on(induction_view(model, None, &settings, &Silent)).expect("a view");

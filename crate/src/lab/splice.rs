@@ -1,10 +1,12 @@
 //! What a model predicts when an SAE's reconstruction, or zeros, stand in for its activations.
 
+use std::rc::Rc;
+
 use super::shared::{HookedSae, LabError, LabModel, kept_rows, prompts};
 use crate::corpus::TokenBatch;
 use crate::gpu::Tensor;
-use crate::kernels::{columns, cross_entropy, embed, kl_divergence};
-use crate::model::{Logits, Output, Plan, Replacement};
+use crate::kernels::{columns, cross_entropy, embed, kl_divergence, paste};
+use crate::model::{Edit, Logits, Output, Plan};
 use crate::sae::Spliced;
 
 /// Predictions of a batch with one hook changed: by the reconstruction, and by zeros.
@@ -63,18 +65,25 @@ impl<'a> Splice<'a> {
         let after = columns(&x.reshape(&[batch, len * width]), start * width, rest * width);
         let after = after.reshape(&[batch * rest, width]); // [n, W]
         let read = hooked.reads(&after); // [n, D]
-        let shape = [&[batch, rest], &x.shape()[2..]].concat();
-        let run = |values: &Tensor| self.run(&hooked.hook, hooked.put(&after, values).reshape(&shape));
+        let run = |values: &Tensor| {
+            self.run(&hooked.hook, hooked.put(&after, values).reshape(&[batch, rest * width]))
+        };
         Ok(Changed {
             spliced: run(&hooked.sae.decode_dense(&read)?)?,
             zero: run(&Tensor::zeros(x.engine(), read.shape()))?,
         })
     }
 
-    fn run(&self, hook: &str, value: Tensor) -> Result<Logits, LabError> {
-        let positions = Some((self.start..self.batch.len).collect());
-        let replace = vec![Replacement { hook: hook.to_owned(), positions, value }];
-        let plan = Plan { replace, logits: true, ..Plan::default() };
+    /// Predictions with other values [B, positions × W] of the hook behind BOS.
+    fn run(&self, hook: &str, values: Tensor) -> Result<Logits, LabError> {
+        let start = self.start;
+        let put = move |x: &Tensor| {
+            let (batch, len) = (x.shape()[0], x.shape()[1]);
+            let row = x.len() / batch.max(1);
+            paste(&x.reshape(&[batch, row]), start * (row / len), &values).reshape(x.shape())
+        };
+        let edits = vec![Edit { hook: hook.to_owned(), change: Rc::new(put) }];
+        let plan = Plan { edits, logits: true, ..Plan::default() };
         Ok(self.subject.model.run(&prompts(self.batch), plan)?.logits.expect("logits were asked for"))
     }
 
@@ -127,12 +136,13 @@ impl SpliceSums {
         }
         let bad = self.changed.iter().position(|sums| sums.iter().any(|sum| !sum.is_finite()));
         match bad {
-            Some(i) => Err(LabError::Mismatch(format!(
-                "the predictions are not finite with the reconstruction or zeros in place of {}; the SAE that reads it, or the \
-                 config of {}, cannot be right",
-                splice.saes[i].hook,
-                splice.subject.name()
-            ))),
+            Some(i) => Err(LabError::refused(
+                format!(
+                    "the predictions are not finite with the reconstruction or zeros in place of {}",
+                    splice.saes[i].hook
+                ),
+                format!("the SAE that reads it, or the config of {}, cannot be right", splice.subject.name()),
+            )),
             None => Ok(()),
         }
     }

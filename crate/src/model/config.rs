@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::checkpoint::{CheckpointError, Files};
+use crate::failure::Failure;
 
 /// The most that a size can be: 16,777,216, a hundred times what any published model has. Three of them multiplied by
 /// small numbers stay below what 32 bits hold.
@@ -21,8 +22,8 @@ impl Config {
     }
 
     /// An error about this file.
-    pub(super) fn error(&self, reason: String) -> CheckpointError {
-        CheckpointError::Config { file: self.label.clone(), reason }
+    pub(super) fn error(&self, reason: impl Into<Failure>) -> CheckpointError {
+        CheckpointError::Config { file: self.label.clone(), reason: reason.into() }
     }
 
     /// A value that is there and not null.
@@ -43,9 +44,10 @@ impl Config {
         let value = self.needed(key)?;
         match value.as_u64() {
             Some(n @ 1..=LARGEST) => Ok(n as usize),
-            Some(n) if n > 0 => {
-                Err(self.error(format!("{key} is {value}; no more than {LARGEST} can be right")))
-            }
+            Some(n) if n > 0 => Err(self.error(Failure::new(
+                format!("{key} is {value}"),
+                format!("no more than {LARGEST} can be right"),
+            ))),
             _ => Err(self.wrong(key, value, "positive whole number")),
         }
     }
@@ -85,7 +87,10 @@ impl Config {
     pub(super) fn only(&self, key: &str, supported: &[&str]) -> Result<(), CheckpointError> {
         match self.get(key) {
             Some(value) if !value.as_str().is_some_and(|v| supported.contains(&v)) => {
-                Err(self.error(format!("{key} {value} is not supported; only {} is", supported.join(" or "))))
+                Err(self.error(Failure::new(
+                    format!("{key} {value} is not supported"),
+                    format!("only {} is", supported.join(" or ")),
+                )))
             }
             _ => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Hook points: what a forward pass shows, and what it takes in place of its own values.
+//! Hook points: what a forward pass shows, and where its values can be changed.
 //!
 //! A [`Plan`] is consumed by one run, so nothing stays hooked. Names are TransformerLens' (GPT-NeoX) and
 //! MambaLens' (Mamba); see [`super::Model::hooks`] for all names of a model.
@@ -9,35 +9,53 @@ use std::rc::Rc;
 use thiserror::Error;
 use wildmatch::WildMatch;
 
+use crate::failure::{Fails, Failure, printed};
 use crate::gpu::Tensor;
-use crate::kernels::{Activation, Binary, Layout, Product, columns, map, matmul, paste, zip};
+use crate::kernels::{Activation, Binary, Layout, Product, map, matmul, zip};
 use crate::words::{did_you_mean, echo};
 
-/// A place in a model where a value can be seen or replaced.
+/// What an axis of a hook point's value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    /// Prompts of the batch.
+    Prompt,
+    /// Token positions; of scores and patterns those that read.
+    Position,
+    /// Token positions that are read: the columns of scores and patterns.
+    Source,
+    /// Heads of attention.
+    Head,
+    /// Channels: entries of a vector.
+    Channel,
+    /// States of a channel.
+    State,
+}
+
+impl Axis {
+    /// A vector for each token, such as the residual stream.
+    pub(super) const VECTOR: &[Self] = &[Self::Prompt, Self::Position, Self::Channel];
+}
+
+/// A place in a model where a value can be seen or changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HookPoint {
     /// Its name, e.g. `blocks.3.attn.hook_z`.
     pub name: String,
     /// Shape for the batch and length asked about.
     pub shape: Vec<usize>,
-    /// Axis of token positions (query positions for scores and patterns); none for `hook_h.{t}`, whose
-    /// position is in its name.
-    pub position_axis: Option<usize>,
+    /// What each axis of the shape counts. A value that is one position's alone has it in its name, as `hook_h.{t}`.
+    pub axes: &'static [Axis],
 }
 
-/// A value to put at a hook point.
-#[derive(Debug, Clone)]
-pub struct Replacement {
-    /// Name of the hook point.
-    pub hook: String,
-    /// Positions to replace, or all of them.
-    pub positions: Option<Vec<usize>>,
-    /// The hook's shape; with `positions`, the position axis has that many entries, in that order.
-    pub value: Tensor,
+impl HookPoint {
+    /// Where in the shape this axis is, if anywhere.
+    pub fn axis(&self, axis: Axis) -> Option<usize> {
+        self.axes.iter().position(|one| *one == axis)
+    }
 }
 
-/// A function at a hook point: it is given the model's own value, and what it returns, of the same shape, is what the model
-/// goes on with. It may hold other runs' values.
+/// A function at a hook point: it is given the model's own value, and what it returns, of the same shape, is what the
+/// model goes on with. It may hold other runs' values.
 #[derive(Clone)]
 pub struct Edit {
     /// Name of the hook point.
@@ -52,70 +70,42 @@ impl std::fmt::Debug for Edit {
     }
 }
 
-/// What one forward pass keeps and replaces.
+/// What one forward pass keeps and changes.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// Names or patterns (`*` stands for anything) of hook points to keep.
     pub keep: Vec<String>,
-    /// Values to put in.
-    pub replace: Vec<Replacement>,
-    /// Functions to apply, after the replacements and in this order.
+    /// Functions to apply, in this order.
     pub edits: Vec<Edit>,
     /// Whether logits are wanted; without them the pass ends after the last hook point it needs.
     pub logits: bool,
 }
 
-/// A plan that does not fit the model.
+/// A hook that the model does not have, or a pattern that matches none.
 #[derive(Debug, Error)]
-pub enum HookError {
-    /// A pattern that matches nothing.
-    #[error("no hook matches {}; this model has names such as {examples}{meant}", echo(pattern))]
-    NoMatch {
-        /// The pattern.
-        pattern: String,
-        /// A few names.
-        examples: String,
-        /// Which one may have been meant.
-        meant: String,
-    },
-    /// A position outside the prompt.
-    #[error("hook {hook}: position {position} is outside the prompt of {len} tokens")]
-    Position {
-        /// The hook.
-        hook: String,
-        /// The position.
-        position: usize,
-        /// Length of the prompt.
-        len: usize,
-    },
-    /// Positions where there are none to choose.
-    #[error("hook {0} has no position axis; replace it as a whole")]
-    NoPositions(String),
-    /// A value of another shape.
-    #[error("hook {hook}: the value has shape {found:?}, but {expected:?} is needed")]
-    Shape {
-        /// The hook.
-        hook: String,
-        /// Shape given.
-        found: Vec<usize>,
-        /// Shape needed.
-        expected: Vec<usize>,
-    },
-    /// Two values for one place.
-    #[error("hook {hook} is replaced twice at position {position}")]
-    Twice {
-        /// The hook.
-        hook: String,
-        /// The position (0 for a hook without positions).
-        position: usize,
-    },
+pub struct HookError {
+    pattern: String,
+    /// A few names.
+    examples: String,
+    /// Which one may have been meant.
+    meant: String,
 }
 
-/// A plan at work: passed through the model, it collects what was asked for.
-pub(super) struct Run {
+impl Fails for HookError {
+    fn failure(&self) -> Failure {
+        let Self { pattern, examples, meant } = self;
+        Failure::new(
+            format!("no hook matches {}", echo(pattern)),
+            format!("this model has names such as {examples}{meant}"),
+        )
+    }
+}
+
+printed!(HookError);
+
+/// One forward pass: handed through the network with a [`Plan`], it collects what was asked for.
+pub(super) struct Pass {
     wanted: BTreeSet<String>,
-    replace: BTreeMap<String, Vec<Replacement>>,
-    axes: BTreeMap<String, Option<usize>>,
     edits: BTreeMap<String, Vec<Edit>>,
     pub(super) kept: BTreeMap<String, Tensor>,
     /// Hook points to be changed that were not met yet.
@@ -123,7 +113,7 @@ pub(super) struct Run {
     pub(super) logits: bool,
 }
 
-impl Run {
+impl Pass {
     /// Checks a plan against the hook points of a model.
     pub(super) fn new(plan: Plan, hooks: &[HookPoint]) -> Result<Self, HookError> {
         let mut wanted = BTreeSet::new();
@@ -135,18 +125,6 @@ impl Run {
             }
             wanted.extend(found.map(|h| h.name.clone()));
         }
-        let mut replace: BTreeMap<String, Vec<Replacement>> = BTreeMap::new();
-        let mut axes = BTreeMap::new();
-        let mut taken = BTreeSet::new();
-        for replacement in plan.replace {
-            let hook = hooks
-                .iter()
-                .find(|h| h.name == replacement.hook)
-                .ok_or_else(|| no_match(&replacement.hook, hooks))?;
-            check(hook, &replacement, &mut taken)?;
-            axes.insert(hook.name.clone(), hook.position_axis);
-            replace.entry(hook.name.clone()).or_default().push(replacement);
-        }
         let mut edits: BTreeMap<String, Vec<Edit>> = BTreeMap::new();
         for edit in plan.edits {
             if !hooks.iter().any(|h| h.name == edit.hook) {
@@ -154,18 +132,18 @@ impl Run {
             }
             edits.entry(edit.hook.clone()).or_default().push(edit);
         }
-        let pending = replace.keys().chain(edits.keys()).collect::<BTreeSet<_>>().len();
-        Ok(Self { wanted, replace, axes, edits, kept: BTreeMap::new(), pending, logits: plan.logits })
+        let pending = edits.len();
+        Ok(Self { wanted, edits, kept: BTreeMap::new(), pending, logits: plan.logits })
     }
 
-    /// Whether somebody keeps or replaces this hook point; if not, the model may compute past it.
+    /// Whether somebody keeps or edits this hook point; if not, the model may compute past it.
     pub(super) fn wants(&self, name: &str) -> bool {
-        self.wanted.contains(name) || self.replaces(name)
+        self.wanted.contains(name) || self.edits(name)
     }
 
-    /// Whether somebody replaces or edits this hook point.
-    pub(super) fn replaces(&self, name: &str) -> bool {
-        self.replace.contains_key(name) || self.edits.contains_key(name)
+    /// Whether somebody edits this hook point.
+    pub(super) fn edits(&self, name: &str) -> bool {
+        self.edits.contains_key(name)
     }
 
     /// Whether everything asked for has been seen.
@@ -173,13 +151,11 @@ impl Run {
         !self.logits && self.kept.len() == self.wanted.len() && self.pending == 0
     }
 
-    /// The hook point `name`: returns `x`, or what stands in its place, and keeps it if asked to.
+    /// The hook point `name`: returns `x`, or what the edits make of it, and keeps it if asked to.
     pub(super) fn at(&mut self, name: &str, x: Tensor) -> Tensor {
-        if self.replaces(name) {
+        if self.edits(name) {
             self.pending -= 1;
         }
-        let replaced = self.replace.get(name).into_iter().flatten();
-        let x = replaced.fold(x, |x, r| put(&x, r, self.axes[name]));
         let edits = self.edits.get(name).into_iter().flatten();
         let x = edits.fold(x, |x, edit| {
             let y = (edit.change)(&x);
@@ -252,58 +228,5 @@ pub(crate) fn meant(pattern: &str, hooks: &[HookPoint]) -> String {
 fn no_match(pattern: &str, hooks: &[HookPoint]) -> HookError {
     let examples: Vec<&str> = hooks.iter().map(|h| h.name.as_str()).take(6).collect();
     let (examples, meant) = (examples.join(", "), meant(pattern, hooks));
-    HookError::NoMatch { pattern: pattern.to_owned(), examples, meant }
-}
-
-fn check(
-    hook: &HookPoint,
-    replacement: &Replacement,
-    taken: &mut BTreeSet<(String, usize)>,
-) -> Result<(), HookError> {
-    let mut expected = hook.shape.clone();
-    let places: Vec<usize> = match (&replacement.positions, hook.position_axis) {
-        (Some(positions), Some(axis)) => {
-            let len = hook.shape[axis];
-            if let Some(&position) = positions.iter().find(|&&p| p >= len) {
-                return Err(HookError::Position { hook: hook.name.clone(), position, len });
-            }
-            expected[axis] = positions.len();
-            positions.clone()
-        }
-        (Some(_), None) => return Err(HookError::NoPositions(hook.name.clone())),
-        (None, Some(axis)) => (0..hook.shape[axis]).collect(),
-        (None, None) => vec![0],
-    };
-    for position in places {
-        if !taken.insert((hook.name.clone(), position)) {
-            return Err(HookError::Twice { hook: hook.name.clone(), position });
-        }
-    }
-    if replacement.value.shape() != expected {
-        return Err(HookError::Shape {
-            hook: hook.name.clone(),
-            found: replacement.value.shape().to_vec(),
-            expected,
-        });
-    }
-    Ok(())
-}
-
-/// `x` with the replacement in place.
-fn put(x: &Tensor, replacement: &Replacement, axis: Option<usize>) -> Tensor {
-    let (Some(positions), Some(axis)) = (&replacement.positions, axis) else {
-        return replacement.value.clone();
-    };
-    // As a matrix: what is before the position axis, and positions × what is after it.
-    let before: usize = x.shape()[..axis].iter().product();
-    let after: usize = x.shape()[axis + 1..].iter().product();
-    let value = replacement.value.reshape(&[before, positions.len() * after]);
-    let mut y = x.reshape(&[before, x.shape()[axis] * after]);
-    // Neighbouring positions are pasted together.
-    let mut i = 0;
-    for run in positions.chunk_by(|p, q| p + 1 == *q) {
-        y = paste(&y, run[0] * after, &columns(&value, i * after, run.len() * after));
-        i += run.len();
-    }
-    y.reshape(x.shape())
+    HookError { pattern: pattern.to_owned(), examples, meant }
 }

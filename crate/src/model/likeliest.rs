@@ -13,14 +13,39 @@ pub struct Likely {
     pub probability: f64,
 }
 
+/// Probabilities by a softmax, in float64.
+pub(crate) struct Softmax {
+    largest: f32,
+    sum: f64,
+}
+
+impl Softmax {
+    /// Over these logits.
+    pub(crate) fn over(logits: &[f32]) -> Self {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+        Self { largest, sum }
+    }
+
+    /// Of the token with this logit.
+    pub(crate) fn probability(&self, logit: f32) -> f64 {
+        f64::from(logit - self.largest).exp() / self.sum
+    }
+
+    /// The natural logarithm of the same.
+    pub(crate) fn log_probability(&self, logit: f32) -> f64 {
+        f64::from(logit) - f64::from(self.largest) - self.sum.ln()
+    }
+}
+
 /// The `n` likeliest tokens of one row of logits [V], the likeliest first; of equal ones the lower id first.
 ///
-/// Only the first `real` rows of the vocabulary take part ([`Tokenizer::real_vocabulary`](crate::corpus::Tokenizer::real_vocabulary)): a
-/// checkpoint's padding rows were never trained, their logits mean nothing and may well be the largest.
+/// Only the first `real` rows of the vocabulary take part
+/// ([`Tokenizer::real_vocabulary`](crate::corpus::Tokenizer::real_vocabulary)): a checkpoint's padding rows were
+/// never trained, their logits mean nothing and may well be the largest.
 pub fn likeliest(logits: &[f32], real: usize, n: usize) -> Vec<Likely> {
     let real = &logits[..real.min(logits.len())];
-    let largest = real.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = real.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    let softmax = Softmax::over(real);
     let mut ids: Vec<usize> = (0..real.len()).collect();
     let order = |&i: &usize, &j: &usize| real[j].total_cmp(&real[i]).then(i.cmp(&j));
     let n = n.min(ids.len());
@@ -29,11 +54,8 @@ pub fn likeliest(logits: &[f32], real: usize, n: usize) -> Vec<Likely> {
     }
     ids.truncate(n);
     ids.sort_unstable_by(order);
-    let likely = |i: usize| Likely {
-        id: i as u32,
-        logit: real[i],
-        probability: f64::from(real[i] - largest).exp() / sum,
-    };
+    let likely =
+        |i: usize| Likely { id: i as u32, logit: real[i], probability: softmax.probability(real[i]) };
     ids.into_iter().map(likely).collect()
 }
 

@@ -2,8 +2,27 @@
 
 use super::config::Config;
 use super::hooks::Linear;
-use crate::checkpoint::{CheckpointError, Stored, Weights};
+use crate::checkpoint::{CheckpointError, Files, Stored, Weights};
+use crate::failure::Failure;
 use crate::gpu::{Dtype, Engine, Filling, Tensor};
+
+/// A checkpoint that is about to be loaded.
+pub(super) struct Source<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) config: &'a Config,
+    pub(super) files: &'a Files,
+}
+
+impl Source<'_> {
+    /// Opens the weights, and refuses more layers than they have tensors of; `key` is the config's word for their
+    /// number,
+    /// `usual` what the names begin with in a model that was saved with its head.
+    pub(super) fn weights(&self, key: &str, layers: usize, usual: &str) -> Result<Weights, CheckpointError> {
+        let weights = Weights::open(self.files)?;
+        check_layers(self.config, (key, layers), &weights, prefix(&weights, usual))?;
+        Ok(weights)
+    }
+}
 
 /// Takes tensors of a checkpoint to an engine: matrices as they are stored, 16-bit ones too, everything else as
 /// f32. A matrix goes there a few megabytes at a time.
@@ -64,8 +83,8 @@ impl Loader<'_> {
         self.deal(name, [rows, cols], &whole.into_iter().chain(rest).collect::<Vec<_>>())
     }
 
-    /// Embedding and unembedding, [vocab, width] each. As in transformers, a head of its own in the file counts even where
-    /// the config ties the two, and where a tied file has one of them, it is both.
+    /// Embedding and unembedding, [vocab, width] each. As in transformers, a head of its own in the file counts even
+    /// where the config ties the two, and where a tied file has one of them, it is both.
     pub(super) fn embeddings(
         &self,
         [embed, head]: [&str; 2],
@@ -102,15 +121,15 @@ impl Loader<'_> {
     }
 }
 
-/// What stands before the names of a model's tensors: `prefix`, or nothing where the model was saved without its head, and
-/// so no name has it.
+/// What stands before the names of a model's tensors: `prefix`, or nothing where the model was saved without its
+/// head, and so no name has it.
 pub(super) fn prefix<'p>(weights: &Weights, prefix: &'p str) -> &'p str {
     if !weights.any_below(prefix) && weights.any_below("layers.") { "" } else { prefix }
 }
 
-/// Refuses more layers than the files have tensors of; `prefix` is what their names begin with, `key` the config's word for
-/// the number.
-pub(super) fn check_layers(
+/// Refuses more layers than the files have tensors of; `prefix` is what their names begin with, `key` the config's
+/// word for the number.
+fn check_layers(
     config: &Config,
     (key, layers): (&str, usize),
     weights: &Weights,
@@ -119,9 +138,9 @@ pub(super) fn check_layers(
     let name = |layer: usize| format!("{prefix}layers.{layer}.");
     // The search ends at the first that is missing, whatever the config claims.
     match (0..layers).find(|&layer| !weights.any_below(&name(layer))) {
-        Some(missing) => Err(config.error(format!(
-            "{key} is {layers}, but the weights have no tensor {}…; use the config.json of these weights",
-            name(missing)
+        Some(missing) => Err(config.error(Failure::new(
+            format!("{key} is {layers}, but the weights have no tensor {}…", name(missing)),
+            "use the config.json of these weights",
         ))),
         None => Ok(()),
     }

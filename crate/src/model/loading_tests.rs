@@ -7,6 +7,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::checkpoint::{CheckpointError, Files};
+use crate::gpu::Engine;
 
 /// A model's files, to be changed.
 #[derive(Clone)]

@@ -15,28 +15,49 @@
 //! ```
 //! Hook names are MambaLens'. In the code the skip weights D of the paper are `skip_weight`, since D is d_model.
 
+use super::capabilities::{
+    Addend, Convolution, ConvolutionPoints, Neurons, Recurrence, RecurrenceInputs, RecurrencePoints,
+};
 use super::config::{self, Config};
-use super::hooks::{HookPoint, Linear, Run};
-use super::load::{Loader, prefix};
+use super::hooks::{Axis, HookPoint, Linear, Pass};
+use super::load::{Loader, Source, prefix};
 use super::logits::Logits;
+use super::network::{Architecture, Loaded, Network, Sizes};
+use super::positions::positions;
 use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
-    Activation, Binary, LinearScanInput, Scan, ScanInput, columns, conv1d, discretize, embed, linear_scan,
-    map, paste, rms_norm, selective_scan, ssm_gate, zip,
+    Activation, Binary, LinearScanInput, Scan, ScanInput, conv1d, discretize, embed, linear_scan, map, paste,
+    rms_norm, selective_scan, ssm_gate, zip,
 };
+
+/// The original layout has no `model_type`; it is told by its keys.
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_type: "mamba", title: "Mamba", keys: &["d_model", "n_layer"], part: "mixer", load };
+
+fn load(source: &Source<'_>, _: &mut Vec<String>) -> Result<Loaded, CheckpointError> {
+    let config = source.config;
+    // Converted checkpoints keep the original keys beside the Hugging Face ones.
+    let original = config.get("hidden_size").is_none() && config.get("n_layer").is_some();
+    let (config, key) = match original {
+        true => (MambaConfig::read_original(config)?, "n_layer"),
+        false => (MambaConfig::read(config)?, "num_hidden_layers"),
+    };
+    let weights = source.weights(key, config.layers, PREFIX)?;
+    Ok((Box::new(Mamba::load(source.engine, config, &weights)?), weights))
+}
 
 /// Sizes and switches of a Mamba checkpoint, in either published layout.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct MambaConfig {
-    pub(super) d_model: usize,
-    pub(super) layers: usize,
+struct MambaConfig {
+    d_model: usize,
+    layers: usize,
     d_inner: usize,
     d_state: usize,
     d_conv: usize,
     dt_rank: usize,
-    pub(super) vocab: usize,
+    vocab: usize,
     eps: f32,
     /// Whether in_proj and out_proj have biases; where the config is silent, the tensors decide.
     bias: Option<bool>,
@@ -47,7 +68,7 @@ pub(super) struct MambaConfig {
 
 impl MambaConfig {
     /// The layout of Hugging Face transformers.
-    pub(super) fn read(config: &Config) -> Result<Self, CheckpointError> {
+    fn read(config: &Config) -> Result<Self, CheckpointError> {
         config.only("hidden_act", &["silu", "swish"])?;
         config.refuse(&["quantization_config", "use_falcon_mamba", "mixer_rms_eps"])?;
         let d_model = config.size("hidden_size")?;
@@ -79,13 +100,13 @@ impl MambaConfig {
     }
 
     /// The layout of the original state-spaces repository.
-    pub(super) fn read_original(config: &Config) -> Result<Self, CheckpointError> {
+    fn read_original(config: &Config) -> Result<Self, CheckpointError> {
         if !config.flag_or("rms_norm", true)? {
-            return Err(config.error("rms_norm false (layer norm) is not supported".into()));
+            return Err(config.error("rms_norm false (layer norm) is not supported"));
         }
         config.refuse(&["attn_layer_idx", "attn_cfg"])?;
         if config.get("d_intermediate").is_some_and(|v| v.as_u64() != Some(0)) {
-            return Err(config.error("d_intermediate other than 0 (an MLP) is not supported".into()));
+            return Err(config.error("d_intermediate other than 0 (an MLP) is not supported"));
         }
         let d_model = config.size("d_model")?;
         let (mut d_state, mut d_conv, mut expand, mut dt_rank) = (16, 4, 2, d_model.div_ceil(16));
@@ -125,16 +146,6 @@ impl MambaConfig {
     }
 }
 
-impl MambaConfig {
-    /// Operations of a pass over one prompt, and the bytes of what it holds at once, roughly.
-    pub(super) fn work(&self, len: usize) -> (f64, f64) {
-        let [t, d, e, n, r, l] =
-            [len, self.d_model, self.d_inner, self.d_state, self.dt_rank, self.layers].map(|n| n as f64);
-        // in_proj, gate and out_proj, x_proj, dt_proj; six operations a state.
-        (l * t * (2.0 * e * (3.0 * d + 2.0 * r + 2.0 * n) + 6.0 * e * n), 4.0 * t * (3.0 * d + 6.0 * e))
-    }
-}
-
 /// E, which is `expand` × D.
 fn channels(config: &Config, expand: f64, d_model: usize) -> Result<usize, CheckpointError> {
     let channels = expand * d_model as f64;
@@ -147,10 +158,10 @@ fn channels(config: &Config, expand: f64, d_model: usize) -> Result<usize, Check
 }
 
 /// Tokens that the published Mambas have read at most in training; their configs do not say.
-pub(super) const CONTEXT: usize = 2048;
+const CONTEXT: usize = 2048;
 
 /// What the names of all tensors but the head begin with, if the model was saved with its head.
-pub(super) const PREFIX: &str = "backbone.";
+const PREFIX: &str = "backbone.";
 
 struct Block {
     norm: Tensor,              // [D]
@@ -167,22 +178,9 @@ struct Block {
     out_proj: Linear,          // [D, E]
 }
 
-/// What a layer's recurrence is given.
-#[derive(Debug, Clone, Copy)]
-pub struct Recurrence<'a> {
-    /// Input, [B, T, E] (`hook_ssm_input`).
-    pub x: &'a Tensor,
-    /// Step, [B, T, E] (`hook_delta`).
-    pub delta: &'a Tensor,
-    /// Where it writes, [B, T, N] (`hook_B`).
-    pub b: &'a Tensor,
-    /// Where it reads, [B, T, N] (`hook_C`).
-    pub c: &'a Tensor,
-}
-
 /// The network with its weights.
-pub struct Mamba {
-    pub(super) config: MambaConfig,
+struct Mamba {
+    config: MambaConfig,
     embed: Vec<Tensor>, // [V, D], in parts by rows
     blocks: Vec<Block>,
     norm_final: Tensor,   // [D]
@@ -190,11 +188,7 @@ pub struct Mamba {
 }
 
 impl Mamba {
-    pub(super) fn load(
-        engine: &Engine,
-        config: MambaConfig,
-        weights: &Weights,
-    ) -> Result<Self, CheckpointError> {
+    fn load(engine: &Engine, config: MambaConfig, weights: &Weights) -> Result<Self, CheckpointError> {
         let load = Loader { engine, weights };
         let prefix = prefix(weights, PREFIX);
         let (d, v) = (config.d_model, config.vocab);
@@ -209,70 +203,54 @@ impl Mamba {
         Ok(Self { config, embed, blocks, norm_final, unembed })
     }
 
-    /// Runs the network on token ids `tokens` [B, T]; returns logits [B, T, V] if the run wants them.
-    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Logits> {
-        let mut x = run.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
-        for l in 0..self.blocks.len() {
-            if run.finished() {
-                return None;
-            }
-            x = self.block(l, x, run); // [B, T, D]
-        }
-        if run.finished() {
-            return None;
-        }
-        let normalized = run.at("hook_norm", rms_norm(&x, &self.norm_final, self.config.eps)); // [B, T, D]
-        run.logits.then(|| Logits::new(normalized, self.unembed.clone())) // [B, T, V]
-    }
-
-    fn block(&self, l: usize, x: Tensor, run: &mut Run) -> Tensor {
+    fn block(&self, l: usize, x: Tensor, pass: &mut Pass) -> Tensor {
         let block = &self.blocks[l];
         let hook = |name: &str| format!("blocks.{l}.{name}");
 
-        let resid = run.at(&hook("hook_resid_pre"), x); // [B, T, D]
+        let resid = pass.at(&hook("hook_resid_pre"), x); // [B, T, D]
         let u = rms_norm(&resid, &block.norm, self.config.eps); // [B, T, D]
-        let u = run.at(&hook("hook_normalized_input"), u);
-        let x = run.at(&hook("hook_in_proj"), block.in_proj.apply(&u)); // [B, T, E]
-        let gate = run.at(&hook("hook_skip"), block.gate_proj.apply(&u)); // [B, T, E]
+        let u = pass.at(&hook("hook_normalized_input"), u);
+        let x = pass.at(&hook("hook_in_proj"), block.in_proj.apply(&u)); // [B, T, E]
+        let gate = pass.at(&hook("hook_skip"), block.gate_proj.apply(&u)); // [B, T, E]
         let conv = |activation| conv1d(&x, &block.conv, block.conv_bias.as_ref(), activation);
-        let x = match run.wants(&hook("hook_conv")) {
-            true => map(&run.at(&hook("hook_conv"), conv(Activation::None)), Activation::Silu), // [B, T, E]
-            false => conv(Activation::Silu),                                                    // [B, T, E]
+        let x = match pass.wants(&hook("hook_conv")) {
+            true => map(&pass.at(&hook("hook_conv"), conv(Activation::None)), Activation::Silu), // [B, T, E]
+            false => conv(Activation::Silu),                                                     // [B, T, E]
         };
-        let x = run.at(&hook("hook_ssm_input"), x);
-        let y = self.ssm(l, &x, run); // [B, T, E]
-        let y = run.at(&hook("hook_y"), y);
-        let y = if run.wants(&hook("hook_ssm_output")) {
+        let x = pass.at(&hook("hook_ssm_input"), x);
+        let y = self.ssm(l, &x, pass); // [B, T, E]
+        let y = pass.at(&hook("hook_y"), y);
+        let y = if pass.wants(&hook("hook_ssm_output")) {
             let y = zip(&y, &zip(&x, &block.skip_weight, Binary::Mul), Binary::Add); // [B, T, E]
-            zip(&run.at(&hook("hook_ssm_output"), y), &gate, Binary::MulSilu) // [B, T, E]
+            zip(&pass.at(&hook("hook_ssm_output"), y), &gate, Binary::MulSilu) // [B, T, E]
         } else {
             ssm_gate(&y, &block.skip_weight, &x, &gate) // [B, T, E]
         };
-        let y = run.at(&hook("hook_after_skip"), y);
-        let x = run.added(&hook("hook_out_proj"), &y, &block.out_proj, &resid); // [B, T, D]
-        run.at(&hook("hook_resid_post"), x)
+        let y = pass.at(&hook("hook_after_skip"), y);
+        let x = pass.added(&hook("hook_out_proj"), &y, &block.out_proj, &resid); // [B, T, D]
+        pass.at(&hook("hook_resid_post"), x)
     }
 
     /// The state-space model of layer `l`: x [B, T, E] → y [B, T, E].
-    fn ssm(&self, l: usize, x: &Tensor, run: &mut Run) -> Tensor {
+    fn ssm(&self, l: usize, x: &Tensor, pass: &mut Pass) -> Tensor {
         let block = &self.blocks[l];
         let hook = |name: &str| format!("blocks.{l}.{name}");
 
-        let delta = run.at(&hook("hook_delta_1"), block.delta_1.apply(x)); // [B, T, R]
-        let delta = run.activated(&hook("hook_delta_2"), &delta, &block.delta_2, Activation::Softplus); // [B, T, E]
-        let delta = run.at(&hook("hook_delta"), delta);
-        let explicit = run.wants(&hook("hook_A_bar")) || run.wants(&hook("hook_B_bar"));
-        let b = run.at(&hook("hook_B"), block.b_proj.apply(x)); // [B, T, N]
+        let delta = pass.at(&hook("hook_delta_1"), block.delta_1.apply(x)); // [B, T, R]
+        let delta = pass.activated(&hook("hook_delta_2"), &delta, &block.delta_2, Activation::Softplus); // [B, T, E]
+        let delta = pass.at(&hook("hook_delta"), delta);
+        let explicit = pass.wants(&hook("hook_A_bar")) || pass.wants(&hook("hook_B_bar"));
+        let b = pass.at(&hook("hook_B"), block.b_proj.apply(x)); // [B, T, N]
         let bars = explicit.then(|| {
             let (a_bar, b_bar) = discretize(&delta, &block.a, &b); // [B, T, E, N]
-            (run.at(&hook("hook_A_bar"), a_bar), run.at(&hook("hook_B_bar"), b_bar))
+            (pass.at(&hook("hook_A_bar"), a_bar), pass.at(&hook("hook_B_bar"), b_bar))
         });
-        let c = run.at(&hook("hook_C"), block.c_proj.apply(x)); // [B, T, N]
+        let c = pass.at(&hook("hook_C"), block.c_proj.apply(x)); // [B, T, N]
         let steps = Steps { a: &block.a, x, delta: &delta, b: &b, c: &c, bars };
 
         // States are seen between two stretches of the scan: it stops after every position somebody asks for.
         let len = x.shape()[1];
-        let stops: Vec<usize> = (0..len).filter(|t| run.wants(&hook(&format!("hook_h.{t}")))).collect();
+        let stops: Vec<usize> = (0..len).filter(|t| pass.wants(&hook(&format!("hook_h.{t}")))).collect();
         let Some(&last) = stops.last() else { return steps.scan(0, len, None).y };
         let mut y = x.clone(); // every position is overwritten below
         let width = x.shape()[2];
@@ -287,8 +265,8 @@ impl Mamba {
             let name = hook(&format!("hook_h.{t}"));
             let Scan { y: part, h } = steps.scan(start, t + 1, state.as_ref());
             put(start, &part);
-            let replaced = run.replaces(&name);
-            let h = run.at(&name, h);
+            let replaced = pass.edits(&name);
+            let h = pass.at(&name, h);
             if replaced {
                 put(t, &steps.read(t, &h)); // y_t = C_t · h_t of the new state
             }
@@ -299,85 +277,149 @@ impl Mamba {
         }
         y
     }
+}
 
-    /// Every hook point, in the order of the pass.
-    pub(super) fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
+/// [B, T, N].
+const STATE_VECTOR: &[Axis] = &[Axis::Prompt, Axis::Position, Axis::State];
+/// [B, T, E, N].
+const STATE_STEPS: &[Axis] = &[Axis::Prompt, Axis::Position, Axis::Channel, Axis::State];
+/// [B, E, N].
+const STATE: &[Axis] = &[Axis::Prompt, Axis::Channel, Axis::State];
+
+impl Network for Mamba {
+    fn sizes(&self) -> Sizes {
+        let &MambaConfig { layers, d_model, vocab, .. } = &self.config;
+        Sizes { layers, d_model, vocab, context: CONTEXT }
+    }
+
+    fn work(&self, len: usize) -> (f64, f64) {
+        let c = &self.config;
+        let [t, d, e, n, r, l] =
+            [len, c.d_model, c.d_inner, c.d_state, c.dt_rank, c.layers].map(|n| n as f64);
+        // in_proj, gate and out_proj, x_proj, dt_proj; six operations a state.
+        (l * t * (2.0 * e * (3.0 * d + 2.0 * r + 2.0 * n) + 6.0 * e * n), 4.0 * t * (3.0 * d + 6.0 * e))
+    }
+
+    fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
         let c = &self.config;
         let (stream, inner) = (vec![batch, len, c.d_model], vec![batch, len, c.d_inner]);
         let (small, full) = (vec![batch, len, c.d_state], vec![batch, len, c.d_inner, c.d_state]);
         let state = vec![batch, c.d_inner, c.d_state];
-        let point = |name: String, shape: &[usize], position_axis| HookPoint {
-            name,
-            shape: shape.to_vec(),
-            position_axis,
-        };
-        let mut all = vec![point("hook_embed".into(), &stream, Some(1))];
+        let point = |name: String, shape: &[usize], axes| HookPoint { name, shape: shape.to_vec(), axes };
+        let mut all = vec![point("hook_embed".into(), &stream, Axis::VECTOR)];
         for l in 0..c.layers {
-            let mut add = |name: &str, shape: &[usize], axis| {
-                all.push(point(format!("blocks.{l}.{name}"), shape, axis));
+            let mut add = |name: &str, shape: &[usize], axes| {
+                all.push(point(format!("blocks.{l}.{name}"), shape, axes));
             };
-            add("hook_resid_pre", &stream, Some(1));
-            add("hook_normalized_input", &stream, Some(1));
+            add("hook_resid_pre", &stream, Axis::VECTOR);
+            add("hook_normalized_input", &stream, Axis::VECTOR);
             for name in ["hook_in_proj", "hook_skip", "hook_conv", "hook_ssm_input"] {
-                add(name, &inner, Some(1));
+                add(name, &inner, Axis::VECTOR);
             }
-            add("hook_delta_1", &[batch, len, c.dt_rank], Some(1));
-            add("hook_delta_2", &inner, Some(1));
-            add("hook_delta", &inner, Some(1));
-            add("hook_B", &small, Some(1));
-            add("hook_A_bar", &full, Some(1));
-            add("hook_B_bar", &full, Some(1));
-            add("hook_C", &small, Some(1));
+            add("hook_delta_1", &[batch, len, c.dt_rank], Axis::VECTOR);
+            add("hook_delta_2", &inner, Axis::VECTOR);
+            add("hook_delta", &inner, Axis::VECTOR);
+            add("hook_B", &small, STATE_VECTOR);
+            add("hook_A_bar", &full, STATE_STEPS);
+            add("hook_B_bar", &full, STATE_STEPS);
+            add("hook_C", &small, STATE_VECTOR);
             for t in 0..len {
-                add(&format!("hook_h.{t}"), &state, None);
+                add(&format!("hook_h.{t}"), &state, STATE);
             }
             for name in ["hook_y", "hook_ssm_output", "hook_after_skip"] {
-                add(name, &inner, Some(1));
+                add(name, &inner, Axis::VECTOR);
             }
-            add("hook_out_proj", &stream, Some(1));
-            add("hook_resid_post", &stream, Some(1));
+            add("hook_out_proj", &stream, Axis::VECTOR);
+            add("hook_resid_post", &stream, Axis::VECTOR);
         }
-        all.push(point("hook_norm".into(), &stream, Some(1)));
+        all.push(point("hook_norm".into(), &stream, Axis::VECTOR));
         all
     }
 
-    /// Number of channels E.
-    pub fn channels(&self) -> usize {
-        self.config.d_inner
+    fn forward(&self, tokens: &Tensor, pass: &mut Pass) -> Option<Logits> {
+        let mut x = pass.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
+        for l in 0..self.blocks.len() {
+            if pass.finished() {
+                return None;
+            }
+            x = self.block(l, x, pass); // [B, T, D]
+        }
+        if pass.finished() {
+            return None;
+        }
+        let normalized = pass.at("hook_norm", rms_norm(&x, &self.norm_final, self.config.eps)); // [B, T, D]
+        pass.logits.then(|| Logits::new(normalized, self.unembed.clone())) // [B, T, V]
     }
 
-    /// Number of taps K of the convolution.
-    pub fn taps(&self) -> usize {
-        self.config.d_conv
-    }
-
-    /// The convolution's weights of a layer [E, K]; the last column reads the current token, the one before it the
-    /// token before, and so on.
-    pub fn conv_weight(&self, layer: usize) -> &Tensor {
-        &self.blocks[layer].conv
-    }
-
-    /// The convolution of a layer, before its SiLU, with other weights [E, K] than its own: in_proj [B, T, E] → [B, T, E].
-    pub fn conv(&self, layer: usize, in_proj: &Tensor, weight: &Tensor) -> Tensor {
-        conv1d(in_proj, weight, self.blocks[layer].conv_bias.as_ref(), Activation::None)
-    }
-
-    /// The recurrence of a layer from state `h0` [B, E, N] (zeros if absent) on inputs of one's own: x and delta [B, T, E],
-    /// b and c [B, T, N].
-    pub fn recurrence(&self, layer: usize, inputs: &Recurrence<'_>, h0: Option<&Tensor>) -> Scan {
-        let Recurrence { x, delta, b, c } = *inputs;
-        selective_scan(&ScanInput { x, delta, a: &self.blocks[layer].a, b, c, h0 })
-    }
-
-    pub(super) fn readout(&self) -> Readout<'_> {
+    fn readout(&self) -> Readout<'_> {
         Readout { weight: &self.norm_final, bias: None, eps: self.config.eps, unembed: &self.unembed }
     }
 
-    /// The SSM's input and its gate, the neurons of the paper's baseline (the gate goes through a SiLU first).
-    pub(super) fn neuron_hooks(&self) -> Vec<String> {
+    fn addends(&self, layer: usize) -> Vec<Addend> {
+        vec![Addend::Value { name: "block", hook: format!("blocks.{layer}.hook_out_proj") }]
+    }
+
+    fn neurons(&self) -> Vec<Neurons> {
+        let of = |l: usize, name: &str, gate| Neurons { hook: format!("blocks.{l}.{name}"), gate };
         (0..self.config.layers)
-            .flat_map(|l| ["hook_ssm_input", "hook_skip"].map(|n| format!("blocks.{l}.{n}")))
+            .flat_map(|l| [of(l, "hook_ssm_input", false), of(l, "hook_skip", true)])
             .collect()
+    }
+
+    fn recurrence(&self) -> Option<&dyn Recurrence> {
+        Some(self)
+    }
+
+    fn convolution(&self) -> Option<&dyn Convolution> {
+        Some(self)
+    }
+}
+
+impl Recurrence for Mamba {
+    fn channels(&self) -> usize {
+        self.config.d_inner
+    }
+
+    fn points(&self, layer: usize) -> RecurrencePoints {
+        let hook = |name: &str| format!("blocks.{layer}.{name}");
+        RecurrencePoints {
+            x: hook("hook_ssm_input"),
+            delta: hook("hook_delta"),
+            b: hook("hook_B"),
+            c: hook("hook_C"),
+            y: hook("hook_y"),
+            gate: hook("hook_skip"),
+        }
+    }
+
+    fn state(&self, layer: usize, position: usize) -> String {
+        format!("blocks.{layer}.hook_h.{position}")
+    }
+
+    fn scan(&self, layer: usize, inputs: &RecurrenceInputs, h0: Option<&Tensor>) -> Scan {
+        let RecurrenceInputs { x, delta, b, c } = inputs;
+        selective_scan(&ScanInput { x, delta, a: &self.blocks[layer].a, b, c, h0 })
+    }
+}
+
+impl Convolution for Mamba {
+    fn taps(&self) -> usize {
+        self.config.d_conv
+    }
+
+    fn points(&self, layer: usize) -> ConvolutionPoints {
+        ConvolutionPoints {
+            input: format!("blocks.{layer}.hook_in_proj"),
+            output: format!("blocks.{layer}.hook_conv"),
+        }
+    }
+
+    fn weight(&self, layer: usize) -> &Tensor {
+        &self.blocks[layer].conv
+    }
+
+    fn convolve(&self, layer: usize, x: &Tensor, weight: &Tensor) -> Tensor {
+        conv1d(x, weight, self.blocks[layer].conv_bias.as_ref(), Activation::None)
     }
 }
 
@@ -456,17 +498,4 @@ impl Steps<'_> {
         let (b, c) = (&positions(self.b, t, t + 1), &positions(self.c, t, t + 1));
         selective_scan(&ScanInput { x, delta, a: self.a, b, c, h0: Some(h) }).y
     }
-}
-
-/// Positions `from..to` of x [B, T, ..].
-pub(crate) fn positions(x: &Tensor, from: usize, to: usize) -> Tensor {
-    let (batch, len) = (x.shape()[0], x.shape()[1]);
-    if (from, to) == (0, len) {
-        return x.clone();
-    }
-    let width: usize = x.shape()[2..].iter().product();
-    let part = columns(&x.reshape(&[batch, len * width]), from * width, (to - from) * width);
-    let mut shape = x.shape().to_vec();
-    shape[1] = to - from;
-    part.reshape(&shape)
 }

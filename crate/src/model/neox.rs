@@ -16,20 +16,32 @@
 
 use serde_json::Value;
 
+use super::capabilities::{Addend, Attention, Neurons};
 use super::config::Config;
-use super::hooks::{HookPoint, Linear, Run};
-use super::load::{Loader, prefix};
+use super::hooks::{Axis, HookPoint, Linear, Pass};
+use super::load::{Loader, Source, prefix};
 use super::logits::Logits;
+use super::network::{Architecture, Loaded, Network, Sizes};
 use super::readout::Readout;
 use crate::checkpoint::{CheckpointError, Weights};
+use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
     Activation, Binary, Product, attention, attention_mix, attention_scores, columns, embed, layer_norm,
     matmul, paste, rotary, softmax, zip,
 };
 
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_type: "gpt_neox", title: "GPT-NeoX", keys: &[], part: "attention", load };
+
+fn load(source: &Source<'_>, notes: &mut Vec<String>) -> Result<Loaded, CheckpointError> {
+    let config = NeoxConfig::read(source.config, notes)?;
+    let weights = source.weights("num_hidden_layers", config.layers, PREFIX)?;
+    Ok((Box::new(Neox::load(source.engine, config, &weights)?), weights))
+}
+
 /// What the names of all tensors but the head begin with, if the model was saved with its head.
-pub(super) const PREFIX: &str = "gpt_neox.";
+const PREFIX: &str = "gpt_neox.";
 /// What transformers takes where a config states no `max_position_embeddings`.
 const CONTEXT: usize = 2048;
 
@@ -39,17 +51,17 @@ const TANH: [&str; 5] = ["gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_pyt
 
 /// Sizes and switches of a GPT-NeoX checkpoint.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct NeoxConfig {
-    pub(super) d_model: usize,
-    pub(super) layers: usize,
+struct NeoxConfig {
+    d_model: usize,
+    layers: usize,
     heads: usize,
     d_mlp: usize,
-    pub(super) vocab: usize,
+    vocab: usize,
     rotary_dims: usize,
     rotary_base: f32,
     activation: Activation,
     /// Tokens that it was made to read at most.
-    pub(super) context: usize,
+    context: usize,
     eps: f32,
     parallel: bool,
     attention_bias: bool,
@@ -58,7 +70,7 @@ pub(super) struct NeoxConfig {
 
 impl NeoxConfig {
     /// Reads a config; what should be known of it goes to `notes`.
-    pub(super) fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self, CheckpointError> {
+    fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self, CheckpointError> {
         config.only("hidden_act", &[&EXACT[..], &TANH[..]].concat())?;
         let word = config.get("hidden_act").and_then(Value::as_str);
         let activation = match word.is_some_and(|word| TANH.contains(&word)) {
@@ -84,8 +96,9 @@ impl NeoxConfig {
         let Rope { base, share } = rope;
         let rotary_dims = (head as f64 * share) as usize;
         if rotary_dims == 0 || rotary_dims > head || !rotary_dims.is_multiple_of(2) {
-            return Err(config.error(format!(
-                "a rotary share of {share} gives {rotary_dims} of {head} dimensions; it must be even, and 2 to {head}"
+            return Err(config.error(Failure::new(
+                format!("a rotary share of {share} gives {rotary_dims} of {head} dimensions"),
+                format!("it must be even, and 2 to {head}"),
             )));
         }
         Ok(Self {
@@ -106,15 +119,6 @@ impl NeoxConfig {
     }
 }
 
-impl NeoxConfig {
-    /// Operations of a pass over one prompt, and the bytes of what it holds at once, roughly.
-    pub(super) fn work(&self, len: usize) -> (f64, f64) {
-        let [t, d, m, l] = [len, self.d_model, self.d_mlp, self.layers].map(|n| n as f64);
-        // Four products of D × D and two of D × M a token; q·kᵀ and pattern·v over half of the square.
-        (l * (2.0 * t * (4.0 * d * d + 2.0 * d * m) + 2.0 * t * t * d), 4.0 * t * (8.0 * d + m))
-    }
-}
-
 /// What rotary embedding takes from a config.
 struct Rope {
     base: f32,
@@ -123,9 +127,9 @@ struct Rope {
 }
 
 impl Rope {
-    /// The same two numbers have had three names. As transformers 5 reads them: an object `rope_scaling` stands in the place of
-    /// an object `rope_parameters`; what the object lacks is under the names of the first GPT-NeoX. The names of other models
-    /// count last, and are told, since transformers does not read them.
+    /// The same two numbers have had three names. As transformers 5 reads them: an object `rope_scaling` stands in
+    /// the place of an object `rope_parameters`; what the object lacks is under the names of the first GPT-NeoX. The
+    /// names of other models count last, and are told, since transformers does not read them.
     fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self, CheckpointError> {
         // As Python takes an object for true or false.
         let full = |key: &&'static str| match config.get(key) {
@@ -179,14 +183,14 @@ struct Norm {
 
 impl Norm {
     /// LN(x), with the hook point `name` before weight and bias, as TransformerLens has it.
-    fn apply(&self, name: &str, x: &Tensor, run: &mut Run) -> Tensor {
-        if !run.wants(name) {
+    fn apply(&self, name: &str, x: &Tensor, pass: &mut Pass) -> Tensor {
+        if !pass.wants(name) {
             return layer_norm(x, &self.weight, &self.bias, self.eps);
         }
         let d = self.weight.len();
         let one = Tensor::from_f32(x.engine(), &[d], vec![1.0; d]);
         let normalized = layer_norm(x, &one, &Tensor::zeros(x.engine(), &[d]), self.eps);
-        let normalized = run.at(name, normalized);
+        let normalized = pass.at(name, normalized);
         zip(&zip(&normalized, &self.weight, Binary::Mul), &self.bias, Binary::Add)
     }
 }
@@ -203,8 +207,8 @@ struct Block {
 }
 
 /// The network with its weights.
-pub struct Neox {
-    pub(super) config: NeoxConfig,
+struct Neox {
+    config: NeoxConfig,
     embed: Vec<Tensor>, // [V, D], in parts by rows
     blocks: Vec<Block>,
     ln_final: Norm,
@@ -212,11 +216,7 @@ pub struct Neox {
 }
 
 impl Neox {
-    pub(super) fn load(
-        engine: &Engine,
-        config: NeoxConfig,
-        weights: &Weights,
-    ) -> Result<Self, CheckpointError> {
+    fn load(engine: &Engine, config: NeoxConfig, weights: &Weights) -> Result<Self, CheckpointError> {
         let load = Loader { engine, weights };
         let prefix = prefix(weights, PREFIX);
         let (d, m, v) = (config.d_model, config.d_mlp, config.vocab);
@@ -269,112 +269,148 @@ impl Neox {
         Ok(linears.try_into().unwrap_or_else(|_| unreachable!("three parts were asked for")))
     }
 
-    /// Runs the network on token ids `tokens` [B, T]; returns logits [B, T, V] if the run wants them.
-    pub(super) fn forward(&self, tokens: &Tensor, run: &mut Run) -> Option<Logits> {
-        let mut x = run.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
-        for l in 0..self.blocks.len() {
-            if run.finished() {
-                return None;
-            }
-            x = self.block(l, x, run); // [B, T, D]
-        }
-        if run.finished() {
-            return None;
-        }
-        let normalized = self.ln_final.apply("ln_final.hook_normalized", &x, run); // [B, T, D]
-        run.logits.then(|| Logits::new(normalized, self.unembed.clone())) // [B, T, V]
-    }
-
-    fn block(&self, l: usize, x: Tensor, run: &mut Run) -> Tensor {
+    fn block(&self, l: usize, x: Tensor, pass: &mut Pass) -> Tensor {
         let block = &self.blocks[l];
         let hook = |name: &str| format!("blocks.{l}.{name}");
 
-        let x = run.at(&hook("hook_resid_pre"), x); // [B, T, D]
-        let n1 = block.ln1.apply(&hook("ln1.hook_normalized"), &x, run); // [B, T, D]
-        let z = self.attention(l, &n1, run); // [B, T, D]
-        let mid = run.added(&hook("hook_attn_out"), &z, &block.o, &x); // [B, T, D]: x + Attn
+        let x = pass.at(&hook("hook_resid_pre"), x); // [B, T, D]
+        let n1 = block.ln1.apply(&hook("ln1.hook_normalized"), &x, pass); // [B, T, D]
+        let z = self.attention(l, &n1, pass); // [B, T, D]
+        let mid = pass.added(&hook("hook_attn_out"), &z, &block.o, &x); // [B, T, D]: x + Attn
         let (mid, mlp_in) = if self.config.parallel {
             (mid, x)
         } else {
-            let mid = run.at(&hook("hook_resid_mid"), mid);
+            let mid = pass.at(&hook("hook_resid_mid"), mid);
             (mid.clone(), mid)
         };
-        let n2 = block.ln2.apply(&hook("ln2.hook_normalized"), &mlp_in, run); // [B, T, D]
-        let post = run.activated(&hook("mlp.hook_pre"), &n2, &block.w_in, self.config.activation); // [B, T, M]
-        let post = run.at(&hook("mlp.hook_post"), post); // [B, T, M]
-        let x = run.added(&hook("hook_mlp_out"), &post, &block.w_out, &mid); // [B, T, D]
-        run.at(&hook("hook_resid_post"), x)
+        let n2 = block.ln2.apply(&hook("ln2.hook_normalized"), &mlp_in, pass); // [B, T, D]
+        let post = pass.activated(&hook("mlp.hook_pre"), &n2, &block.w_in, self.config.activation); // [B, T, M]
+        let post = pass.at(&hook("mlp.hook_post"), post); // [B, T, M]
+        let x = pass.added(&hook("hook_mlp_out"), &post, &block.w_out, &mid); // [B, T, D]
+        pass.at(&hook("hook_resid_post"), x)
     }
 
     /// softmax(q·kᵀ / √d, causal)·v for each head, heads side by side: n [B, T, D] → [B, T, D].
-    fn attention(&self, l: usize, n: &Tensor, run: &mut Run) -> Tensor {
+    fn attention(&self, l: usize, n: &Tensor, pass: &mut Pass) -> Tensor {
         let block = &self.blocks[l];
         let c = &self.config;
         let hook = |name: &str| format!("blocks.{l}.attn.{name}");
         let heads = [n.shape()[0], n.shape()[1], c.heads, c.d_model / c.heads]; // B, T, H, d
 
-        let q = run.at(&hook("hook_q"), block.q.apply(n).reshape(&heads)); // [B, T, H, d]
-        let k = run.at(&hook("hook_k"), block.k.apply(n).reshape(&heads)); // [B, T, H, d]
-        let v = run.at(&hook("hook_v"), block.v.apply(n).reshape(&heads)); // [B, T, H, d]
-        let q = run.at(&hook("hook_rot_q"), rotary(&q, c.rotary_dims, c.rotary_base)); // [B, T, H, d]
-        let k = run.at(&hook("hook_rot_k"), rotary(&k, c.rotary_dims, c.rotary_base)); // [B, T, H, d]
-        let z = if run.wants(&hook("hook_attn_scores")) || run.wants(&hook("hook_pattern")) {
-            let scores = run.at(&hook("hook_attn_scores"), attention_scores(&q, &k)); // [B, H, T, T]
-            let pattern = run.at(&hook("hook_pattern"), softmax(&scores)); // [B, H, T, T]
+        let q = pass.at(&hook("hook_q"), block.q.apply(n).reshape(&heads)); // [B, T, H, d]
+        let k = pass.at(&hook("hook_k"), block.k.apply(n).reshape(&heads)); // [B, T, H, d]
+        let v = pass.at(&hook("hook_v"), block.v.apply(n).reshape(&heads)); // [B, T, H, d]
+        let q = pass.at(&hook("hook_rot_q"), rotary(&q, c.rotary_dims, c.rotary_base)); // [B, T, H, d]
+        let k = pass.at(&hook("hook_rot_k"), rotary(&k, c.rotary_dims, c.rotary_base)); // [B, T, H, d]
+        let z = if pass.wants(&hook("hook_attn_scores")) || pass.wants(&hook("hook_pattern")) {
+            let scores = pass.at(&hook("hook_attn_scores"), attention_scores(&q, &k)); // [B, H, T, T]
+            let pattern = pass.at(&hook("hook_pattern"), softmax(&scores)); // [B, H, T, T]
             attention_mix(&pattern, &v) // [B, T, H, d]
         } else {
             attention(&q, &k, &v) // [B, T, H, d]
         };
-        run.at(&hook("hook_z"), z).reshape(n.shape())
+        pass.at(&hook("hook_z"), z).reshape(n.shape())
+    }
+}
+
+/// [B, T, H, d].
+const HEADS: &[Axis] = &[Axis::Prompt, Axis::Position, Axis::Head, Axis::Channel];
+/// [B, H, T, T].
+const SQUARES: &[Axis] = &[Axis::Prompt, Axis::Head, Axis::Position, Axis::Source];
+
+impl Network for Neox {
+    fn sizes(&self) -> Sizes {
+        let &NeoxConfig { layers, d_model, vocab, context, .. } = &self.config;
+        Sizes { layers, d_model, vocab, context }
     }
 
-    /// Every hook point, in the order of the pass.
-    pub(super) fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
+    fn work(&self, len: usize) -> (f64, f64) {
         let c = &self.config;
-        let (head, pattern) = (
-            vec![batch, len, c.heads, c.d_model / c.heads],
-            vec![batch, c.heads, len, len], // query positions on axis 2
-        );
+        let [t, d, m, l] = [len, c.d_model, c.d_mlp, c.layers].map(|n| n as f64);
+        // Four products of D × D and two of D × M a token; q·kᵀ and pattern·v over half of the square.
+        (l * (2.0 * t * (4.0 * d * d + 2.0 * d * m) + 2.0 * t * t * d), 4.0 * t * (8.0 * d + m))
+    }
+
+    fn hooks(&self, batch: usize, len: usize) -> Vec<HookPoint> {
+        let c = &self.config;
+        let (head, square) = (vec![batch, len, c.heads, c.d_model / c.heads], vec![batch, c.heads, len, len]);
         let (stream, mlp) = (vec![batch, len, c.d_model], vec![batch, len, c.d_mlp]);
-        let point = |name: String, shape: &[usize], axis| HookPoint {
-            name,
-            shape: shape.to_vec(),
-            position_axis: Some(axis),
-        };
-        let mut all = vec![point("hook_embed".into(), &stream, 1)];
+        let point = |name: String, shape: &[usize], axes| HookPoint { name, shape: shape.to_vec(), axes };
+        let mut all = vec![point("hook_embed".into(), &stream, Axis::VECTOR)];
         for l in 0..c.layers {
-            let mut add = |name: &str, shape: &[usize], axis| {
-                all.push(point(format!("blocks.{l}.{name}"), shape, axis));
+            let mut add = |name: &str, shape: &[usize], axes| {
+                all.push(point(format!("blocks.{l}.{name}"), shape, axes));
             };
-            add("hook_resid_pre", &stream, 1);
-            add("ln1.hook_normalized", &stream, 1);
+            add("hook_resid_pre", &stream, Axis::VECTOR);
+            add("ln1.hook_normalized", &stream, Axis::VECTOR);
             for name in ["attn.hook_q", "attn.hook_k", "attn.hook_v", "attn.hook_rot_q", "attn.hook_rot_k"] {
-                add(name, &head, 1);
+                add(name, &head, HEADS);
             }
-            add("attn.hook_attn_scores", &pattern, 2);
-            add("attn.hook_pattern", &pattern, 2);
-            add("attn.hook_z", &head, 1);
-            add("hook_attn_out", &stream, 1);
+            add("attn.hook_attn_scores", &square, SQUARES);
+            add("attn.hook_pattern", &square, SQUARES);
+            add("attn.hook_z", &head, HEADS);
+            add("hook_attn_out", &stream, Axis::VECTOR);
             if !c.parallel {
-                add("hook_resid_mid", &stream, 1);
+                add("hook_resid_mid", &stream, Axis::VECTOR);
             }
-            add("ln2.hook_normalized", &stream, 1);
-            add("mlp.hook_pre", &mlp, 1);
-            add("mlp.hook_post", &mlp, 1);
-            add("hook_mlp_out", &stream, 1);
-            add("hook_resid_post", &stream, 1);
+            add("ln2.hook_normalized", &stream, Axis::VECTOR);
+            add("mlp.hook_pre", &mlp, Axis::VECTOR);
+            add("mlp.hook_post", &mlp, Axis::VECTOR);
+            add("hook_mlp_out", &stream, Axis::VECTOR);
+            add("hook_resid_post", &stream, Axis::VECTOR);
         }
-        all.push(point("ln_final.hook_normalized".into(), &stream, 1));
+        all.push(point("ln_final.hook_normalized".into(), &stream, Axis::VECTOR));
         all
     }
 
-    /// Number of heads of a layer.
-    pub fn heads(&self) -> usize {
+    fn forward(&self, tokens: &Tensor, pass: &mut Pass) -> Option<Logits> {
+        let mut x = pass.at("hook_embed", embed(&self.embed, tokens)); // [B, T, D]
+        for l in 0..self.blocks.len() {
+            if pass.finished() {
+                return None;
+            }
+            x = self.block(l, x, pass); // [B, T, D]
+        }
+        if pass.finished() {
+            return None;
+        }
+        let normalized = self.ln_final.apply("ln_final.hook_normalized", &x, pass); // [B, T, D]
+        pass.logits.then(|| Logits::new(normalized, self.unembed.clone())) // [B, T, V]
+    }
+
+    fn readout(&self) -> Readout<'_> {
+        let norm = &self.ln_final;
+        Readout { weight: &norm.weight, bias: Some(&norm.bias), eps: norm.eps, unembed: &self.unembed }
+    }
+
+    fn addends(&self, layer: usize) -> Vec<Addend> {
+        vec![Addend::Heads, Addend::Value { name: "MLP", hook: format!("blocks.{layer}.hook_mlp_out") }]
+    }
+
+    fn neurons(&self) -> Vec<Neurons> {
+        let of = |l| Neurons { hook: format!("blocks.{l}.mlp.hook_post"), gate: false };
+        (0..self.config.layers).map(of).collect()
+    }
+
+    fn attention(&self) -> Option<&dyn Attention> {
+        Some(self)
+    }
+}
+
+impl Attention for Neox {
+    fn heads(&self) -> usize {
         self.config.heads
     }
 
-    /// What each head of a layer writes into the residual stream, without the bias: z [n, H, d] → H tensors [n, D].
-    pub fn head_outputs(&self, layer: usize, z: &Tensor) -> Vec<Tensor> {
+    fn z(&self, layer: usize) -> String {
+        format!("blocks.{layer}.attn.hook_z")
+    }
+
+    fn pattern(&self, layer: usize) -> String {
+        format!("blocks.{layer}.attn.hook_pattern")
+    }
+
+    fn outputs(&self, layer: usize, z: &Tensor) -> Vec<Tensor> {
         let (d, heads) = (self.config.d_model, self.config.heads);
         let (n, width) = (z.len() / d.max(1), d / heads);
         let z = z.reshape(&[n, d]);
@@ -386,18 +422,7 @@ impl Neox {
         (0..heads).map(head).collect()
     }
 
-    /// What attention writes into the residual stream of a layer whatever it sees: [D], if anything.
-    pub fn attention_bias(&self, layer: usize) -> Option<&Tensor> {
+    fn bias(&self, layer: usize) -> Option<&Tensor> {
         self.blocks[layer].o.bias.as_ref()
-    }
-
-    pub(super) fn readout(&self) -> Readout<'_> {
-        let norm = &self.ln_final;
-        Readout { weight: &norm.weight, bias: Some(&norm.bias), eps: norm.eps, unembed: &self.unembed }
-    }
-
-    /// The MLP's hidden activations, the neurons of the paper's baseline.
-    pub(super) fn neuron_hooks(&self) -> Vec<String> {
-        (0..self.config.layers).map(|l| format!("blocks.{l}.mlp.hook_post")).collect()
     }
 }

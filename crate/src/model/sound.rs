@@ -1,12 +1,17 @@
 //! Where a pass stops being finite.
 
-use super::{Model, ModelError, Plan, Prompts};
+use super::error::ModelError;
+use super::hooks::{Axis, HookPoint, Plan};
+use super::language_model::{Model, Prompts};
 use crate::gpu::Tensor;
 use crate::kernels::row_norms;
 
-/// Hook points that are not looked at: states, one a position, and Ā and B̄, as many for each token, would fill memory, and are
-/// read by what follows; scores hold −∞ where a token must not look.
-const PASSED_OVER: [&str; 4] = ["hook_h.", "hook_A_bar", "hook_B_bar", "hook_attn_scores"];
+/// Hook points that are not looked at: states, one a position, and what changes them, as much for each token, would
+/// fill memory, and are read by what follows; scores hold −∞ where a token must not look.
+fn passed_over(hook: &HookPoint) -> bool {
+    let of_states = hook.axis(Axis::Channel).is_some() && hook.axis(Axis::State).is_some();
+    of_states || hook.name.ends_with("hook_attn_scores")
+}
 
 /// Whether every value of some tensors is finite: a number a row comes back from the device, not the tensors.
 ///
@@ -61,13 +66,13 @@ impl Model {
             let Some(bad) = self.first_of(&alone, &stream).await? else { continue };
             let end = names.iter().position(|name| *name == bad.0).expect("one of them");
             let sound = names[..end].iter().rposition(|name| between(&name)).map_or(0, |last| last + 1);
-            let looked_at = |name: &&&str| !PASSED_OVER.iter().any(|part| name.contains(part));
-            let inside: Vec<&str> = names[sound..=end].iter().filter(looked_at).copied().collect();
+            let looked_at = all[sound..=end].iter().filter(|hook| !passed_over(hook));
+            let inside: Vec<&str> = looked_at.map(|hook| hook.name.as_str()).collect();
             // Fused and taken apart, a layer may round differently.
             let (hook, at, value) = self.first_of(&alone, &inside).await?.unwrap_or(bad);
             let point = &all[names.iter().position(|name| *name == hook).expect("one of them")];
             // Of a value with positions on axis 1 or 2 of a batch of one.
-            let position = point.position_axis.map(|axis| {
+            let position = point.axis(Axis::Position).map(|axis| {
                 let after: usize = point.shape[axis + 1..].iter().product();
                 at / after.max(1) % point.shape[axis]
             });
@@ -76,7 +81,8 @@ impl Model {
         Ok(None)
     }
 
-    /// The first of some hook points, in the order of the pass, that is not finite: its name, which element, and the element.
+    /// The first of some hook points, in the order of the pass, that is not finite: its name, which element, and the
+    /// element.
     async fn first_of(
         &self,
         prompts: &Prompts,

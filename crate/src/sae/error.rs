@@ -3,16 +3,15 @@
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
+use crate::failure::{Fails, Failure, printed};
 use crate::gpu::GpuError;
 
 /// Everything that loading, saving, training or using a sparse autoencoder can end with.
 #[derive(Debug, Error)]
 pub enum SaeError {
     /// A file is missing or damaged, or a tensor is not what the configuration says.
-    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A file could not be read or written.
-    #[error("{file}: {source}")]
     Io {
         /// The file.
         file: String,
@@ -20,19 +19,11 @@ pub enum SaeError {
         source: std::io::Error,
     },
     /// A folder holds no SAE.
-    #[error(
-        "{place} has no cfg.json, hyperparams.json or config.json of an SAE; give the folder of an SAE of SAELens, \
-         sparsify, Language-Model-SAEs, or dictionary_learning (converted)"
-    )]
     NotSae {
         /// The folder.
         place: String,
     },
     /// The weights are there only as a pickle.
-    #[error(
-        "{file} is a pickle, which can run code when it is opened; convert it: \
-         python tools/convert_dictionary_learning.py {place}"
-    )]
     Pickle {
         /// The file.
         file: String,
@@ -40,7 +31,6 @@ pub enum SaeError {
         place: String,
     },
     /// A weight that its convention cannot be applied with.
-    #[error("{file}: {tensor} holds {value} at element {index}, but must be {expected}")]
     BadWeight {
         /// The file.
         file: String,
@@ -54,7 +44,6 @@ pub enum SaeError {
         expected: &'static str,
     },
     /// SAELens has no words for this arithmetic.
-    #[error("{name}: an SAE whose {what} cannot be written in SAELens's form; use the files it came in")]
     NotSaeLens {
         /// The SAE.
         name: String,
@@ -62,7 +51,6 @@ pub enum SaeError {
         what: &'static str,
     },
     /// The configuration is not JSON, or not an object.
-    #[error("{file}: not a JSON object ({reason})")]
     Json {
         /// The file.
         file: String,
@@ -70,7 +58,6 @@ pub enum SaeError {
         reason: String,
     },
     /// The configuration lacks a key.
-    #[error("{file}: the key `{key}` is missing; a {form} configuration has it")]
     MissingKey {
         /// The file.
         file: String,
@@ -80,7 +67,6 @@ pub enum SaeError {
         form: &'static str,
     },
     /// A key holds something impossible.
-    #[error("{file}: `{key}` is {value}, but must be {expected}")]
     BadKey {
         /// The file.
         file: String,
@@ -92,7 +78,6 @@ pub enum SaeError {
         expected: String,
     },
     /// A key asks for arithmetic that is not implemented.
-    #[error("{file}: `{key}` {value} is not supported; supported: {supported}")]
     Unsupported {
         /// The file.
         file: String,
@@ -104,7 +89,6 @@ pub enum SaeError {
         supported: &'static str,
     },
     /// The tensors do not make a file.
-    #[error("{file}: cannot be written as safetensors: {reason}")]
     Safetensors {
         /// The file.
         file: String,
@@ -112,7 +96,6 @@ pub enum SaeError {
         reason: String,
     },
     /// A weight to be saved is NaN, infinite, or too large for 16 bits.
-    #[error("{file}: the tensor `{tensor}` holds {value} at element {index}, which cannot be saved")]
     NotFinite {
         /// The file.
         file: String,
@@ -124,10 +107,6 @@ pub enum SaeError {
         value: f32,
     },
     /// Activations that single precision cannot hold once they are normalised.
-    #[error(
-        "{name}: the activations of token {token} are not finite ({value}): they are too large for this SAE; use \
-         those of its hook"
-    )]
     Overflow {
         /// The SAE.
         name: String,
@@ -137,9 +116,6 @@ pub enum SaeError {
         value: f32,
     },
     /// The SAE was made for activations of another width.
-    #[error(
-        "{name}: the SAE reads activations of width {d_in}, but these have width {width}; use the SAE of this model"
-    )]
     Width {
         /// The SAE.
         name: String,
@@ -149,10 +125,6 @@ pub enum SaeError {
         width: usize,
     },
     /// A feature that is NaN or infinite.
-    #[error(
-        "{name}: feature {feature} is {value} at token {token}; these activations or the SAE's weights are too large \
-         for 32-bit floats: check that they belong together"
-    )]
     Infinite {
         /// The SAE.
         name: String,
@@ -164,7 +136,6 @@ pub enum SaeError {
         value: f32,
     },
     /// The activations have heads, and not those that the SAE reads.
-    #[error("{name}: the SAE {found}; use the activations that it was trained on")]
     Head {
         /// The SAE.
         name: String,
@@ -172,7 +143,6 @@ pub enum SaeError {
         found: String,
     },
     /// The SAE was made for another place in the model.
-    #[error("{name}: the SAE was trained on {trained}, not on {hook}; use the SAE of that hook")]
     Hook {
         /// The SAE.
         name: String,
@@ -182,7 +152,6 @@ pub enum SaeError {
         hook: String,
     },
     /// A file of codes is not one.
-    #[error("{file}: not a file of codes: {reason}")]
     Codes {
         /// The file.
         file: String,
@@ -190,9 +159,78 @@ pub enum SaeError {
         reason: String,
     },
     /// Training was asked for with impossible settings.
-    #[error("SAE training: {0}")]
-    Training(String),
+    Training(Failure),
     /// The device failed.
-    #[error(transparent)]
     Gpu(#[from] GpuError),
 }
+
+impl Fails for SaeError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Checkpoint(error) => error.failure(),
+            Self::Io { file, source } => format!("{file}: {source}").into(),
+            Self::NotSae { place } => Failure::new(
+                format!("{place} has no cfg.json, hyperparams.json or config.json of an SAE"),
+                "give the folder of an SAE of SAELens, sparsify, Language-Model-SAEs, or \
+                 dictionary_learning (converted)",
+            ),
+            Self::Pickle { file, place } => Failure::new(
+                format!("{file} is a pickle, which can run code when it is opened"),
+                format!("convert it: python tools/convert_dictionary_learning.py {place}"),
+            ),
+            Self::BadWeight { file, tensor, index, value, expected } => {
+                format!("{file}: {tensor} holds {value} at element {index}, but must be {expected}").into()
+            }
+            Self::NotSaeLens { name, what } => Failure::new(
+                format!("{name}: an SAE whose {what} cannot be written in SAELens's form"),
+                "use the files it came in",
+            ),
+            Self::Json { file, reason } => format!("{file}: not a JSON object ({reason})").into(),
+            Self::MissingKey { file, key, form } => Failure::new(
+                format!("{file}: the key `{key}` is missing"),
+                format!("a {form} configuration has it"),
+            ),
+            Self::BadKey { file, key, value, expected } => {
+                format!("{file}: `{key}` is {value}, but must be {expected}").into()
+            }
+            Self::Unsupported { file, key, value, supported } => Failure::new(
+                format!("{file}: `{key}` {value} is not supported"),
+                format!("supported: {supported}"),
+            ),
+            Self::Safetensors { file, reason } => {
+                format!("{file}: cannot be written as safetensors: {reason}").into()
+            }
+            Self::NotFinite { file, tensor, index, value } => format!(
+                "{file}: the tensor `{tensor}` holds {value} at element {index}, which cannot be saved"
+            )
+            .into(),
+            Self::Overflow { name, token, value } => Failure::new(
+                format!(
+                    "{name}: the activations of token {token} are not finite ({value}): they are too large for this SAE"
+                ),
+                "use those of its hook",
+            ),
+            Self::Width { name, d_in, width } => Failure::new(
+                format!("{name}: the SAE reads activations of width {d_in}, but these have width {width}"),
+                "use the SAE of this model",
+            ),
+            Self::Infinite { name, token, feature, value } => Failure::new(
+                format!("{name}: feature {feature} is {value} at token {token}"),
+                "these activations or the SAE's weights are too large for 32-bit floats: check that they \
+                 belong together",
+            ),
+            Self::Head { name, found } => {
+                Failure::new(format!("{name}: the SAE {found}"), "use the activations that it was trained on")
+            }
+            Self::Hook { name, trained, hook } => Failure::new(
+                format!("{name}: the SAE was trained on {trained}, not on {hook}"),
+                "use the SAE of that hook",
+            ),
+            Self::Codes { file, reason } => format!("{file}: not a file of codes: {reason}").into(),
+            Self::Training(failure) => failure.clone().at("SAE training"),
+            Self::Gpu(error) => error.failure(),
+        }
+    }
+}
+
+printed!(SaeError);

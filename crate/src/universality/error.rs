@@ -3,6 +3,7 @@ use std::ops::Range;
 use thiserror::Error;
 
 use super::bands;
+use crate::failure::{Fails, Failure, printed};
 use crate::gpu::GpuError;
 use crate::par;
 use crate::sae::Codes;
@@ -11,7 +12,6 @@ use crate::sae::Codes;
 #[derive(Debug, Clone, Error)]
 pub enum CorrelationError {
     /// The two sides are not over the same tokens.
-    #[error("A has {a} tokens and B has {b}; both must be activations on the same tokens")]
     Tokens {
         /// Tokens of A.
         a: usize,
@@ -19,7 +19,6 @@ pub enum CorrelationError {
         b: usize,
     },
     /// Decoders that write into spaces of different sizes.
-    #[error("rows of A's decoder have {a} values and those of B's {b}; compare decoders of one width")]
     Widths {
         /// Of A.
         a: usize,
@@ -27,7 +26,6 @@ pub enum CorrelationError {
         b: usize,
     },
     /// NaN or infinity among the activations.
-    #[error("feature {feature} is {value} at token {token}; activations must be finite")]
     NotFinite {
         /// The feature.
         feature: usize,
@@ -37,16 +35,13 @@ pub enum CorrelationError {
         value: f32,
     },
     /// A dense feature whose sums are not finite.
-    #[error("feature {feature} holds NaN or values too large to square; activations must be finite")]
     Overflow {
         /// The feature.
         feature: usize,
     },
     /// Codes that are not what [`Codes`] says.
-    #[error("the codes are damaged: {0}; encode the activations again")]
     Malformed(String),
     /// More tokens or features than an index holds.
-    #[error("{what}: {count} are more than the 2³¹ that can be numbered; use fewer")]
     TooMany {
         /// Tokens or features.
         what: &'static str,
@@ -54,12 +49,44 @@ pub enum CorrelationError {
         count: usize,
     },
     /// The device failed.
-    #[error(transparent)]
     Gpu(#[from] GpuError),
     /// The caller asked to stop.
-    #[error("cancelled")]
     Cancelled,
 }
+
+impl Fails for CorrelationError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Tokens { a, b } => Failure::new(
+                format!("A has {a} tokens and B has {b}"),
+                "both must be activations on the same tokens",
+            ),
+            Self::Widths { a, b } => Failure::new(
+                format!("rows of A's decoder have {a} values and those of B's {b}"),
+                "compare decoders of one width",
+            ),
+            Self::NotFinite { feature, token, value } => Failure::new(
+                format!("feature {feature} is {value} at token {token}"),
+                "activations must be finite",
+            ),
+            Self::Overflow { feature } => Failure::new(
+                format!("feature {feature} holds NaN or values too large to square"),
+                "activations must be finite",
+            ),
+            Self::Malformed(what) => {
+                Failure::new(format!("the codes are damaged: {what}"), "encode the activations again")
+            }
+            Self::TooMany { what, count } => Failure::new(
+                format!("{what}: {count} are more than the 2³¹ that can be numbered"),
+                "use fewer",
+            ),
+            Self::Gpu(error) => error.failure(),
+            Self::Cancelled => Failure::cancelled(),
+        }
+    }
+}
+
+printed!(CorrelationError);
 
 /// Refuses sides of different tokens.
 pub(super) fn same_tokens(a: usize, b: usize) -> Result<(), CorrelationError> {

@@ -1,7 +1,7 @@
 //! The page's face: the lab behind wasm-bindgen, made for a module Worker.
 //!
-//! Everything that crosses is a typed value ([`ComparePlan`], [`Progress`](crate::lab::Progress), [`Report`], [`Opened`], [`Failure`]);
-//! the page's TypeScript uses the types generated from them.
+//! Everything that crosses is a typed value ([`ComparePlan`], [`Progress`](crate::lab::Progress), [`Report`],
+//! [`Opened`], [`Failure`]); the page's TypeScript uses the types generated from them.
 
 #[cfg(feature = "bench")]
 mod bench;
@@ -22,8 +22,8 @@ use crate::corpus::Corpus;
 use crate::failure::Failure;
 use crate::gpu::{Engine, EngineChoice};
 use crate::lab::{
-    self, CircuitName, CircuitReport, CircuitSettings, ComparePlan, Comparison, HealthReport, HealthSettings,
-    InductionView, Inputs, LabModel, MemoryStore, Prompted, Report,
+    self, CircuitSettings, ComparePlan, Comparison, HealthReport, HealthSettings, InductionPair, Inputs,
+    LabModel, MemoryStore, Prompted, Report,
 };
 #[cfg(feature = "bench")]
 pub use bench::bench_matmul;
@@ -218,39 +218,24 @@ impl Lab {
         Ok(lab::health(&model, &model.saes, &corpus, settings, &observer).await?)
     }
 
-    /// Looks inside a model at a text, or at a planted A B … A where there is none.
+    /// Looks into the first of the models with attention heads and the first with a recurrence, at a text, or at a
+    /// planted A B … A where there is none, and takes their circuits apart.
     ///
     /// # Errors
-    /// As [`Lab::prompt`], and a text that is too long to look at.
-    #[wasm_bindgen(js_name = inductionView)]
-    pub async fn induction_view(
+    /// As [`Lab::prompt`]; models of which none has heads or a recurrence, a text that is too long to look at, sizes
+    /// that no prompt can have.
+    pub async fn induction(
         &self,
-        model: String,
+        models: Vec<String>,
         text: Option<String>,
         settings: CircuitSettings,
         on_progress: OnProgress,
-    ) -> Result<InductionView, Failure> {
+    ) -> Result<InductionPair, Failure> {
         self.cancelled.set(false);
-        let model = self.model(&model)?;
+        let models = models.iter().map(|name| self.model(name)).collect::<Result<Vec<_>, _>>()?;
+        let models: Vec<&LabModel> = models.iter().map(|model| &**model).collect();
         let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
-        Ok(lab::induction_view(&model, text.as_deref(), &settings, &observer).await?)
-    }
-
-    /// Runs a circuit experiment on a model.
-    ///
-    /// # Errors
-    /// A model that was not added, or is not of the experiment's kind; sizes that no prompt can have; a device that failed.
-    pub async fn circuit(
-        &self,
-        model: String,
-        experiment: CircuitName,
-        settings: CircuitSettings,
-        on_progress: OnProgress,
-    ) -> Result<CircuitReport, Failure> {
-        self.cancelled.set(false);
-        let model = self.model(&model)?;
-        let observer = PageObserver::new(on_progress.unchecked_into(), &self.cancelled);
-        Ok(lab::circuit(&model, experiment, settings, &observer).await?)
+        Ok(lab::induction_pair(&models, text.as_deref(), &settings, &observer).await?)
     }
 
     /// Asks the run to stop at its next step.

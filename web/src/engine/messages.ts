@@ -1,24 +1,7 @@
 /** What the page and the engine's Worker say to each other. */
-import type { CircuitReport, CurvePoint, Failure, InductionView, Opened, Progress, Prompted, Report, TrainPlan, TrainStats } from 'mppc';
-import type { Actions } from './worker';
+import type { CurvePoint, Failure, Opened, Progress } from 'mppc';
 
 export type EngineName = 'auto' | 'gpu' | 'cpu';
-
-/** What is asked of a comparison; here as below, everything else is the engine's default. */
-export interface CompareAsk {
-  a: string;
-  b: string;
-  engine: EngineName;
-  tokens: number;
-  seed: number;
-  /** A text of the user's instead of the built-in corpus. */
-  file?: File;
-}
-
-export interface CompareAnswer {
-  report: Report;
-  opened: Opened;
-}
 
 /** A model that comes with the page, or, with its folder there, one of the browser's storage. */
 export interface ModelRef {
@@ -26,80 +9,15 @@ export interface ModelRef {
   stored?: string;
 }
 
-export interface PromptAsk {
-  model: ModelRef;
-  engine: EngineName;
-  text: string;
-}
-
-/** What a prompt gave, and what it took. */
-export interface PromptAnswer {
-  prompted: Prompted;
-  opened: Opened;
-  /** From the storage, or the network, to the engine; nothing when it was there already. */
-  loadSeconds?: number;
-  runSeconds: number;
-  /** The most memory WebAssembly has taken since the engine was started. */
-  wasmBytes: number;
-}
-
 /** What the engine calls a model; two commits of a repository are two models. */
 export const nameOf = ({ name, stored }: ModelRef): string =>
   stored ? `${name}@${stored.slice(stored.lastIndexOf('@') + 1).slice(0, 12)}` : name;
 
-export interface HealthAsk {
-  /** A model that comes with the page, and brings SAEs. */
-  model: ModelRef;
-  engine: EngineName;
-  tokens: number;
-  seed: number;
-}
-
-export interface InductionAsk {
-  /** A Transformer that comes with the page. */
-  a: string;
-  /** A Mamba that comes with the page. */
-  b: string;
-  engine: EngineName;
-  /** What to look at; a planted prompt where there is none. */
-  text?: string;
-  /** Number of prompts of the experiments. */
-  prompts: number;
-  seed: number;
-}
-
-/** Both models from inside, and what interventions change. */
-export interface InductionAnswer {
-  a: InductionView;
-  b: InductionView;
-  /** Each head of the Transformer. */
-  heads: CircuitReport;
-  /** Each layer of the Mamba. */
-  states: CircuitReport;
-  /** Each position's write into the layer of the Mamba that matters most. */
-  writes: CircuitReport;
-}
-
-export interface TrainAsk {
-  model: ModelRef;
-  engine: EngineName;
-  plan: Partial<TrainPlan>;
-  /**
-   * `new` is refused where an unfinished training is stored, `instead` takes its place, `resume` goes on with it, and
-   * must have its plan.
-   */
-  begin: 'new' | 'instead' | 'resume';
-}
-
-/** A SAE that was trained; its files are in the browser's storage. */
-export interface TrainedHere {
-  hook: string;
-  recipe: string;
-  stats: TrainStats;
-}
-
-/** Page to worker; everything but `cancel` ends with exactly one `done` or `failed`. */
-export type Request = { kind: 'do'; action: keyof Actions; base: string; ask: unknown } | { kind: 'cancel' };
+/**
+ * Page to worker, `action` being one of the worker's table; everything but `cancel` ends with exactly one `done` or
+ * `failed`.
+ */
+export type Request = { kind: 'do'; action: string; base: string; ask: unknown } | { kind: 'cancel' };
 
 /** Worker to page. */
 export type Reply =

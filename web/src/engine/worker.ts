@@ -8,13 +8,18 @@ import {
   leftTraining,
   wasmBytes,
   type HealthReport,
+  type InductionPair,
   type LeftTraining,
+  type Opened,
+  type Prompted,
+  type Report,
+  type TrainPlan,
+  type TrainStats,
 } from 'mppc';
 import { asFailure, HubError, isFull } from '../failure';
 import { start, type Bench } from './bench';
 import { Checkpoints } from './checkpoints';
-import { nameOf, type CompareAnswer, type CompareAsk, type PromptAnswer, type PromptAsk } from './messages';
-import type { HealthAsk, InductionAnswer, InductionAsk, TrainAsk, TrainedHere } from './messages';
+import { nameOf, type EngineName, type ModelRef } from './messages';
 import { keepSae, sweepSaes } from './saes';
 import { goOn, point, progress, serve } from './serve';
 
@@ -25,6 +30,14 @@ const actions = { compare, prompt, health, induction, train, left, forget };
 export type Actions = typeof actions;
 serve(actions);
 
+export interface HealthAsk {
+  /** A model that comes with the page, and brings SAEs. */
+  model: ModelRef;
+  engine: EngineName;
+  tokens: number;
+  seed: number;
+}
+
 async function health(bench: Bench, { model, engine, tokens, seed }: HealthAsk): Promise<HealthReport> {
   const lab = await bench.open(engine);
   await bench.load(lab, model);
@@ -32,18 +45,41 @@ async function health(bench: Bench, { model, engine, tokens, seed }: HealthAsk):
   return lab.saeHealth(nameOf(model), { ...defaultHealthSettings(), tokens, seed }, progress);
 }
 
-async function induction(bench: Bench, ask: InductionAsk): Promise<InductionAnswer> {
+export interface InductionAsk {
+  /** Models that come with the page, one with attention heads and one with a recurrence among them. */
+  models: string[];
+  engine: EngineName;
+  /** What to look at; a planted prompt where there is none. */
+  text?: string;
+  /** Number of prompts of the experiments. */
+  prompts: number;
+  seed: number;
+}
+
+async function induction(bench: Bench, ask: InductionAsk): Promise<InductionPair> {
   const lab = await bench.open(ask.engine);
-  await bench.loadBuiltin(lab, [ask.a, ask.b]);
+  await bench.loadBuiltin(lab, ask.models);
   goOn();
   const settings = { ...defaultCircuitSettings(), prompts: ask.prompts, seed: ask.seed };
-  return {
-    a: await lab.inductionView(ask.a, ask.text, settings, progress),
-    b: await lab.inductionView(ask.b, ask.text, settings, progress),
-    heads: await lab.circuit(ask.a, 'head-to-logit', settings, progress),
-    states: await lab.circuit(ask.b, 'state-to-logit', settings, progress),
-    writes: await lab.circuit(ask.b, 'write-position', settings, progress),
-  };
+  return lab.induction(ask.models, ask.text, settings, progress);
+}
+
+export interface TrainAsk {
+  model: ModelRef;
+  engine: EngineName;
+  plan: Partial<TrainPlan>;
+  /**
+   * `new` is refused where an unfinished training is stored, `instead` takes its place, `resume` goes on with it, and
+   * must have its plan.
+   */
+  begin: 'new' | 'instead' | 'resume';
+}
+
+/** A SAE that was trained; its files are in the browser's storage. */
+export interface TrainedHere {
+  hook: string;
+  recipe: string;
+  stats: TrainStats;
 }
 
 function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<TrainedHere[]> {
@@ -95,6 +131,22 @@ async function forget(): Promise<void> {
   await Checkpoints.alone(async (checkpoints) => checkpoints.clear());
 }
 
+/** What is asked of a comparison; here as below, everything else is the engine's default. */
+export interface CompareAsk {
+  a: string;
+  b: string;
+  engine: EngineName;
+  tokens: number;
+  seed: number;
+  /** A text of the user's instead of the built-in corpus. */
+  file?: File;
+}
+
+export interface CompareAnswer {
+  report: Report;
+  opened: Opened;
+}
+
 async function compare(bench: Bench, { a, b, engine, file, tokens, seed }: CompareAsk): Promise<CompareAnswer> {
   const text = file && new Uint8Array(await file.arrayBuffer());
   const lab = await bench.open(engine);
@@ -104,6 +156,23 @@ async function compare(bench: Bench, { a, b, engine, file, tokens, seed }: Compa
   Object.assign(plan.corpus, { tokens, seed, source: file?.name ?? 'builtin' });
   plan.controls.seed = seed;
   return { report: await lab.compare(plan, text, progress), opened: lab.opened() };
+}
+
+export interface PromptAsk {
+  model: ModelRef;
+  engine: EngineName;
+  text: string;
+}
+
+/** What a prompt gave, and what it took. */
+export interface PromptAnswer {
+  prompted: Prompted;
+  opened: Opened;
+  /** From the storage, or the network, to the engine; nothing when it was there already. */
+  loadSeconds?: number;
+  runSeconds: number;
+  /** The most memory WebAssembly has taken since the engine was started. */
+  wasmBytes: number;
 }
 
 async function prompt(bench: Bench, { model, engine, text }: PromptAsk): Promise<PromptAnswer> {

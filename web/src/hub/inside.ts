@@ -3,6 +3,7 @@
  * whole. A hash says that bytes are those that were meant, not that they are any use. Only headers are read.
  */
 import { HubError } from '../failure';
+import { architectureOf } from './architectures';
 
 /** Reads up to `bytes` bytes of a file; fewer at its end. */
 export type Read = (path: string, from: number, bytes: number) => Uint8Array | Promise<Uint8Array>;
@@ -92,7 +93,7 @@ function fits(repo: string, config: Record<string, unknown>, tensors: Map<string
     }
   }
   // What a layer of the one has and one of the other has not.
-  const part = config['model_type'] === 'gpt_neox' ? 'attention' : 'mixer';
+  const part = architectureOf(config)?.part ?? '';
   const layer = new RegExp(`(?:^|\\.)layers\\.(\\d+)\\.${part}\\.`);
   const found = new Set([...tensors.keys()].flatMap((name) => layer.exec(name)?.[1] ?? []));
   // As many as there are weights for; a number of any size is looked for no further than that.

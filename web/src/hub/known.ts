@@ -1,5 +1,6 @@
 /** Models people may want, from the list that the command line uses, too. */
 import list from '../../../models/known.json';
+import { architectures } from './architectures';
 
 export interface Known {
   alias: string;
@@ -15,12 +16,11 @@ interface Listed extends Partial<Known> {
   instead?: string;
 }
 
-const RUN_HERE = ['gpt_neox', 'mamba'];
 /** Larger ones are for the command line: WebAssembly addresses 4 GiB. */
 const LARGEST = 3.5e9;
 
 export const known = (list as Listed[]).filter(
-  ({ kind, instead, bytes }) => RUN_HERE.includes(kind) && !instead && bytes && bytes <= LARGEST,
+  ({ kind, instead, bytes }) => architectures.some(({ model_type }) => model_type === kind) && !instead && bytes && bytes <= LARGEST,
 ) as Known[];
 
 /** How a known model is asked for on a hub. */

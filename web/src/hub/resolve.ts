@@ -1,5 +1,6 @@
 /** Asks the hub what a model consists of, and decides what is needed of it. */
 import { fileUrl, revisionUrl, type Address } from './address';
+import { architectureOf, architectures } from './architectures';
 import { HubError } from '../failure';
 import { fetchSmall, type Net } from './fetch';
 import { matches } from './hash';
@@ -7,7 +8,6 @@ import type { HubFile, Plan } from './plan';
 
 /** Files the page reads whole must be small ones. */
 const SMALL = 64 << 20;
-const ARCHITECTURES = ['gpt_neox', 'mamba'];
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 /** Taken where they are there: they name BOS, EOS and PAD. */
@@ -115,10 +115,12 @@ export const withoutPythonNumbers = (json: string): string =>
   json.replace(/"(?:[^"\\]|\\.)*"|-?Infinity|NaN/g, (found) => (found.startsWith('"') ? found : `"${found}"`));
 
 function checkArchitecture(repo: string, config: unknown): void {
-  const { model_type: kind, d_model, n_layer } = (config ?? {}) as Record<string, unknown>;
-  if (ARCHITECTURES.includes(kind as string) || (kind === undefined && d_model && n_layer)) return;
+  const told = (config ?? {}) as Record<string, unknown>;
+  if (architectureOf(told)) return;
+  const kind = told['model_type'];
   const found = kind === undefined ? 'names no model_type' : `is a ${kind}`;
-  throw new HubError('model', `${repo} ${found}`, 'GPT-NeoX and Mamba can be run here: take one of those');
+  const titles = architectures.map(({ title }) => title).join(' and ');
+  throw new HubError('model', `${repo} ${found}`, `${titles} can be run here: take one of those`);
 }
 
 function shardsOf(repo: string, index: unknown): string[] {

@@ -6,36 +6,39 @@ use std::path::Path;
 use mppc::atomic;
 use mppc::circuits::Mean;
 use mppc::lab::{
-    self, CircuitCell, CircuitName, CircuitReport, CircuitSettings, Deviation, InductionView, LabModel,
-    PublishedCircuit,
+    self, CircuitAsk, CircuitCell, CircuitName, CircuitReport, CircuitSettings, Deviation, InductionView,
+    LabModel,
 };
-use mppc::words::cell;
 use serde_json::json;
 
 use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
-use crate::output::csv;
 use crate::session::{Outcome, Session, text, writable, writable_dir};
 use crate::{interrupt, models};
 
 /// Runs a subcommand.
 pub(crate) async fn run(session: &Session, command: &CircuitCommand) -> Outcome {
     let (name, args) = match command {
-        CircuitCommand::HeadToLogit(args) => (CircuitName::HeadToLogit, args),
-        CircuitCommand::HeadToHead(args) => (CircuitName::HeadToHead, args),
-        CircuitCommand::StateToLogit(args) => (CircuitName::StateToLogit, args),
-        CircuitCommand::YToLogit(args) => (CircuitName::YToLogit, args),
-        CircuitCommand::SsmParts(args) => (CircuitName::SsmParts, args),
-        CircuitCommand::WritePosition(args) => (CircuitName::WritePosition, args),
-        CircuitCommand::ConvTaps(args) => (CircuitName::ConvTaps, args),
-        CircuitCommand::OffByOne(args) => (CircuitName::OffByOne, args),
-        CircuitCommand::All(args) => return all(session, args).await,
+        CircuitCommand::HeadToLogit(args) => (Some(CircuitName::HeadToLogit), args),
+        CircuitCommand::HeadToHead(args) => (Some(CircuitName::HeadToHead), args),
+        CircuitCommand::StateToLogit(args) => (Some(CircuitName::StateToLogit), args),
+        CircuitCommand::YToLogit(args) => (Some(CircuitName::YToLogit), args),
+        CircuitCommand::SsmParts(args) => (Some(CircuitName::SsmParts), args),
+        CircuitCommand::WritePosition(args) => (Some(CircuitName::WritePosition), args),
+        CircuitCommand::ConvTaps(args) => (Some(CircuitName::ConvTaps), args),
+        CircuitCommand::OffByOne(args) => (Some(CircuitName::OffByOne), args),
+        CircuitCommand::All(args) => (None, args),
         CircuitCommand::Look(args) => return look(session, args).await,
         CircuitCommand::Paper(args) => return paper(session, args).await,
     };
     saved_to(args.save.as_deref())?;
     let model = load(session, &args.model)?;
-    let report = lab::circuit(&model, name, settings(args), &session.bars).await.map_err(text)?;
-    tell(session, &[report], args.save.as_deref())
+    let settings = settings(args);
+    let asked = match name {
+        Some(experiment) => vec![CircuitAsk { model: &model, experiment, settings }],
+        None => CircuitAsk::all(&model, &settings).map_err(text)?,
+    };
+    let reports = lab::circuits(&asked, &session.bars).await.map_err(text)?;
+    tell(session, &reports, args.save.as_deref())
 }
 
 fn saved_to(save: Option<&Path>) -> Outcome {
@@ -60,28 +63,8 @@ fn settings(args: &CircuitArgs) -> CircuitSettings {
     }
 }
 
-async fn all(session: &Session, args: &CircuitArgs) -> Outcome {
-    saved_to(args.save.as_deref())?;
-    let model = load(session, &args.model)?;
-    let transformer = model.model.architecture() == "gpt_neox";
-    let mut reports: Vec<CircuitReport> = Vec::new();
-    for name in CircuitName::ALL.into_iter().filter(|name| name.of_transformer() == transformer) {
-        let mut settings = settings(args);
-        if name == CircuitName::WritePosition && settings.layer.is_none() {
-            let states = reports.iter().find(|report| report.experiment == CircuitName::StateToLogit);
-            settings.layer = states.and_then(CircuitReport::strongest).map(|cell| cell.layer);
-        }
-        if name != CircuitName::WritePosition {
-            let of_layers = [CircuitName::SsmParts, CircuitName::ConvTaps, CircuitName::OffByOne];
-            settings.layer = args.layer.filter(|_| of_layers.contains(&name));
-        }
-        reports.push(lab::circuit(&model, name, settings, &session.bars).await.map_err(text)?);
-    }
-    tell(session, &reports, args.save.as_deref())
-}
-
-/// Interventions that are told, of each experiment: those that change most.
-const TOLD: usize = 8;
+/// Interventions that are shown of each experiment: those that change most.
+const SHOWN: usize = 8;
 
 fn tell(session: &Session, reports: &[CircuitReport], save: Option<&Path>) -> Outcome {
     let mut lines = Vec::new();
@@ -123,10 +106,10 @@ fn summary(report: &CircuitReport) -> Vec<String> {
     ];
     let mut cells: Vec<&CircuitCell> = report.cells.iter().collect();
     // Few of them, such as positions, stay in their order.
-    if cells.len() > TOLD {
+    if cells.len() > SHOWN {
         cells.sort_by(|x, y| y.change.logit.mean.abs().total_cmp(&x.change.logit.mean.abs()));
     }
-    for cell in cells.iter().take(TOLD) {
+    for cell in cells.iter().take(SHOWN) {
         let c = &cell.change;
         lines.push(format!(
             "  {:34} {:>24} {:>26} {:>24}",
@@ -136,8 +119,8 @@ fn summary(report: &CircuitReport) -> Vec<String> {
             shown(c.difference, 2)
         ));
     }
-    if cells.len() > TOLD {
-        lines.push(format!("  … {} more that change less", cells.len() - TOLD));
+    if cells.len() > SHOWN {
+        lines.push(format!("  … {} more that change less", cells.len() - SHOWN));
     }
     lines
 }
@@ -171,7 +154,7 @@ async fn look(session: &Session, args: &LookArgs) -> Outcome {
 }
 
 fn seen(view: &InductionView) -> Vec<String> {
-    let unit = if view.architecture == "gpt_neox" { "head" } else { "layer" };
+    let unit = if view.hidden { "layer" } else { "head" };
     let name = |layer: usize, n: usize| {
         if view.units == 1 { format!("{unit} {layer}") } else { format!("{unit} {layer}.{n}") }
     };
@@ -187,7 +170,8 @@ fn seen(view: &InductionView) -> Vec<String> {
     ));
     let mut parts = view.attribution.clone();
     parts.sort_by(|x, y| y.logit.abs().total_cmp(&x.logit.abs()));
-    let parts: Vec<String> = parts.iter().take(TOLD).map(|p| format!("{} {:+.2}", p.part, p.logit)).collect();
+    let parts: Vec<String> =
+        parts.iter().take(SHOWN).map(|p| format!("{} {:+.2}", p.part, p.logit)).collect();
     lines.push(format!("  its logit is made of: {}, …", parts.join(", ")));
     lines.push(format!(
         "  {:14} {:>16} {:>16} {:>16}",
@@ -195,7 +179,7 @@ fn seen(view: &InductionView) -> Vec<String> {
     ));
     let mut scores = view.scores.clone();
     scores.sort_by(|x, y| y.prefix_matching.total_cmp(&x.prefix_matching));
-    for s in scores.iter().take(TOLD) {
+    for s in scores.iter().take(SHOWN) {
         lines.push(format!(
             "  {:14} {:>16.3} {:>16.3} {:>16.3}",
             name(s.layer, s.unit),
@@ -213,52 +197,18 @@ fn seen(view: &InductionView) -> Vec<String> {
 
 async fn paper(session: &Session, args: &PaperArgs) -> Outcome {
     saved_to(args.save.as_deref())?;
-    let models = [load(session, &args.a)?, load(session, &args.b)?];
-    let (mut rows, mut reports) = (Vec::new(), [Vec::new(), Vec::new()]);
-    for told in lab::published() {
-        let which = usize::from(!told.experiment.of_transformer());
-        let report = measured(session, &models[which], &told, args).await?;
-        rows.extend(told.beside(&report));
-        // The longest prompts of each stay in the directory.
-        if told.tokens > 8
-            && !reports[which].iter().any(|r: &CircuitReport| r.experiment == report.experiment)
-        {
-            reports[which].push(report);
-        }
-    }
+    let [a, b] = [load(session, &args.a)?, load(session, &args.b)?];
+    let paper = lab::paper([&a, &b], (args.prompts, args.seed), &session.bars).await.map_err(text)?;
     let mut lines = vec![format!(
         "{:15} {:>6} {:28} {:12} {:>10} {:>26} {:>10}",
         "experiment", "tokens", "", "change of", "published", "measured", "deviation"
     )];
-    lines.extend(rows.iter().map(line));
+    lines.extend(paper.rows.iter().map(line));
     if let Some(dir) = &args.save {
-        for (which, reports) in ["transformer", "mamba"].into_iter().zip(&reports) {
-            lab::save_circuits(reports, &dir.join(which)).map_err(text)?;
-        }
-        comparison(&rows, &dir.join("comparison.csv"))?;
+        lab::save_paper(&paper, dir).map_err(text)?;
         lines.push(format!("saved to {}", dir.display()));
     }
-    session.out.say(&lines.join("\n"), &json!(rows))
-}
-
-async fn measured(
-    session: &Session,
-    model: &LabModel,
-    told: &PublishedCircuit,
-    args: &PaperArgs,
-) -> Outcome<CircuitReport> {
-    let layers = model.model.layers();
-    let settings = CircuitSettings {
-        prompts: args.prompts,
-        tokens: told.tokens,
-        seed: args.seed,
-        layer: told.layer.filter(|layer| *layer < layers),
-        receiver: told.receiver.filter(|[layer, _]| *layer < layers),
-        // As its numbers were made.
-        published: true,
-        ..CircuitSettings::default()
-    };
-    lab::circuit(model, told.experiment, settings, &session.bars).await.map_err(text)
+    session.out.say(&lines.join("\n"), &json!(paper.rows))
 }
 
 fn line(row: &Deviation) -> String {
@@ -273,26 +223,4 @@ fn line(row: &Deviation) -> String {
         shown(row.measured, digits),
         row.deviation()
     )
-}
-
-fn comparison(rows: &[Deviation], path: &Path) -> Outcome {
-    let names =
-        ["experiment", "tokens", "label", "figure", "published", "measured", "low", "high", "deviation"];
-    let rows = rows.iter().map(|row| {
-        let end = |end: Option<f64>| end.map_or_else(String::new, |v| v.to_string());
-        let interval = row.measured.interval;
-        vec![
-            row.experiment.name().to_owned(),
-            row.tokens.to_string(),
-            cell(&row.label).into_owned(),
-            row.figure.to_owned(),
-            row.published.to_string(),
-            row.measured.mean.to_string(),
-            end(interval.map(|i| i.low)),
-            end(interval.map(|i| i.high)),
-            row.deviation().to_string(),
-        ]
-    });
-    let table = csv(&names, rows);
-    atomic::write(path, |file| file.write_all(&table)).map_err(|e| format!("{}: {e}", path.display()).into())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want, human};
 use mppc::checkpoint::{Files, Known, embedded, known, without_bom};
 use mppc::failure::{Fails as _, Failure};
+use mppc::model::architecture;
 use mppc::regular;
 use mppc::sae::formats;
 use mppc::words::{did_you_mean, echo};
@@ -138,11 +139,9 @@ fn kind(cached: &CachedRepo) -> Option<&'static str> {
     let config = || regular::read_within(&cached.path.join("config.json"), MOST_CONFIG).ok();
     let object = |bytes: Vec<u8>| serde_json::from_slice::<Map<String, Value>>(without_bom(&bytes)).ok();
     if let Some(config) = Some("config.json").filter(|name| has(name)).and_then(|_| object(config()?)) {
-        match config.get("model_type").and_then(|v| v.as_str()) {
-            Some("gpt_neox") => return Some("gpt_neox"),
-            Some("mamba") => return Some("mamba"),
-            None if config.contains_key("d_model") && config.contains_key("n_layer") => return Some("mamba"),
-            _ => {}
+        let model_type = config.get("model_type").and_then(|v| v.as_str());
+        if let Some(found) = architecture(model_type, |key| config.contains_key(key)) {
+            return Some(found.model_type);
         }
     }
     let is_sae = |path: &String| formats::is_config(path, has);

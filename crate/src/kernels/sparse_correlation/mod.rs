@@ -11,34 +11,14 @@
 //! Not supported: on a GPU, a feature that fires on more tokens than one binding holds (16 million entries in a
 //! browser); it is refused with [`GpuError::TooLarge`]. Token ranges cannot be merged after the maximum.
 
+mod compressed;
 mod on_gpu;
 mod twin;
 
-use std::ops::Range;
+pub(crate) use compressed::Compressed;
 
 use super::best::{Best, Running};
 use crate::gpu::{Backend, Engine, GpuError};
-
-/// Standardised sparse features in compressed lines. By feature: a line is a feature, its indices are tokens;
-/// by token: a line is a token, its indices are features, ascending.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Compressed {
-    /// Where each line starts, [lines + 1].
-    pub(crate) indptr: Vec<usize>,
-    /// Token or feature of each entry.
-    pub(crate) indices: Vec<u32>,
-    /// z = (x − shift) / (σ√n), where Σz² ≤ 2.
-    pub(crate) values: Vec<f32>,
-    /// By feature: Σz/√n, between −1 and 1; NaN for a feature without variance, which has no entries.
-    pub(crate) offsets: Vec<f64>,
-}
-
-impl Compressed {
-    fn line(&self, i: usize) -> (&[u32], &[f32]) {
-        let range = self.indptr[i]..self.indptr[i + 1];
-        (&self.indices[range.clone()], &self.values[range])
-    }
-}
 
 /// Best correlation of each feature of `a` (by feature) among those of `b` (by token), and the reverse.
 ///
@@ -62,26 +42,9 @@ pub(crate) async fn sparse_correlation(
     }
 }
 
-/// Cuts a list into consecutive ranges of at most `longest` items that cost at most `most` together (a dearer
-/// item stands alone).
-fn cut(costs: &[usize], longest: usize, most: usize) -> Vec<Range<usize>> {
-    let mut ranges = Vec::new();
-    let (mut start, mut cost) = (0, 0);
-    for (i, &c) in costs.iter().enumerate() {
-        if i > start && (i - start == longest || cost + c > most) {
-            ranges.push(start..i);
-            (start, cost) = (i, 0);
-        }
-        cost += c;
-    }
-    if start < costs.len() {
-        ranges.push(start..costs.len());
-    }
-    ranges
-}
-
 #[cfg(test)]
 mod tests {
+    use super::compressed::cut;
     use super::*;
     use crate::kernels::testing::{each_engine, normal, uniform};
 

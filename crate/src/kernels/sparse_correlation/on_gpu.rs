@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::best::{Best, Lines, best_into, collect};
-use super::{Compressed, cut};
+use super::compressed::{Compressed, cut};
 use crate::gpu::{Dtype, Engine, GpuError, Launch, Shader, Tensor, Word, shader};
 
 static SUMS: Shader = shader!("sparse_sums", "per_group");

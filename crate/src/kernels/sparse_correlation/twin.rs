@@ -13,7 +13,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use super::super::best::{Best, Running};
 use super::super::par;
-use super::{Compressed, cut};
+use super::compressed::{Compressed, cut};
 
 /// Pieces of A that the cores work on: enough to balance them, few enough that their answers for all of B stay
 /// small.

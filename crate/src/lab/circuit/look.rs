@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 
-use super::CircuitSettings;
+use super::report::CircuitSettings;
 use crate::circuits::{
     Attention, Draw, Induction, Part, Scores, Unwatched, attention, attribution, logit_lens, repeated_blocks,
     scores, state_writes, tap_shares,
 };
 use crate::corpus::Tokenize as _;
+use crate::lab::prompt::last_logits;
 use crate::lab::shared::Stages;
 use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
-use crate::model::{Likely, Plan, Prompts, likeliest};
+use crate::model::{Prompts, Softmax, likeliest};
 
 /// The longest prompt (tokens): patterns grow with its square.
 const LONGEST: usize = 128;
@@ -25,12 +26,14 @@ const SCORED: usize = 16;
 pub struct InductionView {
     /// Name of the model.
     pub model: String,
-    /// `gpt_neox` or `mamba`.
+    /// Its `model_type`, e.g. `gpt_neox`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,
     /// Heads of a layer, or groups of its channels.
     pub units: usize,
+    /// Whether what is shown of attention is hidden attention: that of a recurrence, by groups of channels.
+    pub hidden: bool,
     /// The prompt, token by token.
     pub tokens: Vec<PromptToken>,
     /// Where A stands first; B is behind it. None in a text.
@@ -47,9 +50,9 @@ pub struct InductionView {
     pub attention: Vec<Attention>,
     /// Who matches prefixes, looks one back, looks at duplicates: on random blocks said again and again.
     pub scores: Vec<Scores>,
-    /// Of a Mamba: how much of each position's write is left in each layer's last state, `[layer][position]`.
+    /// Of a recurrence: how much of each position's write is left in each layer's last state, `[layer][position]`.
     pub writes: Vec<Vec<f64>>,
-    /// Of a Mamba: the share of each tap in each layer's convolution, `[layer][how far back]`.
+    /// Of a convolution: the share of each tap, `[layer][how far back]`.
     pub taps: Vec<Vec<f64>>,
 }
 
@@ -66,14 +69,27 @@ pub struct PartShare {
 /// Looks inside a model at a text, or at a planted A B … A of random tokens where `text` is absent.
 ///
 /// # Errors
-/// A text of no token or of too many; groups that do not divide the channels; a device that fails; an observer that cancels.
+/// A text of no token or of too many; groups that do not divide the channels; a device that fails; an observer that
+/// cancels.
 pub async fn induction_view(
     model: &LabModel,
     text: Option<&str>,
     settings: &CircuitSettings,
     observer: &dyn Observer,
 ) -> Result<InductionView, LabError> {
-    let mut stages = Stages::new(observer, 3).about(&[model]);
+    look(model, text, settings, &mut Stages::new(observer, STAGES).about(&[model])).await
+}
+
+/// Stages of a look.
+pub(super) const STAGES: usize = 3;
+
+/// As [`induction_view`], in the next [`STAGES`] of some stages.
+pub(super) async fn look(
+    model: &LabModel,
+    text: Option<&str>,
+    settings: &CircuitSettings,
+    stages: &mut Stages<'_>,
+) -> Result<InductionView, LabError> {
     let (prompt, planted) = match text {
         Some(text) => (typed(model, text)?, None),
         None => {
@@ -83,17 +99,7 @@ pub async fn induction_view(
     };
     stages.begin("prompt", prompt.len, "tokens").await?;
     let vocab = model.tokenizer.real_vocabulary(model.model.vocab());
-    let logits = model.model.run(&prompt, Plan { logits: true, ..Plan::default() })?.logits;
-    let logits = logits.expect("logits were asked for").last().at(0..1).read_f32().await?;
-    model.model.check_finite(&prompt, "logits", &logits).await?;
-    let token = |id: u32| PromptToken { id, text: model.tokenizer.decode(&[id]) };
-    let next = |Likely { id, logit, probability }: Likely| NextToken {
-        id,
-        text: token(id).text,
-        probability,
-        logit,
-    };
-
+    let logits = last_logits(model, &prompt).await?;
     let next_tokens = likeliest(&logits, vocab, NEXT);
     let answer = match planted {
         Some(a) => prompt.ids[a + 1],
@@ -103,12 +109,13 @@ pub async fn induction_view(
     let attribution = attributed(model, &prompt, answer).await?;
     stages.begin("attention", model.model.layers(), "layers").await?;
     let patterns = attention(&model.model, &prompt, settings.groups).await?;
-    let (writes, taps) = match model.model.mamba() {
-        Some(mamba) if prompt.len >= mamba.taps() => {
-            (state_writes(&model.model, &prompt).await?, tap_shares(&model.model, &prompt).await?)
-        }
-        Some(_) => (state_writes(&model.model, &prompt).await?, Vec::new()),
-        None => (Vec::new(), Vec::new()),
+    let writes = match model.model.recurrence() {
+        Some(_) => state_writes(&model.model, &prompt).await?,
+        None => Vec::new(),
+    };
+    let taps = match model.model.convolution() {
+        Some(convolution) if prompt.len >= convolution.taps() => tap_shares(&model.model, &prompt).await?,
+        _ => Vec::new(),
     };
     stages.begin("scores", model.model.layers(), "layers").await?;
     let from = model.tokenizer.drawable(model.model.vocab());
@@ -117,15 +124,17 @@ pub async fn induction_view(
     let repeated = repeated_blocks(draw, period)?;
     let scores = scores(&model.model, &repeated, period, (settings.groups, &Unwatched)).await?;
     stages.step(model.model.layers()).await?;
+    let attention = model.model.attention();
     Ok(InductionView {
         model: model.name().to_owned(),
         architecture: model.model.architecture().to_owned(),
         layers: model.model.layers(),
-        units: model.model.neox().map_or(settings.groups, crate::model::Neox::heads),
-        tokens: prompt.ids.iter().map(|&id| token(id)).collect(),
+        units: attention.map_or(settings.groups, |attention| attention.heads()),
+        hidden: attention.is_none(),
+        tokens: prompt.ids.iter().map(|&id| PromptToken::of(model, id)).collect(),
         planted,
-        next: next_tokens.into_iter().map(next).collect(),
-        answer: token(answer),
+        next: next_tokens.into_iter().map(|likely| NextToken::of(model, likely)).collect(),
+        answer: PromptToken::of(model, answer),
         lens,
         attribution,
         attention: patterns,
@@ -141,12 +150,7 @@ async fn lens(
     prompt: &Prompts,
     (token, vocab): (u32, usize),
 ) -> Result<Vec<f64>, LabError> {
-    let probability = |logits: &Vec<f32>| {
-        let real = &logits[..vocab];
-        let largest = real.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let sum: f64 = real.iter().map(|&v| f64::from(v - largest).exp()).sum();
-        f64::from(real[token as usize] - largest).exp() / sum
-    };
+    let probability = |logits: &Vec<f32>| Softmax::over(&logits[..vocab]).probability(logits[token as usize]);
     Ok(logit_lens(&model.model, prompt).await?.iter().map(probability).collect())
 }
 
@@ -155,8 +159,7 @@ async fn attributed(model: &LabModel, prompt: &Prompts, token: u32) -> Result<Ve
         Part::Embed => "embedding".to_owned(),
         Part::Head(layer, head) => format!("head {layer}.{head}"),
         Part::AttentionBias(layer) => format!("attention bias {layer}"),
-        Part::Mlp(layer) => format!("MLP {layer}"),
-        Part::Block(layer) => format!("block {layer}"),
+        Part::Addend(name, layer) => format!("{name} {layer}"),
         Part::Rest => "bias of the last norm".to_owned(),
     };
     let all = attribution(&model.model, prompt, &[token]).await?;
@@ -169,11 +172,12 @@ fn longest(model: &LabModel) -> usize {
 }
 
 fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
-    let ids = model.tokenizer.encode(text).map_err(|e| LabError::Mismatch(e.to_string()))?.ids;
+    let ids = model.tokenizer.encode(text).map_err(|e| LabError::Refused(e.into()))?.ids;
     match ids.len() {
-        0 => Err(LabError::Mismatch("the text has no token; type some words".to_owned())),
+        0 => Err(LabError::refused("the text has no token", "type some words")),
         n if n > longest(model) => {
-            Err(LabError::Mismatch(format!("the text has {n} tokens; give at most {}", longest(model))))
+            let most = longest(model);
+            Err(LabError::refused(format!("the text has {n} tokens"), format!("give at most {most}")))
         }
         len => Ok(Prompts { batch: 1, len, ids }),
     }
@@ -182,10 +186,10 @@ fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {
 fn planted(model: &LabModel, settings: &CircuitSettings) -> Result<Induction, LabError> {
     if settings.tokens > longest(model) {
         let n = settings.tokens;
-        return Err(LabError::Mismatch(format!(
-            "a prompt of {n} tokens is too long to look at; give at most {}",
-            longest(model)
-        )));
+        return Err(LabError::refused(
+            format!("a prompt of {n} tokens is too long to look at"),
+            format!("give at most {}", longest(model)),
+        ));
     }
     let from = model.tokenizer.drawable(model.model.vocab());
     let draw = Draw { count: 1, len: settings.tokens, from, place: None, seed: settings.seed };

@@ -2,46 +2,48 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CircuitCell, CircuitName, CircuitReport};
+use super::experiment::CircuitName;
+use super::report::{CircuitCell, CircuitReport, CircuitSettings};
+use super::series::{CircuitAsk, circuits};
 use crate::circuits::Mean;
+use crate::lab::{LabError, LabModel, Observer};
 
 const NUMBERS: &str = include_str!("../../../../models/published_circuits.json");
 
 /// An experiment as it was published.
 #[derive(Debug, Clone, Deserialize)]
-pub struct PublishedCircuit {
-    /// `pythia-160m` or `mamba-130m`.
-    pub model: String,
+struct PublishedCircuit {
     /// Which experiment.
-    pub experiment: CircuitName,
+    experiment: CircuitName,
     /// Tokens of its prompts.
-    pub tokens: usize,
-    /// Number of prompts, if it is known.
-    pub prompts: Option<usize>,
+    tokens: usize,
     /// The layer that was taken apart.
-    pub layer: Option<usize>,
+    layer: Option<usize>,
     /// The head that received.
-    pub receiver: Option<[usize; 2]>,
+    receiver: Option<[usize; 2]>,
+    /// Whether its logits are less their mean over the vocabulary.
+    #[serde(default)]
+    centred: bool,
     /// The unchanged answer.
-    pub clean: PublishedAnswer,
+    clean: PublishedAnswer,
     /// Every cell.
-    pub cells: Vec<PublishedCell>,
+    cells: Vec<PublishedCell>,
 }
 
 /// An answer; what was not published is absent.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub struct PublishedAnswer {
-    /// Logit of B; of Pythia less its mean over the vocabulary.
-    pub logit: Option<f64>,
+struct PublishedAnswer {
+    /// Logit of B.
+    logit: Option<f64>,
     /// Probability of B.
-    pub probability: Option<f64>,
+    probability: Option<f64>,
     /// Logit of B less that of the corrupting token.
-    pub difference: Option<f64>,
+    difference: Option<f64>,
 }
 
 /// A cell of a published experiment.
 #[derive(Debug, Clone, Deserialize)]
-pub struct PublishedCell {
+struct PublishedCell {
     layer: usize,
     unit: Option<usize>,
     label: Option<String>,
@@ -75,8 +77,59 @@ impl Deviation {
     }
 }
 
+/// The published experiments, measured again.
+#[derive(Debug, Clone)]
+pub struct Paper {
+    /// Every published figure beside the measured one.
+    pub rows: Vec<Deviation>,
+    /// What was measured, of the Transformer and of the Mamba: of each experiment the one on long prompts.
+    pub reports: [Vec<CircuitReport>; 2],
+}
+
+/// Tokens of prompts that are short.
+const SHORT: usize = 8;
+
+/// Runs every published experiment again, on a Transformer and a Mamba.
+///
+/// # Errors
+/// As [`circuits`].
+pub async fn paper(
+    models: [&LabModel; 2],
+    (prompts, seed): (usize, u64),
+    observer: &dyn Observer,
+) -> Result<Paper, LabError> {
+    let published = published();
+    let which = |told: &PublishedCircuit| usize::from(!told.experiment.of_heads());
+    let ask = |told: &PublishedCircuit| {
+        let model = models[which(told)];
+        // Other models may have fewer layers.
+        let layers = model.model.layers();
+        let settings = CircuitSettings {
+            prompts,
+            tokens: told.tokens,
+            seed,
+            layer: told.layer.filter(|layer| *layer < layers),
+            receiver: told.receiver.filter(|[layer, _]| *layer < layers),
+            // As its numbers were made.
+            published: true,
+            ..CircuitSettings::default()
+        };
+        CircuitAsk { model, experiment: told.experiment, settings }
+    };
+    let asked: Vec<CircuitAsk<'_>> = published.iter().map(ask).collect();
+    let mut paper = Paper { rows: Vec::new(), reports: [Vec::new(), Vec::new()] };
+    for (told, report) in published.iter().zip(circuits(&asked, observer).await?) {
+        paper.rows.extend(told.beside(&report));
+        let of_model = &mut paper.reports[which(told)];
+        if told.tokens > SHORT && !of_model.iter().any(|other| other.experiment == report.experiment) {
+            of_model.push(report);
+        }
+    }
+    Ok(paper)
+}
+
 /// Every published experiment.
-pub fn published() -> Vec<PublishedCircuit> {
+fn published() -> Vec<PublishedCircuit> {
     #[derive(Deserialize)]
     struct File {
         results: Vec<PublishedCircuit>,
@@ -86,8 +139,8 @@ pub fn published() -> Vec<PublishedCircuit> {
 
 impl PublishedCircuit {
     /// Its figures beside those of a measurement of the same experiment.
-    pub fn beside(&self, measured: &CircuitReport) -> Vec<Deviation> {
-        let centred = measured.architecture == "gpt_neox";
+    fn beside(&self, measured: &CircuitReport) -> Vec<Deviation> {
+        let centred = self.centred;
         let row = |label: &str, figure, published, measured| Deviation {
             experiment: self.experiment,
             tokens: self.tokens,

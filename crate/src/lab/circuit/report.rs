@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::experiment::CircuitName;
 use crate::circuits::{Answers, Means};
 use crate::lab::Timing;
 
@@ -29,97 +30,6 @@ impl Default for CircuitSettings {
     /// 64 prompts of 64 tokens, as long as the paper's.
     fn default() -> Self {
         Self { prompts: 64, tokens: 64, seed: 1, layer: None, receiver: None, published: false, groups: 1 }
-    }
-}
-
-/// The experiments by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi, from_wasm_abi))]
-#[serde(rename_all = "kebab-case")]
-pub enum CircuitName {
-    /// Each head's `hook_z` at the last position from an unrelated prompt.
-    HeadToLogit,
-    /// Each earlier head's `hook_z` at B, through the receiver, from an unrelated prompt.
-    HeadToHead,
-    /// Each layer's last state rebuilt from a prompt with another B.
-    StateToLogit,
-    /// Each layer's y at the last position from a prompt with another end.
-    YToLogit,
-    /// x, Δ, B, C or the gate of each layer from a prompt with another B.
-    SsmParts,
-    /// One position's write into a layer's last state from a prompt with another B.
-    WritePosition,
-    /// Taps of each layer's convolution at B and behind it from a prompt with another A and B.
-    ConvTaps,
-    /// Each layer's convolution without one of its taps, with taps that read later, or its SSM fed sooner.
-    OffByOne,
-}
-
-impl CircuitName {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::HeadToLogit,
-        Self::HeadToHead,
-        Self::StateToLogit,
-        Self::YToLogit,
-        Self::SsmParts,
-        Self::WritePosition,
-        Self::ConvTaps,
-        Self::OffByOne,
-    ];
-
-    /// Its name in commands and files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::HeadToLogit => "head-to-logit",
-            Self::HeadToHead => "head-to-head",
-            Self::StateToLogit => "state-to-logit",
-            Self::YToLogit => "y-to-logit",
-            Self::SsmParts => "ssm-parts",
-            Self::WritePosition => "write-position",
-            Self::ConvTaps => "conv-taps",
-            Self::OffByOne => "off-by-one",
-        }
-    }
-
-    /// Whether it is about a Transformer; else it is about a Mamba.
-    pub fn of_transformer(self) -> bool {
-        matches!(self, Self::HeadToLogit | Self::HeadToHead)
-    }
-
-    /// What is done, in a sentence.
-    pub fn what(self) -> &'static str {
-        match self {
-            Self::HeadToLogit => {
-                "hook_z of one head at the last position comes from an unrelated prompt; all other heads there are frozen"
-            }
-            Self::HeadToHead => {
-                "hook_z of one head at B comes from an unrelated prompt (other heads there are frozen); what the receiver \
-                 then says at the last position is patched alone"
-            }
-            Self::StateToLogit => {
-                "a layer's last state is rebuilt from a prompt with another B; all other layers' last states are frozen"
-            }
-            Self::YToLogit => {
-                "a layer's y at the last position comes from a prompt with another last token; other layers' y there are frozen"
-            }
-            Self::SsmParts => {
-                "one part of a layer's recurrence comes from a prompt with another B at every position, its other parts as the run has \
-                 them"
-            }
-            Self::WritePosition => {
-                "only one position's write into the layer's last state comes from a prompt with another B; all other layers' last \
-                 states are frozen"
-            }
-            Self::ConvTaps => {
-                "the convolution's output at one position is made anew with some taps reading a prompt with another A and B; later \
-                 layers' last states are frozen"
-            }
-            Self::OffByOne => {
-                "a layer's convolution is run without one tap, or with taps that read one position later, or its SSM is given the \
-                 next position's input"
-            }
-        }
     }
 }
 
@@ -153,7 +63,7 @@ pub struct CircuitReport {
     pub adapter: String,
     /// Name of the model.
     pub model: String,
-    /// `gpt_neox` or `mamba`.
+    /// Its `model_type`, e.g. `gpt_neox`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,
@@ -177,5 +87,18 @@ impl CircuitReport {
     /// The cell that lowers the logit of B most.
     pub fn strongest(&self) -> Option<&CircuitCell> {
         self.cells.iter().min_by(|x, y| x.change.logit.mean.total_cmp(&y.change.logit.mean))
+    }
+
+    /// Fills in what another experiment's settings leave open by what this one has found: the layer whose last state
+    /// matters most, or the head of a later layer than the first.
+    pub(super) fn settle(&self, settings: &mut CircuitSettings) {
+        match self.experiment.of_heads() {
+            true => {
+                let later = self.cells.iter().filter(|cell| cell.layer > 0);
+                let best = later.min_by(|x, y| x.change.logit.mean.total_cmp(&y.change.logit.mean));
+                settings.receiver = best.map(|cell| [cell.layer, cell.unit]);
+            }
+            false => settings.layer = self.strongest().map(|cell| cell.layer),
+        }
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Comparing<'a> {
         stages: Stages<'a>,
     ) -> Result<Self, LabError> {
         let plan = &what.plan;
-        plan.check().map_err(LabError::Mismatch)?;
+        plan.check()?;
         let mut stages = stages.about(&[what.a, what.b]);
         fit(what, &mut stages)?;
         stages.begin("tokens", plan.corpus.tokens, "tokens").await?;
@@ -131,9 +131,10 @@ fn fit(what: &Comparison<'_>, stages: &mut Stages<'_>) -> Result<(), LabError> {
     for model in models {
         if model.saes.is_empty() {
             let name = model.name();
-            return Err(LabError::Mismatch(format!(
-                "{name} has no SAEs; train them with `mppc sae train {name} --hook 'blocks.*.hook_resid_post' …`"
-            )));
+            return Err(LabError::refused(
+                format!("{name} has no SAEs"),
+                format!("train them with `mppc sae train {name} --hook 'blocks.*.hook_resid_post' …`"),
+            ));
         }
     }
     for model in models {
@@ -152,20 +153,19 @@ async fn tokenize(what: &Comparison<'_>, stages: &mut Stages<'_>) -> Result<Vec<
         stages.step(kept).await?;
     }
     let sample = all.first().map(|batch| a.tokenizer.decode(&batch.ids)).unwrap_or_default();
-    let ids = |m: &LabModel| {
-        m.tokenizer.encode(&sample).map(|e| e.ids).map_err(|e| LabError::Mismatch(e.to_string()))
-    };
+    let ids =
+        |m: &LabModel| m.tokenizer.encode(&sample).map(|e| e.ids).map_err(|e| LabError::Refused(e.into()));
     if ids(a)? != ids(b)? {
-        return Err(LabError::Mismatch(format!(
-            "{} and {} have different tokenizers; features can only be correlated over the same tokens",
-            a.name(),
-            b.name()
-        )));
+        return Err(LabError::refused(
+            format!("{} and {} have different tokenizers", a.name(), b.name()),
+            "features can only be correlated over the same tokens",
+        ));
     }
     if kept < 2 {
-        return Err(LabError::Mismatch(format!(
-            "the corpus gives {kept} tokens; a correlation needs at least 2, and means something from about 10,000"
-        )));
+        return Err(LabError::refused(
+            format!("the corpus gives {kept} tokens"),
+            "a correlation needs at least 2, and means something from about 10,000",
+        ));
     }
     Ok(all)
 }

@@ -39,10 +39,13 @@ impl Features {
         for source in run.trained(side) {
             let codes = run.store.codes(&source.key, &run.shards)?;
             if codes.n_features != source.features {
-                return Err(LabError::Mismatch(format!(
-                    "the kept codes {} have {} features, but the SAE has {}; delete them",
-                    source.key, codes.n_features, source.features
-                )));
+                return Err(LabError::refused(
+                    format!(
+                        "the kept codes {} have {} features, but the SAE has {}",
+                        source.key, codes.n_features, source.features
+                    ),
+                    "delete them",
+                ));
             }
             let all = moments(&codes);
             let kept: Vec<bool> = all.iter().map(|moment| filter.keeps(moment)).collect();

@@ -61,18 +61,18 @@ impl FolderStore {
         std::fs::create_dir_all(root).map_err(|e| io(root, e))?;
         let place = root.join(LOCK);
         let lock = Lock::take(&place).map_err(|e| io(&place, e))?.ok_or_else(|| {
-            LabError::Mismatch(format!(
-                "{} is in use by another run; wait for it, or give this one a store of its own and merge them",
-                root.display()
-            ))
+            LabError::refused(
+                format!("{} is in use by another run", root.display()),
+                "wait for it, or give this one a store of its own and merge them",
+            )
         })?;
         for entry in WalkDir::new(root) {
             let entry = entry.map_err(|e| io(root, e.into()))?;
             if entry.depth() > 0 && entry.path_is_symlink() {
-                return Err(LabError::Mismatch(format!(
-                    "{} is a link, of which a store has none; put there what it leads to, or remove it",
-                    entry.path().display()
-                )));
+                return Err(LabError::refused(
+                    format!("{} is a link, of which a store has none", entry.path().display()),
+                    "put there what it leads to, or remove it",
+                ));
             }
             if entry.depth() == 0 || entry.file_type().is_dir() {
                 atomic::sweep(entry.path()).map_err(|e| io(entry.path(), e))?;
@@ -112,12 +112,14 @@ impl FolderStore {
             match self.record(&to)? {
                 Some(there) if there == content => merged.same += 1,
                 Some(_) => {
-                    return Err(LabError::Mismatch(format!(
-                        "{} and {} differ, though they are about the same; they were made by different engines or \
-                         processors: keep one of them",
-                        to.display(),
-                        from.display()
-                    )));
+                    return Err(LabError::refused(
+                        format!(
+                            "{} and {} differ, though they are about the same",
+                            to.display(),
+                            from.display()
+                        ),
+                        "they were made by different engines or processors: keep one of them",
+                    ));
                 }
                 None => {
                     self.write(&to, &content)?;
@@ -185,11 +187,10 @@ fn refuse_strangers(root: &Path) -> Result<(), LabError> {
         ![CODES, PAIRS, NOTES, LOCK].iter().any(|ours| name == *ours)
     };
     match std::fs::read_dir(root).into_iter().flatten().flatten().find(strange) {
-        Some(entry) => Err(LabError::Mismatch(format!(
-            "{} holds {}, which no store does; name a folder of its own",
-            root.display(),
-            entry.file_name().display()
-        ))),
+        Some(entry) => Err(LabError::refused(
+            format!("{} holds {}, which no store does", root.display(), entry.file_name().display()),
+            "name a folder of its own",
+        )),
         None => Ok(()),
     }
 }
@@ -211,7 +212,7 @@ impl Store for FolderStore {
         let mut all: Option<Codes> = None;
         for &shard in shards {
             let path = self.shard(key, shard);
-            let wrong = |reason: &str| LabError::Mismatch(format!("{} {reason}", path.display()));
+            let wrong = |reason: &str| LabError::Refused(format!("{} {reason}", path.display()).into());
             let bytes = self.record(&path)?;
             let bytes = bytes.ok_or_else(|| {
                 wrong("is gone or was damaged; repeat the command, which computes it again")
@@ -224,12 +225,15 @@ impl Store for FolderStore {
             match &mut all {
                 None => all = Some(codes),
                 Some(all) if all.n_features != codes.n_features => {
-                    return Err(LabError::Mismatch(format!(
-                        "{} has {} features, but the shards before it have {}; delete it",
-                        path.display(),
-                        codes.n_features,
-                        all.n_features
-                    )));
+                    return Err(LabError::refused(
+                        format!(
+                            "{} has {} features, but the shards before it have {}",
+                            path.display(),
+                            codes.n_features,
+                            all.n_features
+                        ),
+                        "delete it",
+                    ));
                 }
                 Some(all) => all.append(&codes),
             }

@@ -88,7 +88,7 @@ impl LikenessJob {
 
     fn read(&self, note: &str) -> Result<Likeness, LabError> {
         let wrong =
-            |e| LabError::Mismatch(format!("the note {} says something else ({e}); delete it", self.key));
+            |e| LabError::refused(format!("the note {} says something else ({e})", self.key), "delete it");
         serde_json::from_str(note).map_err(wrong)
     }
 }

@@ -78,7 +78,7 @@ fn candidates(real: &LayerResult) -> Result<Candidates, LabError> {
         // The best of either side may be the same pair; its two values may differ in their last digit.
         row.sort_by(|x, y| x.0.cmp(&y.0).then(y.1.total_cmp(&x.1)));
         row.dedup_by_key(|(g, _)| *g);
-        all.push(&row).map_err(|e| LabError::Mismatch(e.to_string()))?;
+        all.push(&row).map_err(|e| LabError::Refused(e.into()))?;
     }
     Ok(all)
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
+use crate::failure::Failure;
 use crate::lab::shared::CorpusPlan;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::lab::shared::LabError;
@@ -140,16 +141,16 @@ impl ComparePlan {
     /// Reads a plan; `file` is its name in errors.
     ///
     /// # Errors
-    /// [`LabError::Mismatch`] with the line that is wrong.
+    /// [`LabError::Refused`] with the line that is wrong.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn from_toml(file: &str, text: &str) -> Result<Self, LabError> {
         let (file, text) = (echo(file), text.strip_prefix('\u{feff}').unwrap_or(text));
         let plan: Self = toml::from_str(text).map_err(|e| {
             let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            LabError::Mismatch(format!("{file}, line {line}: {}", explained(&line_of(e.message()))))
+            explained(&line_of(e.message())).at(format!("{file}, line {line}"))
         })?;
-        plan.check().map_err(|reason| LabError::Mismatch(format!("{file}: {reason}")))?;
+        plan.check().map_err(|failure| failure.at(&file))?;
         Ok(plan)
     }
 
@@ -163,20 +164,25 @@ impl ComparePlan {
     ///
     /// # Errors
     /// One line that says what to change.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Failure> {
         keys::check(self)?;
         let DensityFilter { min, max } = self.filter;
         if !(SHARES.contains(&min) && SHARES.contains(&max) && min < max) {
-            return Err(format!(
-                "filter: min {min} and max {max} are shares of the tokens, the smaller one first"
-            ));
+            let order = "are shares of the tokens, the smaller one first";
+            return Err(format!("filter: min {min} and max {max} {order}").into());
         }
         if self.controls.draws > 0 && self.controls.shuffled + self.controls.shifted == 0 {
-            return Err("controls: p-values need nulls; set shuffled or shifted, or draws = 0".to_owned());
+            return Err(Failure::new(
+                "controls: p-values need nulls",
+                "set shuffled or shifted, or draws = 0",
+            ));
         }
         for (name, side) in [("a", &self.a), ("b", &self.b)] {
             if side.layers.as_ref().is_some_and(Vec::is_empty) {
-                return Err(format!("{name}: layers names no layer; leave it out for all of them"));
+                return Err(Failure::new(
+                    format!("{name}: layers names no layer"),
+                    "leave it out for all of them",
+                ));
             }
         }
         Ok(())
@@ -185,11 +191,11 @@ impl ComparePlan {
 
 /// What is wrong with a key, and which one may have been meant.
 #[cfg(not(target_arch = "wasm32"))]
-fn explained(message: &str) -> String {
+fn explained(message: &str) -> Failure {
     let given = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     match given.and_then(|(given, _)| keys::section_of(given)) {
-        Some(section) => format!("{message}; it belongs to [{section}]"),
-        None => suggesting(message),
+        Some(section) => Failure::new(message, format!("it belongs to [{section}]")),
+        None => suggesting(message).into(),
     }
 }
 

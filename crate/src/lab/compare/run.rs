@@ -62,10 +62,10 @@ impl Comparison<'_> {
         let of = run.shards.len();
         let shards = shards.start..shards.end.min(of);
         if shards.is_empty() {
-            return Err(LabError::Mismatch(format!(
-                "the plan has {of} shards, 0 to {}; name some of these",
-                of - 1
-            )));
+            return Err(LabError::refused(
+                format!("the plan has {of} shards, 0 to {}", of - 1),
+                "name some of these",
+            ));
         }
         for side in sides {
             let share = Jobs::Codes(side, run.shards[shards.clone()].to_vec());

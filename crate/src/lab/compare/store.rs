@@ -96,7 +96,8 @@ impl Store for MemoryStore {
 
     fn codes(&self, key: &str, shards: &[Shard]) -> Result<Rc<Codes>, LabError> {
         let kept = self.codes.get(key).filter(|kept| kept.shards == shards.len());
-        let kept = kept.ok_or_else(|| LabError::Mismatch(format!("the codes of {key} were not made")))?;
+        let kept =
+            kept.ok_or_else(|| LabError::Refused(format!("the codes of {key} were not made").into()))?;
         Ok(kept.codes.clone())
     }
 

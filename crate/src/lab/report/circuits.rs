@@ -6,13 +6,13 @@ use std::path::Path;
 use super::figures;
 use crate::atomic;
 use crate::circuits::{Mean, Means};
-use crate::lab::circuit::CircuitReport;
+use crate::lab::circuit::{CircuitReport, Deviation, Paper};
 use crate::lab::shared::LabError;
 use crate::words;
 
 /// Writes for each experiment `NAME.json` (every prompt's answers, and everything that decides them), `NAME.csv` (a
-/// line for each intervention) and `NAME.svg`; and `circuit.svg`, the circuit that they show together, if those that it
-/// takes are there. Each file is whole or as it was before.
+/// line for each intervention) and `NAME.svg`; and `circuit.svg`, the circuit that they show together, if those that
+/// it takes are there. Each file is whole or as it was before.
 ///
 /// # Errors
 /// [`LabError::Io`].
@@ -33,6 +33,45 @@ pub fn save_circuits(reports: &[CircuitReport], dir: &Path) -> Result<(), LabErr
         Some(graph) => write("circuit.svg", graph.as_bytes()),
         None => Ok(()),
     }
+}
+
+/// Writes the experiments of the paper as [`save_circuits`] does, of the Transformer in the folder `transformer` and
+/// of the Mamba in `mamba`, and `comparison.csv`, a line for each published figure.
+///
+/// # Errors
+/// [`LabError::Io`].
+pub fn save_paper(paper: &Paper, dir: &Path) -> Result<(), LabError> {
+    for (name, reports) in ["transformer", "mamba"].into_iter().zip(&paper.reports) {
+        save_circuits(reports, &dir.join(name))?;
+    }
+    let path = dir.join("comparison.csv");
+    let table = comparison(&paper.rows);
+    atomic::write(&path, |file| file.write_all(&table))
+        .map_err(|source| LabError::Io { path: path.display().to_string(), source })
+}
+
+fn comparison(rows: &[Deviation]) -> Vec<u8> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let names =
+        ["experiment", "tokens", "label", "figure", "published", "measured", "low", "high", "deviation"];
+    out.write_record(names).expect("a table in memory");
+    for row in rows {
+        let end = |end: Option<f64>| end.map_or_else(String::new, |v| v.to_string());
+        let interval = row.measured.interval;
+        let cells = [
+            row.experiment.name().to_owned(),
+            row.tokens.to_string(),
+            words::cell(&row.label).into_owned(),
+            row.figure.to_owned(),
+            row.published.to_string(),
+            row.measured.mean.to_string(),
+            end(interval.map(|i| i.low)),
+            end(interval.map(|i| i.high)),
+            row.deviation().to_string(),
+        ];
+        out.write_record(cells).expect("a table in memory");
+    }
+    out.into_inner().expect("a table in memory")
 }
 
 fn table(report: &CircuitReport) -> Vec<u8> {

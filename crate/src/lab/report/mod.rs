@@ -6,5 +6,5 @@ mod figures;
 mod html;
 mod tables;
 
-pub use circuits::save_circuits;
+pub use circuits::{save_circuits, save_paper};
 pub use comparison::save;

@@ -35,8 +35,6 @@ pub enum LabError {
         /// Why.
         source: std::io::Error,
     },
-    /// The parts do not fit together.
-    Mismatch(String),
     /// What was asked for cannot be done.
     Refused(#[from] Failure),
     /// Somebody asked it to stop.
@@ -54,14 +52,13 @@ impl Fails for LabError {
     fn failure(&self) -> Failure {
         match self {
             Self::Checkpoint(error) => error.failure(),
-            Self::Model(error) => error.failure(),
-            Self::Sae(error) => error.failure(),
+            Self::Model(error) => error.failure().coded("run"),
+            Self::Sae(error) => error.failure().coded("model"),
             Self::Corpus(error) => error.failure(),
-            Self::Correlation(error) => error.failure(),
-            Self::Circuit(error) => error.failure(),
+            Self::Correlation(error) => error.failure().coded("run"),
+            Self::Circuit(error) => error.failure().coded("run"),
             Self::Gpu(error) => error.failure(),
             Self::Io { path, source } => Failure::from(source.to_string()).at(path),
-            Self::Mismatch(line) => line.as_str().into(),
             Self::Refused(failure) => failure.clone(),
             Self::Cancelled => Failure::cancelled(),
         }
@@ -69,36 +66,6 @@ impl Fails for LabError {
 }
 
 printed!(LabError);
-
-impl Fails for ModelError {
-    fn failure(&self) -> Failure {
-        self.to_string().into()
-    }
-}
-
-impl Fails for SaeError {
-    fn failure(&self) -> Failure {
-        Failure::from(self.to_string()).coded("model")
-    }
-}
-
-impl Fails for CircuitError {
-    fn failure(&self) -> Failure {
-        self.to_string().into()
-    }
-}
-
-impl Fails for CorrelationError {
-    fn failure(&self) -> Failure {
-        self.to_string().into()
-    }
-}
-
-impl Fails for crate::corpus::TokenizeError {
-    fn failure(&self) -> Failure {
-        self.to_string().into()
-    }
-}
 
 impl From<CircuitError> for LabError {
     fn from(error: CircuitError) -> Self {

@@ -2,9 +2,10 @@
 
 use super::error::LabError;
 use crate::checkpoint::{Files, same_model};
+use crate::failure::Failure;
 use crate::gpu::Tensor;
 use crate::kernels::{columns, paste};
-use crate::model::{HookPoint, Model};
+use crate::model::{Axis, HookPoint, Model};
 use crate::sae::{Format, Heads, Sae, SaeConfig, SaeFile, formats};
 
 /// An SAE and the hook it reads.
@@ -55,7 +56,7 @@ fn named(hook: &str, head: Option<usize>) -> String {
 /// How many values a token has at a hook, with heads or whatever else side by side; none where the value is no token's:
 /// of scores, patterns and states.
 pub(in crate::lab) fn width_of(hook: &HookPoint) -> Option<usize> {
-    let of_tokens = hook.position_axis == Some(1) && hook.shape.len() > 2;
+    let of_tokens = hook.axis(Axis::Position) == Some(1) && hook.shape.len() > 2;
     of_tokens.then(|| hook.shape[2..].iter().product())
 }
 
@@ -97,10 +98,10 @@ pub(in crate::lab) fn find_saes(
             SaeFile::read(&files)?;
         let name = files.place();
         if transcoder {
-            return Err(LabError::Mismatch(format!(
-                "{name} is a transcoder, which predicts another place than it reads; leave it out (`mppc sae encode` \
-                 takes it)"
-            )));
+            return Err(LabError::refused(
+                format!("{name} is a transcoder, which predicts another place than it reads"),
+                "leave it out (`mppc sae encode` takes it)",
+            ));
         }
         let folder = path.rsplit('/').next().filter(|f| !f.is_empty()).unwrap_or(&name);
         let said = config.hook_name.clone().map(|hook| (hook, format.hook_key()));
@@ -109,18 +110,16 @@ pub(in crate::lab) fn find_saes(
         });
         let file = files.label(format.config_file());
         let at = hooks.iter().position(|h| h.name == hook).ok_or_else(|| {
-            LabError::Mismatch(format!(
-                "{file}: the SAE reads {hook} ({key}), which {} does not have; use the SAEs of this model, or name the \
-                 folder of one that does not say its hook after it",
-                model.name()
-            ))
+            LabError::refused(
+                format!("{file}: the SAE reads {hook} ({key}), which {} does not have", model.name()),
+                "use the SAEs of this model, or name the folder of one that does not say its hook after it",
+            )
         })?;
         let head = config.heads.one();
-        fits(model, &hooks[at], &config, format.width_key())
-            .map_err(|what| LabError::Mismatch(format!("{file}: {what}")))?;
+        fits(model, &hooks[at], &config, format.width_key()).map_err(|failure| failure.at(&file))?;
         if found.iter().any(|(other, sae)| (*other, sae.head) == (at, head)) {
             let name = named(&hook, head);
-            return Err(LabError::Mismatch(format!("{} holds two SAEs of {name}; keep one", place.place())));
+            return Err(LabError::refused(format!("{} holds two SAEs of {name}", place.place()), "keep one"));
         }
         if let Some(other) = &config.model_name
             && !other.is_empty()
@@ -144,12 +143,12 @@ pub(in crate::lab) fn find_saes(
 }
 
 /// Checks that a SAE can read a hook of a model; else says what does not fit.
-fn fits(model: &Model, hook: &HookPoint, config: &SaeConfig, key: &str) -> Result<(), String> {
+fn fits(model: &Model, hook: &HookPoint, config: &SaeConfig, key: &str) -> Result<(), Failure> {
     let (place, d) = (format!("{} of {}", hook.name, model.name()), config.d_in);
     let Some(width) = width_of(hook) else {
-        return Err(format!(
-            "the SAE reads {place}, which has no vector for each token; leave it out, or use SAEs of hooks such as \
-             blocks.*.hook_resid_post"
+        return Err(Failure::new(
+            format!("the SAE reads {place}, which has no vector for each token"),
+            "leave it out, or use SAEs of hooks such as blocks.*.hook_resid_post",
         ));
     };
     let one = if has_heads(hook) { hook.shape[3] } else { width };
@@ -173,7 +172,7 @@ fn fits(model: &Model, hook: &HookPoint, config: &SaeConfig, key: &str) -> Resul
         ),
         Heads::Flat | Heads::Reshaped => format!("`{key}` is {d}, but {place} is {width} wide"),
     };
-    Err(format!("{wrong}; use the SAEs of this model"))
+    Err(Failure::new(wrong, "use the SAEs of this model"))
 }
 
 /// The layer in a hook's name.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use crate::failure::Failure;
+
 /// The whole numbers from one to another, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Whole {
@@ -50,9 +52,9 @@ impl fmt::Display for Whole {
 }
 
 /// Refuses the first of some settings, by name, that is out of its range.
-pub(in crate::lab) fn check<const N: usize>(settings: [(&str, usize, Whole); N]) -> Result<(), String> {
+pub(in crate::lab) fn check<const N: usize>(settings: [(&str, usize, Whole); N]) -> Result<(), Failure> {
     let wrong = |(name, value, range): (&str, usize, Whole)| {
-        range.check(value as u64).map_err(|why| format!("{name} {why}"))
+        range.check(value as u64).map_err(|why| format!("{name} {why}").into())
     };
     settings.into_iter().try_for_each(wrong)
 }

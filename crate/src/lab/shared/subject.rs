@@ -29,7 +29,7 @@ impl LabModel {
     /// may be none.
     ///
     /// # Errors
-    /// Those of the files; [`LabError::Mismatch`] when an SAE does not fit the model, or two read the same hook.
+    /// Those of the files; [`LabError::Refused`] when an SAE does not fit the model, or two read the same hook.
     pub fn load(engine: &Engine, name: &str, files: &Files, saes: Option<&Files>) -> Result<Self, LabError> {
         Self::load_layers(engine, name, files, saes, None)
     }
@@ -59,18 +59,21 @@ impl LabModel {
         let found = find_saes(&model, &names, &place, layers)?;
         let lacks = |layer: &&usize| !found.iter().any(|sae| sae.layer == **layer);
         if let Some(layer) = layers.into_iter().flatten().find(lacks) {
-            return Err(LabError::Mismatch(format!(
-                "{} holds no SAE of layer {layer} of {name}, which has layers 0 to {}",
-                place.place(),
-                model.layers() - 1
-            )));
+            return Err(LabError::Refused(
+                format!(
+                    "{} holds no SAE of layer {layer} of {name}, which has layers 0 to {}",
+                    place.place(),
+                    model.layers() - 1
+                )
+                .into(),
+            ));
         }
         if saes.is_some() && found.is_empty() {
-            return Err(LabError::Mismatch(format!(
-                "{} holds no SAE; expected one folder for each, in the form of SAELens, sparsify, \
-                 Language-Model-SAEs or dictionary_learning (converted)",
-                place.place()
-            )));
+            return Err(LabError::refused(
+                format!("{} holds no SAE", place.place()),
+                "expected one folder for each, in the form of SAELens, sparsify, Language-Model-SAEs or \
+                 dictionary_learning (converted)",
+            ));
         }
         Ok(Self { model, tokenizer, saes: found, notes, read: noting.opened() })
     }
@@ -99,9 +102,10 @@ impl LabModel {
         let known = self.model.hooks(batch.batch, batch.len);
         if let Some(hook) = known.iter().find(|hook| keep.contains(&hook.name) && width_of(hook).is_none()) {
             let (hook, name) = (&hook.name, self.name());
-            return Err(LabError::Mismatch(format!(
-                "{hook} of {name} has no vector for each token; use hooks such as blocks.*.hook_resid_post"
-            )));
+            return Err(LabError::refused(
+                format!("{hook} of {name} has no vector for each token"),
+                "use hooks such as blocks.*.hook_resid_post",
+            ));
         }
         let order = keep.clone();
         let output = self.model.run(&prompts(batch), Plan { keep, ..Plan::default() })?;
@@ -163,7 +167,7 @@ impl LabModel {
         let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
         let mut start = 0;
         for (hook, part) in hooks.iter().zip(parts) {
-            let part = if Model::is_gate(hook) { map(&part, Activation::Silu) } else { part };
+            let part = if self.model.is_gate(hook) { map(&part, Activation::Silu) } else { part };
             all = paste(&all, start, &part);
             start += part.rows_cols().1;
         }

@@ -92,6 +92,6 @@ pub(in crate::lab) fn notes(corpus: &Corpus, found: usize, wanted: usize) -> imp
 fn failed<E: std::error::Error>(error: BatchError<E>) -> LabError {
     match error {
         BatchError::Corpus(e) => e.into(),
-        other => LabError::Mismatch(other.to_string()),
+        other => LabError::Refused(other.into()),
     }
 }

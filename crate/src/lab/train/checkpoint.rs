@@ -185,9 +185,10 @@ fn difference(before: &[Input], now: &[Input]) -> Option<String> {
 
 fn other(file: &SafeFile, what: &str) -> LabError {
     let label = file.label();
-    LabError::Mismatch(format!(
-        "{label} is {what}; repeat the command as it was to go on with it, or delete the file to begin anew"
-    ))
+    LabError::refused(
+        format!("{label} is {what}"),
+        "repeat the command as it was to go on with it, or delete the file to begin anew",
+    )
 }
 
 /// A checkpoint that was read.
@@ -199,8 +200,10 @@ pub(super) struct Left<'a> {
 impl<'a> Left<'a> {
     /// What an earlier run left, if it was a run of this plan on this model and corpus.
     pub(super) fn read(file: &'a SafeFile, course: &Course<'_>) -> Result<Self, LabError> {
-        let damaged = |reason| format!("{} is damaged ({reason}); delete it to begin anew", file.label());
-        file.check().map_err(|reason| LabError::Mismatch(damaged(reason)))?;
+        let damaged = |reason| {
+            LabError::refused(format!("{} is damaged ({reason})", file.label()), "delete it to begin anew")
+        };
+        file.check().map_err(damaged)?;
         let facts = facts(file)?;
         if facts.model != course.model {
             return Err(other(file, &format!("of a training on {}", facts.model)));
@@ -227,7 +230,7 @@ impl<'a> Left<'a> {
         let rest = self.facts.buffers.iter().find(|(name, ..)| name == hook);
         let rest = rest.and_then(|(_, shuffled, position)| Some((*shuffled, position.parse().ok()?)));
         let (shuffled, position) = rest.ok_or_else(|| {
-            LabError::Mismatch(format!("{} says nothing of {hook}; delete the file", self.file.label()))
+            LabError::refused(format!("{} says nothing of {hook}", self.file.label()), "delete the file")
         })?;
         buffer.restore(self.file.raw_f32s(&format!("buffer.{hook}"))?, shuffled, position);
         Ok(())

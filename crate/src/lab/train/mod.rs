@@ -68,7 +68,7 @@ pub async fn train(
     let mut batches = token_batches(corpus, &subject.tokenizer, &texts)?;
     for _ in 0..run.taken {
         // Not `skip`, which would take a corpus that can no longer be read for one that is used up.
-        let batch = batches.next().unwrap_or_else(|| Err(LabError::Mismatch(shorter(corpus))))?;
+        let batch = batches.next().unwrap_or_else(|| Err(shorter(corpus)))?;
         run.read += batch.kept();
         stages.step(run.done * plan.batch).await?;
     }
@@ -99,9 +99,10 @@ pub async fn train(
             format!("{}: the training ended after {done} of {steps} steps", short(corpus, read, plan.tokens));
         // Nothing has been learnt by then, and no figure was read.
         if done < REPORTED {
-            return Err(LabError::Mismatch(format!(
-                "{ended}; use a larger corpus, or ask for {read} tokens in smaller steps"
-            )));
+            return Err(LabError::refused(
+                ended,
+                format!("use a larger corpus, or ask for {read} tokens in smaller steps"),
+            ));
         }
         stages.warn(format!("{ended}, before its learning rate had fallen"));
         stages.step(done * plan.batch).await?;
@@ -186,11 +187,10 @@ impl Training {
     }
 }
 
-fn shorter(corpus: &Corpus) -> String {
-    format!(
-        "the corpus {} is shorter than when the training began; bring it back, or save to another directory \
-         to begin anew",
-        corpus.name()
+fn shorter(corpus: &Corpus) -> LabError {
+    LabError::refused(
+        format!("the corpus {} is shorter than when the training began", corpus.name()),
+        "bring it back, or save to another directory to begin anew",
     )
 }
 
@@ -272,16 +272,16 @@ fn restore(engine: &Engine, hooks: &mut [HookTraining], left: &Left<'_>) -> Resu
 }
 
 fn steps(plan: &TrainPlan) -> Result<usize, LabError> {
-    plan.check().map_err(LabError::Mismatch)?;
+    plan.check()?;
     let steps = plan.tokens / plan.batch;
     if steps == 0 {
-        return Err(LabError::Mismatch(format!(
-            "{} tokens are less than one step of {}; train on more tokens or in smaller steps",
-            plan.tokens, plan.batch
-        )));
+        return Err(LabError::refused(
+            format!("{} tokens are less than one step of {}", plan.tokens, plan.batch),
+            "train on more tokens or in smaller steps",
+        ));
     }
     if plan.recipes.is_empty() {
-        return Err(LabError::Mismatch("there is no kind of SAE to train; name one".to_owned()));
+        return Err(LabError::refused("there is no kind of SAE to train", "name one"));
     }
     Ok(steps)
 }
@@ -298,16 +298,19 @@ fn check_memory(plan: &TrainPlan, hooks: &[(String, usize)]) -> Result<(), LabEr
         return Ok(());
     }
     let gigabytes = |bytes: f64| bytes / 1e9;
-    Err(LabError::Mismatch(format!(
-        "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of memory, and \
-         {:.1} GB are the most here; train fewer or smaller SAEs at a time",
-        plan.features,
-        hooks.len(),
-        plan.recipes.len(),
-        plan.batch,
-        gigabytes(bytes as f64),
-        gigabytes(limit as f64)
-    )))
+    Err(LabError::refused(
+        format!(
+            "training {} features on {} hooks ({} SAEs each) in steps of {} tokens would take {:.1} GB of \
+             memory, and {:.1} GB are the most here",
+            plan.features,
+            hooks.len(),
+            plan.recipes.len(),
+            plan.batch,
+            gigabytes(bytes as f64),
+            gigabytes(limit as f64)
+        ),
+        "train fewer or smaller SAEs at a time",
+    ))
 }
 
 /// The most bytes that a training may take: the machine's memory.
@@ -364,12 +367,10 @@ fn matching(subject: &LabModel, pattern: &str) -> Result<Vec<(String, usize)>, L
     };
     let found = Some(found(false)).filter(|found| !found.is_empty()).unwrap_or_else(|| found(true));
     if found.is_empty() {
-        return Err(LabError::Mismatch(format!(
-            "no hook of {} with one vector a token matches {}; try blocks.*.hook_resid_post{}",
-            echo(subject.name()),
-            echo(pattern),
-            crate::model::meant(pattern, &hooks)
-        )));
+        return Err(LabError::refused(
+            format!("no hook of {} with one vector a token matches {}", echo(subject.name()), echo(pattern)),
+            format!("try blocks.*.hook_resid_post{}", crate::model::meant(pattern, &hooks)),
+        ));
     }
     Ok(found)
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::lab::{Observer, Silent, limits};
 use crate::sae::kinds::TopK;
 use crate::sae::{Sae, SaeKind, TrainStats};
@@ -68,7 +69,7 @@ impl TrainPlan {
     ///
     /// # Errors
     /// One line with the name and the range of the first of them.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Failure> {
         limits::check([
             ("tokens", self.tokens, limits::TOKENS),
             ("features", self.features, limits::FEATURES),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::kinds::{Revival, SaeKind};
+use crate::failure::Failure;
 use crate::sae::SaeError;
 
 /// Settings of a training run.
@@ -70,7 +71,7 @@ impl TrainConfig {
 
     /// Refuses impossible settings.
     pub(super) fn check(&self) -> Result<(), SaeError> {
-        let wrong = |what: String| Err(SaeError::Training(what));
+        let wrong = |what: String| Err(SaeError::Training(what.into()));
         if self.d_in == 0 || self.features == 0 {
             return wrong("width and number of features must be positive".to_owned());
         }
@@ -92,7 +93,9 @@ impl TrainConfig {
             return wrong(format!("the bandwidth is {}, but must be positive", self.bandwidth));
         }
         if self.fine_tune > 0 && !kind.shrinks() {
-            return wrong(format!("fine-tuning is against the shrinkage of l1; {name} has none"));
+            let other =
+                Failure::new("fine-tuning is against the shrinkage of l1", format!("{name} has none"));
+            return Err(SaeError::Training(other));
         }
         Ok(())
     }

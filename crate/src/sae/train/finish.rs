@@ -2,6 +2,7 @@
 
 use super::kinds::{Scale, TrainedScalars};
 use super::trainer::Trainer;
+use crate::failure::Failure;
 use crate::kernels::Normalize;
 use crate::kernels::scalar::BIAS;
 use crate::sae::{Heads, Sae, SaeConfig, SaeError, SaeWeights};
@@ -13,7 +14,7 @@ impl Trainer {
     /// When no batch came, training diverged, or the device failed.
     pub async fn finish(self) -> Result<Sae, SaeError> {
         let Some(state) = &self.state else {
-            return Err(SaeError::Training("there was no batch to train on".to_owned()));
+            return Err(SaeError::Training("there was no batch to train on".into()));
         };
         let (d, f, kind) = (self.config.d_in, self.config.features, self.config.kind.rules());
         let rows = state.params.w_enc.read_f32().await?;
@@ -41,7 +42,10 @@ impl Trainer {
             }
         };
         if weights.not_finite().is_some() {
-            return Err(SaeError::Training("the weights diverged; use a smaller learning rate".to_owned()));
+            return Err(SaeError::Training(Failure::new(
+                "the weights diverged",
+                "use a smaller learning rate",
+            )));
         }
         let config = SaeConfig {
             normalize,

@@ -6,6 +6,7 @@ use super::config::TrainConfig;
 use super::state::{L0, Parameters, State};
 use super::trainer::{TrainStats, Trainer};
 use crate::checkpoint::SafeFile;
+use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::sae::SaeError;
 
@@ -80,9 +81,9 @@ impl Trainer {
         (file, prefix): (&SafeFile, &str),
     ) -> Result<Self, SaeError> {
         if facts.config != config {
-            return Err(SaeError::Training(format!(
-                "{} is of a run with other settings; repeat the command as it was, or delete the file",
-                file.label()
+            return Err(SaeError::Training(Failure::new(
+                format!("{} is of a run with other settings", file.label()),
+                "repeat the command as it was, or delete the file",
             )));
         }
         let (d, f) = (config.d_in, config.features);

@@ -120,7 +120,7 @@ impl State {
         let squares = values.iter().enumerate().map(|(i, &v)| (f64::from(v) - mean[i % d]).powi(2));
         let variance = squares.sum::<f64>() / tokens as f64;
         if !variance.is_finite() {
-            return Err(SaeError::Training("the activations of the first batch are not finite".to_owned()));
+            return Err(SaeError::Training("the activations of the first batch are not finite".into()));
         }
         // All tokens alike (or a single one): there is no scale, so any will do.
         let deviation = if variance > 0.0 { (variance / d as f64).sqrt() } else { 1.0 };

@@ -7,6 +7,7 @@ use super::dense::ABOVE as DENSE_ABOVE;
 use super::kinds::Penalized;
 use super::state::{L0, State, positive};
 use super::step::{At, Pass};
+use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::age;
 use crate::sae::SaeError;
@@ -84,18 +85,21 @@ impl Trainer {
     pub async fn step(&mut self, batch: &Tensor) -> Result<(), SaeError> {
         let (tokens, width) = batch.rows_cols();
         if width != self.config.d_in || tokens == 0 {
-            return Err(SaeError::Training(format!(
-                "a batch has the shape {:?}, but must have tokens of width {}",
-                batch.shape(),
-                self.config.d_in
-            )));
+            return Err(SaeError::Training(
+                format!(
+                    "a batch has the shape {:?}, but must have tokens of width {}",
+                    batch.shape(),
+                    self.config.d_in
+                )
+                .into(),
+            ));
         }
         if let Some(state) = &self.state
             && state.batch != tokens
         {
-            return Err(SaeError::Training(format!(
-                "a batch has {tokens} tokens, but the first had {}; drop the rest that does not fill a batch",
-                state.batch
+            return Err(SaeError::Training(Failure::new(
+                format!("a batch has {tokens} tokens, but the first had {}", state.batch),
+                "drop the rest that does not fill a batch",
             )));
         }
         if self.state.is_none() {

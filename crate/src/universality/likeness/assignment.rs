@@ -3,6 +3,8 @@ use std::collections::BinaryHeap;
 
 use thiserror::Error;
 
+use crate::failure::{Fails, Failure, printed};
+
 /// Which features of B each feature of A may be matched with, and how much each match is worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidates {
@@ -18,7 +20,6 @@ pub struct Candidates {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum CandidatesError {
     /// No such feature.
-    #[error("feature {partner} is a candidate, but B has {others} features; give indices of B's features")]
     Partner {
         /// The candidate.
         partner: u32,
@@ -26,7 +27,6 @@ pub enum CandidatesError {
         others: usize,
     },
     /// NaN or infinity.
-    #[error("the match with feature {partner} is worth {weight}; weights must be finite")]
     Weight {
         /// The candidate.
         partner: u32,
@@ -34,6 +34,23 @@ pub enum CandidatesError {
         weight: f32,
     },
 }
+
+impl Fails for CandidatesError {
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Partner { partner, others } => Failure::new(
+                format!("feature {partner} is a candidate, but B has {others} features"),
+                "give indices of B's features",
+            ),
+            Self::Weight { partner, weight } => Failure::new(
+                format!("the match with feature {partner} is worth {weight}"),
+                "weights must be finite",
+            ),
+        }
+    }
+}
+
+printed!(CandidatesError);
 
 impl Candidates {
     /// No feature of A yet, and `others` features of B.

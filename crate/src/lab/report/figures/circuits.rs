@@ -13,7 +13,7 @@ const MOST: usize = 4;
 /// The change of B's logit by every intervention.
 pub(in crate::lab::report) fn circuit(report: &CircuitReport) -> String {
     let title = format!("{}, {}", report.model, report.experiment.name());
-    if report.experiment.of_transformer() {
+    if report.experiment.of_heads() {
         return heads(report);
     }
     let bar = |cell: &CircuitCell| {
