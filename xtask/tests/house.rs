@@ -73,8 +73,8 @@ fn no_room_uses_one_that_it_may_not() {
 #[test]
 fn no_files_use_each_other_in_a_circle() {
     let tied = circles(&House::read(&sources()).arrows());
-    let tied: Vec<String> =
-        tied.iter().map(|(from, to)| format!("{} uses {}", from.display(), to.display())).collect();
+    let told = |(from, to): &(PathBuf, PathBuf)| format!("{} uses {}", from.display(), to.display());
+    let tied: Vec<String> = tied.iter().map(told).collect();
     assert!(tied.is_empty(), "in a circle:\n{}", tied.join("\n"));
 }
 
