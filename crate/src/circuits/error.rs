@@ -105,10 +105,7 @@ fn lacks(model: &Model, needed: Capability) -> CircuitError {
         [] => "choose another model".to_owned(),
         there => format!("choose an experiment on its {}", there.join(" or ")),
     };
-    CircuitError::Request(Failure::new(
-        format!("{} has no {}", model.name(), needed.name()),
-        format!("{advice}"),
-    ))
+    CircuitError::Request(Failure::new(format!("{} has no {}", model.name(), needed.name()), advice))
 }
 
 /// Refuses an index that is not below `count`.

@@ -4,7 +4,7 @@ use half::f16;
 use safetensors::serialize;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::formats::saelens::{CONFIG as CONFIG_FILE, WEIGHTS as WEIGHTS_FILE};
+use super::formats::saelens::WEIGHTS as WEIGHTS_FILE;
 use super::{Sae, SaeError, SaeFile};
 use crate::checkpoint::Files;
 use crate::gpu::Engine;
@@ -96,8 +96,9 @@ mod native {
     use std::io::Write as _;
     use std::path::Path;
 
-    use super::{CONFIG_FILE, WEIGHTS_FILE};
+    use super::WEIGHTS_FILE;
     use crate::atomic;
+    use crate::sae::formats::saelens::CONFIG as CONFIG_FILE;
     use crate::sae::{Sae, SaeError, Storage};
 
     impl Sae {

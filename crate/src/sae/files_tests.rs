@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 use super::*;
 use crate::gpu::Tensor;
 use crate::kernels::testing::{close, each_engine};
+use crate::sae::formats::saelens::CONFIG as CONFIG_FILE;
 use crate::sae::{ActivationFn, SaeConfig, SaeWeights};
 
 fn golden(name: &str) -> PathBuf {
