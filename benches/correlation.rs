@@ -1,9 +1,9 @@
-//! `mppc-bench-correlation FOLDER [TEXT]`: MPPC between two layers at the paper's size, 24,576 features a side of which about
-//! 61 are active on a token. Prints a JSON row for each case on standard output, and leaves the codes of each case in
-//! FOLDER for `tools/bench_correlation.py`. `cargo xtask bench correlation` runs both and keeps the rows.
+//! `mppc-bench-correlation FOLDER [TEXT]`: MPPC between two layers at the paper's size, 24,576 features a side of which
+//! about 61 are active on a token. Prints a JSON row for each case on standard output, and leaves the codes of each
+//! case in FOLDER for `tools/bench_correlation.py`. `cargo xtask bench correlation` runs both and keeps the rows.
 //!
-//! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. What is counted
-//! are products: pairs of features active on one token. Standardising the codes counts as work, too.
+//! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. What
+//! is counted are products: pairs of features active on one token. Standardising the codes counts as work, too.
 
 mod common;
 

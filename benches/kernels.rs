@@ -1,7 +1,7 @@
 //! Kernels on their own. `cargo xtask bench kernels` runs this and keeps the results.
 //!
-//! The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. Names are `what/who`, as in the tables of BENCHMARKS.md;
-//! throughput is in floating-point operations or bytes.
+//! The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. Names are `what/who`, as in the tables of
+//! BENCHMARKS.md; throughput is in floating-point operations or bytes.
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 use std::hint::black_box;

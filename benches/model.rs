@@ -1,5 +1,6 @@
-//! `mppc-bench DIR`: whole models, from token ids to the last layer's residual stream, on stand-ins of the paper's models
-//! kept in DIR. Prints a JSON row for each on standard output. `cargo xtask bench model` runs this and keeps the rows.
+//! `mppc-bench DIR`: whole models, from token ids to the last layer's residual stream, on stand-ins of the paper's
+//! models kept in DIR. Prints a JSON row for each on standard output. `cargo xtask bench model` runs this and keeps the
+//! rows.
 //!
 //! The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`.
 

@@ -1,7 +1,8 @@
-//! `mppc-bench-paper DIR`: a rehearsal of the paper's figure. Stand-ins of Pythia-160M and Mamba-130M, kept in DIR, with a
-//! random SAE of 24,576 features (TopK, 61 active) after every layer, over the built-in text: two layers of each model are
-//! compared in full at two lengths, beside what the bill said they would cost; then the bill for all 288 pairs and
-//! 1,000,000 tokens. Prints a JSON row for each stage on standard output. `cargo xtask bench paper` runs this.
+//! `mppc-bench-paper DIR`: a rehearsal of the paper's figure. Stand-ins of Pythia-160M and Mamba-130M, kept in DIR,
+//! with a random SAE of 24,576 features (TopK, 61 active) after every layer, over the built-in text: two layers of each
+//! model are compared in full at two lengths, beside what the bill said they would cost; then the bill for all 288
+//! pairs and 1,000,000 tokens. Prints a JSON row for each stage on standard output. `cargo xtask bench paper` runs
+//! this.
 //!
 //! Random weights have learnt nothing, so the scores mean nothing; sizes and sparsity, which decide the cost, are the
 //! paper's. `MPPC_BENCH_GPU=1`: on the preferred adapter instead of the processor.

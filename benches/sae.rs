@@ -1,8 +1,8 @@
-//! `mppc-bench-sae [TEXT]`: steps of training and encoding at the paper's size, 768 → 24,576. Prints a JSON row for each on
-//! standard output. `cargo xtask bench sae` runs this beside torch and keeps the rows.
+//! `mppc-bench-sae [TEXT]`: steps of training and encoding at the paper's size, 768 → 24,576. Prints a JSON row for
+//! each on standard output. `cargo xtask bench sae` runs this beside torch and keeps the rows.
 //!
-//! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`. Activations are random; what a step costs depends
-//! on how many features are active, and TopK fixes that.
+//! All cases, or those whose names hold TEXT. The processor always, the preferred adapter with `MPPC_BENCH_GPU=1`.
+//! Activations are random; what a step costs depends on how many features are active, and TopK fixes that.
 
 mod common;
 

@@ -20,11 +20,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> line: array<vec4<u32>>;      // [lines + 1] row, start, bits of beta1^gap, beta2^gap
+@group(0) @binding(1) var<storage, read> line: array<vec4<u32>>;      // [lines + 1] row, start, bits of both beta^gap
 @group(0) @binding(2) var<storage, read> entry: array<vec2<u32>>;     // [entries] row of table, place in weight
 @group(0) @binding(3) var<storage, read> weight: array<f32>;          // [entries, width]
 @group(0) @binding(4) var<storage, read> table: array<f32>;           // [R, cols]
-@group(0) @binding(5) var<storage, read> along: array<f32>;           // [F] what is added to the gradient for each unit of the row
+@group(0) @binding(5) var<storage, read> along: array<f32>;           // [F] added to the gradient per unit of the row
 @group(0) @binding(6) var<storage, read_write> param: array<f32>;     // [F, cols]
 @group(0) @binding(7) var<storage, read_write> first: array<f32>;     // [F, cols]
 @group(0) @binding(8) var<storage, read_write> second: array<f32>;    // [F, cols]

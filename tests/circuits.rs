@@ -111,8 +111,8 @@ fn everything_about_a_model_in_a_directory() {
     }
 }
 
-/// On the real models the numbers stand beside the published ones; here the way there is tried on the built-in pair, which has
-/// fewer layers.
+/// On the real models the numbers stand beside the published ones; here the way there is tried on the built-in pair,
+/// which has fewer layers.
 #[test]
 fn published_numbers_stand_beside_measured_ones() {
     let dir = tempfile::tempdir().unwrap();
@@ -172,7 +172,8 @@ fn bad_requests_are_refused_before_anything_runs() {
         ),
         (
             &["state-to-logit", "tiny-neox"],
-            "state-to-logit takes a recurrence apart, and tiny-neox has none; for it there are head-to-logit, head-to-head",
+            "state-to-logit takes a recurrence apart, and tiny-neox has none; for it there are head-to-logit, \
+             head-to-head",
         ),
         (
             &["head-to-head", "tiny-neox", "--receiver", "9.0"],

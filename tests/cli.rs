@@ -350,7 +350,8 @@ fn saes_of_another_library_are_as_healthy_as_ours() {
     let line = fails(&["sae", "health", "tiny-neox", "--saes", text(&theirs), "--engine", "cpu"]);
     assert!(
         line.contains(
-            "cfg.json: the SAE reads layers.1.attention.query_key_value (the folder's name), which tiny-neox does not have"
+            "cfg.json: the SAE reads layers.1.attention.query_key_value (the folder's name), which tiny-neox does \
+             not have"
         ),
         "{line}"
     );

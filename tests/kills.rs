@@ -71,8 +71,8 @@ fn blows() -> usize {
     if std::env::var_os("MPPC_TEST_FULL").is_some_and(|v| v == "1") { 100 } else { 5 }
 }
 
-/// Strikes runs of `command` at random moments of the time that an undisturbed one takes, until they are `blows`. Whenever
-/// one gets through, `whole` looks at what it has made and clears it away.
+/// Strikes runs of `command` at random moments of the time that an undisturbed one takes, until they are `blows`.
+/// Whenever one gets through, `whole` looks at what it has made and clears it away.
 fn disturb(blows: usize, mut command: impl FnMut(Blow) -> Command, mut whole: impl FnMut()) {
     let spawn = |mut command: Command| command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();

@@ -1,5 +1,5 @@
-//! Token ids against Python's `tokenizers` (`tests/golden/README.md`), natively and in a browser, where other engines of
-//! regular expressions split the text.
+//! Token ids against Python's `tokenizers` (`tests/golden/README.md`), natively and in a browser, where other engines
+//! of regular expressions split the text.
 
 use mppc::checkpoint::{Bytes, Files};
 use mppc::corpus::{Tokenize, Tokenizer};

@@ -56,8 +56,8 @@ fn the_built_in_tokenizer_agrees_with_pythons() {
     tokenizer_golden::agrees(tokenizer.into(), golden);
 }
 
-/// The paper's tokenizer is not in the repository; `cargo xtask test` switches this on where `MPPC_NEOX_TOKENIZER` names
-/// the file.
+/// The paper's tokenizer is not in the repository; `cargo xtask test` switches this on where `MPPC_NEOX_TOKENIZER`
+/// names the file.
 #[cfg(feature = "neox-tokenizer")]
 #[wasm_bindgen_test]
 fn the_papers_tokenizer_agrees_with_pythons() {

@@ -1,4 +1,5 @@
-// Times the page's matrix product beside other libraries' in one browser; prints a JSON row for each on standard output.
+// Times the page's matrix product beside other libraries' in one browser; prints a JSON row for each on standard
+// output.
 //
 //   CHROMIUM=/usr/bin/chromium node run.mjs PKG      PKG: the wasm package with its bench entry
 //
@@ -24,7 +25,12 @@ if (!pkg || !executablePath) {
   process.exit(2);
 }
 
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
+const TYPES = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
 const IMPORTS = {
   '@jax-js/jax': '/node_modules/@jax-js/jax/dist/index.js',
   'onnxruntime-web/webgpu': '/node_modules/onnxruntime-web/dist/ort.all.min.mjs',
@@ -50,7 +56,12 @@ const server = createServer(async (request, response) => {
 });
 await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
 
-const flags = ['--no-sandbox', '--enable-unsafe-webgpu', '--disable-background-networking', '--disable-component-update'];
+const flags = [
+  '--no-sandbox',
+  '--enable-unsafe-webgpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+];
 const browser = await chromium.launch({ executablePath, args: [...flags, '--disable-sync', '--no-first-run'] });
 let measured = 0;
 try {
@@ -74,7 +85,10 @@ try {
       const page = await open();
       const { m, k, n } = size;
       try {
-        const samples = await page.evaluate(([who, size, repeats]) => measure(who, size, repeats), [who, size, REPEATS]);
+        const samples = await page.evaluate(
+          ([who, size, repeats]) => measure(who, size, repeats),
+          [who, size, REPEATS],
+        );
         const seconds = [...samples].sort((a, b) => a - b)[Math.floor(samples.length / 2)];
         const what = `page: matmul ${m}×${k}×${n} f32 with readback`;
         const where = who.includes('gpu') ? `${who} (${adapter})` : who;

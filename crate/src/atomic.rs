@@ -1,8 +1,8 @@
 //! Files that appear whole or not at all.
 //!
-//! A file is written under a temporary name beside its place, synced, and renamed: a reader, or a run that was
-//! killed half-way, sees the old file or the new one and nothing between. The new file has the mode of the old one, and
-//! a link keeps leading to it. What is no file (a pipe, a device, standard output) cannot be replaced: it is written into,
+//! A file is written under a temporary name beside its place, synced, and renamed: a reader, or a run that was killed
+//! half-way, sees the old file or the new one and nothing between. The new file has the mode of the old one, and a link
+//! keeps leading to it. What is no file (a pipe, a device, standard output) cannot be replaced: it is written into,
 //! once everything is there.
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -71,8 +71,8 @@ pub fn write(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Resul
     stage(path, write)?.commit()
 }
 
-/// Writes `path`, a file of our own in a folder of our own, whole or not at all. A link in its place is replaced: whoever
-/// has put it there chose the file that it leads to.
+/// Writes `path`, a file of our own in a folder of our own, whole or not at all. A link in its place is replaced:
+/// whoever has put it there chose the file that it leads to.
 ///
 /// # Errors
 /// As [`write()`]; `path` is untouched then.
@@ -156,8 +156,8 @@ fn keep_rights(_: &File, _: &Metadata) -> io::Result<()> {
 enum Target {
     /// A file, or nothing yet: here, behind all links.
     File(PathBuf),
-    /// A descriptor of this process, as `/dev/stdout` and `/dev/fd/3` name them. Even if it is a file, it is open, and what
-    /// comes belongs where the descriptor is in it.
+    /// A descriptor of this process, as `/dev/stdout` and `/dev/fd/3` name them. Even if it is a file, it is open, and
+    /// what comes belongs where the descriptor is in it.
     Descriptor(i32),
     /// Another thing that cannot be replaced.
     Other,

@@ -59,8 +59,8 @@ impl Lock {
     }
 }
 
-/// Whether another process has the lock; takes it if none has. A file system without locks is one on which nobody else can
-/// have this one.
+/// Whether another process has the lock; takes it if none has. A file system without locks is one on which nobody else
+/// can have this one.
 fn is_held(file: &File) -> bool {
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

@@ -1,5 +1,5 @@
-//! Files that somebody else may have put there, opened only when they are regular files: opening a pipe waits for whoever
-//! writes into it, and opening a device may do things.
+//! Files that somebody else may have put there, opened only when they are regular files: opening a pipe waits for
+//! whoever writes into it, and opening a device may do things.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};

@@ -105,8 +105,8 @@ pub fn suggesting(message: &str) -> String {
     }
 }
 
-/// A text as a cell of a CSV table: spreadsheets compute what begins with `=`, `+`, `-`, `@`, a tab or a carriage return,
-/// so an apostrophe goes before it. Not for numbers.
+/// A text as a cell of a CSV table: spreadsheets compute what begins with `=`, `+`, `-`, `@`, a tab or a carriage
+/// return, so an apostrophe goes before it. Not for numbers.
 pub fn cell(text: &str) -> Cow<'_, str> {
     match text.starts_with(['=', '+', '-', '−', '@', '\t', '\r']) {
         true => Cow::Owned(format!("'{text}")),

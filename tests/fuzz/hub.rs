@@ -87,8 +87,8 @@ fn answer(mut connection: TcpStream, answers: &Answers) -> std::io::Result<()> {
     connection.write_all(&body)
 }
 
-/// Asks for a model, for single files, and for a data set. Nothing can be had whole, so what counts as taken is a listing
-/// that is understood.
+/// Asks for a model, for single files, and for a data set. Nothing can be had whole, so what counts as taken is a
+/// listing that is understood.
 pub(crate) fn read(input: &Folder) -> bool {
     let (endpoint, answers) = server();
     *answers.lock().expect("not poisoned") = prepared(input);

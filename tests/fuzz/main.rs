@@ -1,14 +1,15 @@
 //! Hostile files: every reader of the lab is given thousands of damaged and malicious inputs.
 //!
-//! A target has good inputs (small folders, from the golden files) and a function that does with an input what the
-//! lab does with it. An input is edited at random, in its bytes and in its structure ([`edit`]), and the function must
-//! come back: with an answer or with an error, but without a panic, without an abort, within [`PATIENCE`], and within
-//! the bytes that [`memory`] states. Each target runs in a process of its own, so that an abort or a hang is a finding, too;
-//! proptest then looks for the fewest and simplest edits that still show it.
+//! A target has good inputs (small folders, from the golden files) and a function that does with an input what the lab
+//! does with it. An input is edited at random, in its bytes and in its structure ([`edit`]), and the function must come
+//! back: with an answer or with an error, but without a panic, without an abort, within [`PATIENCE`], and within the
+//! bytes that [`memory`] states. Each target runs in a process of its own, so that an abort or a hang is a finding,
+//! too; proptest then looks for the fewest and simplest edits that still show it.
 //!
-//! `cargo test -p mppc --test fuzz` tries a few hundred inputs a target, always the same ones. With `MPPC_TEST_FULL=1` it tries over
-//! a million, other ones each time, in about half an hour of two cores; `MPPC_FUZZ_CASES` sets the number (1,000 of them are
-//! shared out among the targets by their weights). What was found once lies in `seeds/TARGET/`, a folder each, and is tried first.
+//! `cargo test -p mppc --test fuzz` tries a few hundred inputs a target, always the same ones. With `MPPC_TEST_FULL=1`
+//! it tries over a million, other ones each time, in about half an hour of two cores; `MPPC_FUZZ_CASES` sets the number
+//! (1,000 of them are shared out among the targets by their weights). What was found once lies in `seeds/TARGET/`, a
+//! folder each, and is tried first.
 
 mod checkpoint;
 mod codes;
@@ -157,8 +158,8 @@ fn scratch() -> TempDir {
     folder.expect("a folder")
 }
 
-/// Puts the right checksum into a file that has one: what the lab keeps for itself is not looked at further when that is
-/// wrong, and whoever means harm would put it right.
+/// Puts the right checksum into a file that has one: what the lab keeps for itself is not looked at further when that
+/// is wrong, and whoever means harm would put it right.
 fn resealed(file: &[u8]) -> Option<Vec<u8>> {
     const MARK: &[u8] = b"\"mppc.crc32\":\"";
     let start = file.windows(MARK.len()).take(256).position(|window| window == MARK)? + MARK.len();

@@ -7,7 +7,8 @@ const NOT_WHOLE = 'reload the page; if that does not help, it was not put up who
 /** Fetches one of them; `base` is the folder of index.html. */
 export async function own(path: string, base: string): Promise<Response> {
   const response = await reached(path, () => fetch(new URL(path, base)));
-  if (!response.ok) throw new HubError('page', `${path} of this page: ${response.status} ${response.statusText}`, NOT_WHOLE);
+  if (!response.ok)
+    throw new HubError('page', `${path} of this page: ${response.status} ${response.statusText}`, NOT_WHOLE);
   return response;
 }
 
@@ -38,6 +39,9 @@ export async function reached<T>(what: string, use: () => Promise<T>): Promise<T
   } catch (error) {
     if (!(error instanceof TypeError)) throw await explained(error);
     const advice = 'check the connection and try again; what is loaded already runs without it';
-    throw (await forbidden('connect-src', since)) ?? new HubError('network', `${what} of this page cannot be fetched`, advice);
+    throw (
+      (await forbidden('connect-src', since)) ??
+      new HubError('network', `${what} of this page cannot be fetched`, advice)
+    );
   }
 }

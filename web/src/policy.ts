@@ -36,7 +36,9 @@ type Directive = keyof typeof NEEDS;
 export async function explained(error: unknown): Promise<unknown> {
   if (!(error instanceof WebAssembly.CompileError)) return error;
   const advice = 'take a current browser';
-  return (await forbidden('script-src', 0)) ?? new HubError('page', `WebAssembly does not compile: ${error.message}`, advice);
+  return (
+    (await forbidden('script-src', 0)) ?? new HubError('page', `WebAssembly does not compile: ${error.message}`, advice)
+  );
 }
 
 /** The error that says so, if the policy has refused something of this kind since `since` (`performance.now`). */
@@ -58,7 +60,11 @@ export async function forbidden(directive: Directive, since: number): Promise<Hu
 }
 
 function messageOf(directive: Directive, { blocked }: Violation): string {
-  const what = { 'connect-src': `to connect to ${originOf(blocked)}`, 'script-src': 'to run WebAssembly', 'worker-src': 'to start a Worker' };
+  const what = {
+    'connect-src': `to connect to ${originOf(blocked)}`,
+    'script-src': 'to run WebAssembly',
+    'worker-src': 'to start a Worker',
+  };
   return `the server of this page does not allow it ${what[directive]} (Content-Security-Policy)`;
 }
 

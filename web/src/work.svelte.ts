@@ -41,7 +41,13 @@ export class Work<A extends Action = Action> {
 
   /** Starts it and waits for its end; what there was before is gone. One that was cancelled has no failure. */
   async run(ask: AskOf<A>): Promise<void> {
-    [this.loading, this.opened, this.progress, this.left, this.points] = [undefined, undefined, undefined, undefined, []];
+    [this.loading, this.opened, this.progress, this.left, this.points] = [
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      [],
+    ];
     [this.failure, this.ended, this.running] = [undefined, undefined, true];
     if (!this.keeps) this.value = undefined;
     const pace = new Pace();

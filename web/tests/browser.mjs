@@ -52,7 +52,10 @@ export async function open(base) {
 export async function openOnDisk(base, profile) {
   const options = launching();
   const { server, url } = await serve(base);
-  const context = await chromium.launchPersistentContext(profile, { ...options, viewport: { width: 1100, height: 900 } });
+  const context = await chromium.launchPersistentContext(profile, {
+    ...options,
+    viewport: { width: 1100, height: 900 },
+  });
   const close = async () => {
     await context.close();
     await server.close();

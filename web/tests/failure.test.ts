@@ -31,7 +31,10 @@ describe('a failure', () => {
   });
 
   it('that a browser means is said in words of ours', () => {
-    expect(asFailure(refusal('QuotaExceededError'))).toMatchObject({ code: 'quota', advice: expect.stringContaining('delete') });
+    expect(asFailure(refusal('QuotaExceededError'))).toMatchObject({
+      code: 'quota',
+      advice: expect.stringContaining('delete'),
+    });
     expect(asFailure(refusal('NotReadableError'))).toMatchObject({ code: 'file', advice: 'choose it again' });
     expect(asFailure(refusal('NotFoundError')).code).toBe('file');
     expect(asFailure(refusal('NoModificationAllowedError')).code).toBe('busy');

@@ -2,7 +2,9 @@ import type { Direction, Feature, Report, Subject, Summary } from 'mppc';
 
 const BINS = 50;
 const bump = (mean: number, width: number, count: number): number[] => {
-  const weights = Array.from({ length: BINS }, (_, i) => Math.exp(-(((i + 0.5) / BINS - mean) ** 2) / (2 * width ** 2)));
+  const weights = Array.from({ length: BINS }, (_, i) =>
+    Math.exp(-(((i + 0.5) / BINS - mean) ** 2) / (2 * width ** 2)),
+  );
   const total = weights.reduce((sum, w) => sum + w, 0);
   return weights.map((w) => Math.round((w / total) * count));
 };

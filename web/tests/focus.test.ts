@@ -32,7 +32,8 @@ async function visit(): Promise<void> {
   await page.getByTestId('result').locator('svg').first().waitFor();
 }
 
-const button = (within: Locator, name: string | RegExp) => within.getByRole('button', { name, exact: typeof name === 'string' });
+const button = (within: Locator, name: string | RegExp) =>
+  within.getByRole('button', { name, exact: typeof name === 'string' });
 async function focused(what: Locator): Promise<void> {
   await what.waitFor();
   await expect.poll(() => what.evaluate((it) => it === document.activeElement)).toBe(true);
@@ -42,10 +43,34 @@ const first = () => page.locator('section').filter({ has: page.getByRole('headin
 describe('work that is started', () => {
   /** Each card's work, made long, its button and the one that stops it. */
   const cards: [string, () => Locator, string, string, (card: Locator) => Promise<void>][] = [
-    ['a run', first, 'Run', 'Cancel', (card) => card.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill('500000')],
-    ['a measurement', () => page.getByTestId('health'), 'Measure', 'Cancel the measurement', (card) => card.getByLabel('Tokens').fill('5000000')],
-    ['a look inside', () => page.getByTestId('induction'), 'Look inside', 'Cancel the look', (card) => card.getByLabel('Prompts of').fill('4000')],
-    ['a training', () => page.getByTestId('train'), 'Train', 'Cancel the training', (card) => card.getByLabel('Tokens').fill('5000000')],
+    [
+      'a run',
+      first,
+      'Run',
+      'Cancel',
+      (card) => card.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill('500000'),
+    ],
+    [
+      'a measurement',
+      () => page.getByTestId('health'),
+      'Measure',
+      'Cancel the measurement',
+      (card) => card.getByLabel('Tokens').fill('5000000'),
+    ],
+    [
+      'a look inside',
+      () => page.getByTestId('induction'),
+      'Look inside',
+      'Cancel the look',
+      (card) => card.getByLabel('Prompts of').fill('4000'),
+    ],
+    [
+      'a training',
+      () => page.getByTestId('train'),
+      'Train',
+      'Cancel the training',
+      (card) => card.getByLabel('Tokens').fill('5000000'),
+    ],
   ];
 
   it.each(cards)('%s takes the focus to Cancel and back', async (_, find, start, stop, lengthen) => {

@@ -25,7 +25,9 @@ it('gives the command line’s figures', { timeout: 180_000 }, async () => {
   const mppc = process.env.MPPC;
   if (!mppc) throw new Error('set MPPC to the command line mppc; `cargo xtask test` does');
   const args = ['sae', 'health', 'tiny-neox', '--tokens', '3000', '--seed', '7', '--engine', 'cpu', '--json'];
-  const want = JSON.parse(execFileSync(mppc, args, { encoding: 'utf8' })) as { saes: { hook: string; health: object }[] };
+  const want = JSON.parse(execFileSync(mppc, args, { encoding: 'utf8' })) as {
+    saes: { hook: string; health: object }[];
+  };
 
   const page = await (await browser.newContext()).newPage();
   await page.route('**/example/report.json', (route) => route.fulfill({ json: fixture }));
@@ -48,7 +50,10 @@ it('gives the command line’s figures', { timeout: 180_000 }, async () => {
       // Sums are made in another order: a token near its k-th feature may take another, a feature change its bin.
       const counts = /counts|zero$/.test(path);
       const most = counts ? 2 : 2e-3 * Math.max(1, Math.abs(value));
-      expect(Math.abs(shown.get(path)! - value), `${hook}${path}: ${shown.get(path)} instead of ${value}`).toBeLessThanOrEqual(most);
+      expect(
+        Math.abs(shown.get(path)! - value),
+        `${hook}${path}: ${shown.get(path)} instead of ${value}`,
+      ).toBeLessThanOrEqual(most);
     }
   }
   expect(await card.locator('figure svg').count()).toBe(3);
@@ -63,7 +68,10 @@ it('stops when it is asked to', { timeout: 60_000 }, async () => {
   const card = page.getByTestId('health');
   await card.getByLabel('Tokens').fill('5000000');
   await card.getByRole('button', { name: 'Measure' }).click();
-  await card.getByText(/tokens$/).first().waitFor();
+  await card
+    .getByText(/tokens$/)
+    .first()
+    .waitFor();
   await card.getByRole('button', { name: 'Cancel the measurement' }).click();
   await card.getByRole('button', { name: 'Measure' }).waitFor();
   expect(await card.getByRole('alert').count()).toBe(0);

@@ -33,7 +33,9 @@ async function visit(): Promise<Locator> {
 function commandLine<T>(args: string[]): T {
   const mppc = process.env['MPPC'];
   if (!mppc) throw new Error('MPPC names the command line');
-  return JSON.parse(execFileSync(mppc, ['circuit', ...args, '--engine', 'cpu', '--json'], { maxBuffer: 1e9 }).toString()) as T;
+  return JSON.parse(
+    execFileSync(mppc, ['circuit', ...args, '--engine', 'cpu', '--json'], { maxBuffer: 1e9 }).toString(),
+  ) as T;
 }
 
 async function look(card: Locator, prompts: number): Promise<void> {
@@ -44,7 +46,10 @@ async function look(card: Locator, prompts: number): Promise<void> {
 
 /** The changes of B's logit in a figure's table, in full. */
 const changes = (card: Locator, id: string): Promise<number[]> =>
-  card.getByTestId(id).locator('tr[data-value]').evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset['value'])));
+  card
+    .getByTestId(id)
+    .locator('tr[data-value]')
+    .evaluateAll((rows) => rows.map((row) => Number((row as HTMLElement).dataset['value'])));
 
 describe('the Induction view', () => {
   // Two engines in f32, in other orders of summation, against logits of order one.
@@ -64,7 +69,9 @@ describe('the Induction view', () => {
         const want = commandLine<CircuitReport>([name, model, ...asked]).cells.map((cell) => cell.change.logit.mean);
         const got = await changes(card, id);
         expect(got.length, id).toBe(want.length);
-        got.forEach((value, i) => expect(Math.abs(value - want[i]!), `${id} ${i}: ${value}, ${want[i]}`).toBeLessThan(1e-4));
+        got.forEach((value, i) =>
+          expect(Math.abs(value - want[i]!), `${id} ${i}: ${value}, ${want[i]}`).toBeLessThan(1e-4),
+        );
       }
       // The slider tells the position's row.
       const slider = card.getByLabel('Position whose write is exchanged');

@@ -91,7 +91,9 @@ describe('the finished result', () => {
   it('has both directions in its figures, with tables', async () => {
     const page = await visit();
     await shown(page);
-    expect(await page.getByRole('img', { name: /^Heat map: .*tiny-neox with each layer of tiny-mamba/ }).count()).toBe(1);
+    expect(await page.getByRole('img', { name: /^Heat map: .*tiny-neox with each layer of tiny-mamba/ }).count()).toBe(
+      1,
+    );
     await page.getByRole('radio', { name: 'tiny-mamba → tiny-neox' }).check();
     await page.getByRole('img', { name: /^Heat map: .*tiny-mamba with each layer of tiny-neox/ }).waitFor();
     await page.getByText('Numbers of this figure').last().click();
@@ -154,7 +156,10 @@ describe('a run', () => {
     await page.getByLabel('Engine').selectOption('cpu');
     await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill('2000');
     await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').press('Enter');
-    await page.getByTestId('progress').getByText(/Step \d of \d/).waitFor();
+    await page
+      .getByTestId('progress')
+      .getByText(/Step \d of \d/)
+      .waitFor();
     expect(await page.getByTestId('progress').textContent()).toContain('On the processor: asked for.');
     await page.getByRole('heading', { name: 'Your result' }).waitFor({ timeout: 100_000 });
     expect(await page.getByTestId('progress').count()).toBe(0);
@@ -180,7 +185,9 @@ describe('a run', () => {
       for (const direction of ['a_to_b', 'b_to_a'] as const) {
         for (const kind of ['all', 'filtered', 'neurons', 'null'] as const) {
           const [g, w] = [got[direction][kind].mean, want[direction][kind].mean];
-          expect(Math.abs(g! - w!), `${direction} ${kind}: ${g} on the page, ${w} on the command line`).toBeLessThan(1e-4);
+          expect(Math.abs(g! - w!), `${direction} ${kind}: ${g} on the page, ${w} on the command line`).toBeLessThan(
+            1e-4,
+          );
         }
       }
     },
@@ -192,12 +199,18 @@ describe('a run', () => {
     await page.getByLabel('Engine').selectOption('cpu');
     await page.getByRole('group', { name: 'What to run' }).getByLabel('Tokens').fill('100000');
     await page.getByRole('button', { name: 'Run' }).click();
-    await page.getByTestId('progress').getByText(/Step \d of \d/).waitFor();
+    await page
+      .getByTestId('progress')
+      .getByText(/Step \d of \d/)
+      .waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();
     await page.getByRole('button', { name: 'Run' }).waitFor({ timeout: 2_000 });
     expect(await page.getByRole('alert').count()).toBe(0);
     await page.getByRole('button', { name: 'Run' }).click();
-    await page.getByTestId('progress').getByText(/Step \d of \d/).waitFor();
+    await page
+      .getByTestId('progress')
+      .getByText(/Step \d of \d/)
+      .waitFor();
   });
 
   it('on an empty text fails in one line', async () => {

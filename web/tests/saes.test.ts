@@ -14,8 +14,16 @@ beforeEach(() => {
 
 const NAME = 'tiny-neox blocks.1.hook_resid_post TopK';
 const sae = (text: string): TrainedSae =>
-  ({ hook: 'blocks.1.hook_resid_post', recipe: 'TopK', config: `{"of":"${text}"}`, weights: new TextEncoder().encode(text) }) as TrainedSae;
-const content = async () => [await (await saeFile(NAME, 'cfg.json')).text(), await (await saeFile(NAME, 'sae_weights.safetensors')).text()];
+  ({
+    hook: 'blocks.1.hook_resid_post',
+    recipe: 'TopK',
+    config: `{"of":"${text}"}`,
+    weights: new TextEncoder().encode(text),
+  }) as TrainedSae;
+const content = async () => [
+  await (await saeFile(NAME, 'cfg.json')).text(),
+  await (await saeFile(NAME, 'sae_weights.safetensors')).text(),
+];
 
 it('one that is kept is listed, and replaced by the next of its name', async () => {
   expect(await listSaes()).toEqual([]);
@@ -62,8 +70,15 @@ it('one that another tab has removed is gone as well', async () => {
 });
 
 it('a browser that refuses storage is told of in one line', async () => {
-  for (const storage of [undefined, {}, { getDirectory: () => Promise.reject(new DOMException('insecure', 'SecurityError')) }]) {
+  for (const storage of [
+    undefined,
+    {},
+    { getDirectory: () => Promise.reject(new DOMException('insecure', 'SecurityError')) },
+  ]) {
     vi.stubGlobal('navigator', { storage });
-    expect(asFailure(await listSaes().catch((e: unknown) => e))).toMatchObject({ code: 'storage', advice: expect.stringContaining('private') });
+    expect(asFailure(await listSaes().catch((e: unknown) => e))).toMatchObject({
+      code: 'storage',
+      advice: expect.stringContaining('private'),
+    });
   }
 });

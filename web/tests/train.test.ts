@@ -41,7 +41,10 @@ async function fill(page: Page, { kind, number, tokens, engine = 'cpu' }: Wish):
   const form = card(page);
   await form.getByLabel('Model to train on').selectOption('tiny-neox');
   await form.getByLabel('Kind of SAE').selectOption(kind);
-  await form.locator('label', { hasText: /keeps|costs|Weight/ }).locator('input').fill(String(number));
+  await form
+    .locator('label', { hasText: /keeps|costs|Weight/ })
+    .locator('input')
+    .fill(String(number));
   await form.getByLabel('Where to compute').selectOption(engine);
   await form.getByLabel('Features', { exact: true }).fill('256');
   await form.getByLabel('Tokens', { exact: true }).fill(String(tokens));
@@ -60,7 +63,9 @@ async function trained(page: Page): Promise<void> {
 async function weights(page: Page): Promise<Buffer> {
   const [file] = await Promise.all([
     page.waitForEvent('download'),
-    card(page).getByRole('button', { name: /^sae_weights/ }).click(),
+    card(page)
+      .getByRole('button', { name: /^sae_weights/ })
+      .click(),
   ]);
   const parts = [];
   for await (const part of await file.createReadStream()) parts.push(part as Buffer);
@@ -83,12 +88,22 @@ it('trains, draws its curves and keeps a SAE that the command line reads', { tim
   if (!mppc) throw new Error('set MPPC to the command line mppc; `cargo xtask test` does');
   const folder = mkdtempSync(join(tmpdir(), 'mppc-'));
   try {
-    const args = ['sae', 'train', 'tiny-neox', '--hook', 'blocks.1.hook_resid_post', '--features', '256', '--topk', '8'];
+    const args = [
+      'sae',
+      'train',
+      'tiny-neox',
+      '--hook',
+      'blocks.1.hook_resid_post',
+      '--features',
+      '256',
+      '--topk',
+      '8',
+    ];
     execFileSync(mppc, [...args, '--tokens', '102400', '--engine', 'cpu', '--save', folder, '--json']);
     const curve = readFileSync(join(folder, 'training.csv'), 'utf8').trim().split('\n').at(-1)!.split(',');
-    const shown = (await card(page).getByTestId('curve').locator('tbody tr').last().locator('td').allTextContents()).map(
-      (text) => Number(text.replace(/[,%]/g, '')),
-    );
+    const shown = (
+      await card(page).getByTestId('curve').locator('tbody tr').last().locator('td').allTextContents()
+    ).map((text) => Number(text.replace(/[,%]/g, '')));
     // Sums are made in another order in the page, and training carries that on: a hundred steps, figures to 1 %.
     expect(shown[2]).toBe(8);
     expect(Math.abs(shown[3]! - Number(curve[7])), 'explained variance').toBeLessThan(0.01);
@@ -204,27 +219,34 @@ it('never takes the place of an unfinished one without asking', { timeout: 240_0
   await box.waitFor({ state: 'detached' });
 });
 
-it('in one tab is told in the other, which is offered what is left when that is closed', { timeout: 120_000 }, async () => {
-  context = await browser.newContext();
-  const one = await tab();
-  await fill(one, { kind: 'topk', number: 8, tokens: 5_120_000 });
-  await begin(one);
-  await card(one).locator('figure').waitFor({ timeout: 60_000 });
-  await one.waitForTimeout(6_000);
-  const two = await tab();
-  await card(two).getByTestId('elsewhere').waitFor();
-  // Its own wish is refused, and the other goes on.
-  await fill(two, { kind: 'topk', number: 8, tokens: 10_240 });
-  await begin(two);
-  await card(two).getByRole('alert').waitFor();
-  expect(await card(two).getByRole('alert').first().textContent()).toContain('another tab is training');
-  expect(await card(one).getByTestId('progress').count()).toBe(1);
-  await one.close();
-  await card(two).getByTestId('left').waitFor();
-  expect(await card(two).getByTestId('elsewhere').count()).toBe(0);
-});
+it(
+  'in one tab is told in the other, which is offered what is left when that is closed',
+  { timeout: 120_000 },
+  async () => {
+    context = await browser.newContext();
+    const one = await tab();
+    await fill(one, { kind: 'topk', number: 8, tokens: 5_120_000 });
+    await begin(one);
+    await card(one).locator('figure').waitFor({ timeout: 60_000 });
+    await one.waitForTimeout(6_000);
+    const two = await tab();
+    await card(two).getByTestId('elsewhere').waitFor();
+    // Its own wish is refused, and the other goes on.
+    await fill(two, { kind: 'topk', number: 8, tokens: 10_240 });
+    await begin(two);
+    await card(two).getByRole('alert').waitFor();
+    expect(await card(two).getByRole('alert').first().textContent()).toContain('another tab is training');
+    expect(await card(one).getByTestId('progress').count()).toBe(1);
+    await one.close();
+    await card(two).getByTestId('left').waitFor();
+    expect(await card(two).getByTestId('elsewhere').count()).toBe(0);
+  },
+);
 
-/** Writes files into folders of the page's storage, from an empty page of its origin: the page itself holds its files open while it reads them, and they cannot be written then. */
+/**
+ * Writes files into folders of the page's storage, from an empty page of its origin: the page itself holds its files
+ * open while it reads them, and they cannot be written then.
+ */
 async function put(folders: Record<string, Record<string, string>>): Promise<void> {
   const page = await context.newPage();
   const empty = new URL('empty.html', url).href;
@@ -244,23 +266,27 @@ async function put(folders: Record<string, Record<string, string>>): Promise<voi
   await page.close();
 }
 
-it('that left something unreadable is said to, and makes room when that is forgotten', { timeout: 120_000 }, async () => {
-  context = await browser.newContext();
-  await put({ training: { a: 'this is no checkpoint', b: '', current: 'a' } });
-  const page = await tab();
-  const box = card(page).getByTestId('left');
-  await box.waitFor();
-  expect(await box.textContent()).toContain('an unfinished training is stored here, but');
-  expect(await box.getByRole('button').allTextContents()).toEqual([expect.stringContaining('Forget it')]);
-  await fill(page, { kind: 'topk', number: 8, tokens: 10_240 });
-  await begin(page);
-  await box.getByRole('button', { name: 'Keep it' }).click();
-  await box.getByRole('button', { name: 'Forget it' }).click();
-  await box.getByRole('button', { name: 'Forget it for good' }).click();
-  await box.waitFor({ state: 'detached' });
-  await begin(page);
-  await trained(page);
-});
+it(
+  'that left something unreadable is said to, and makes room when that is forgotten',
+  { timeout: 120_000 },
+  async () => {
+    context = await browser.newContext();
+    await put({ training: { a: 'this is no checkpoint', b: '', current: 'a' } });
+    const page = await tab();
+    const box = card(page).getByTestId('left');
+    await box.waitFor();
+    expect(await box.textContent()).toContain('an unfinished training is stored here, but');
+    expect(await box.getByRole('button').allTextContents()).toEqual([expect.stringContaining('Forget it')]);
+    await fill(page, { kind: 'topk', number: 8, tokens: 10_240 });
+    await begin(page);
+    await box.getByRole('button', { name: 'Keep it' }).click();
+    await box.getByRole('button', { name: 'Forget it' }).click();
+    await box.getByRole('button', { name: 'Forget it for good' }).click();
+    await box.waitFor({ state: 'detached' });
+    await begin(page);
+    await trained(page);
+  },
+);
 
 it('lists SAEs that are whole, and says when another tab has deleted one', { timeout: 60_000 }, async () => {
   context = await browser.newContext();

@@ -228,7 +228,11 @@ describe('a text', () => {
     await before(() => {
       const post = self.postMessage.bind(self) as (message: unknown) => void;
       self.postMessage = (message: { kind?: string; progress?: object }) =>
-        post(message.kind === 'progress' ? { ...message, progress: { ...message.progress, warnings: ['the mill is flooded'] } } : message);
+        post(
+          message.kind === 'progress'
+            ? { ...message, progress: { ...message.progress, warnings: ['the mill is flooded'] } }
+            : message,
+        );
     });
     const card = await quick(await visit());
     await runs(card);
@@ -247,23 +251,32 @@ describe('a text', () => {
 });
 
 describe('models', () => {
-  it.each(['nonsense', 'ftp://hub', '', 'https://me:word@hub'])('of the hub “%s” are not looked for without a word', async (hub) => {
-    const page = await visit();
-    const models = page.getByTestId('models');
-    const details = models.locator('details');
-    await models.locator('summary').click();
-    await models.getByLabel('Hub', { exact: true }).fill(hub);
-    await models.locator('summary').click();
-    await models.getByLabel('Model', { exact: true }).fill('some/model');
-    await models.getByRole('button', { name: 'Look it up' }).click();
-    expect(await alert(models, 'address')).toContain('no address of a hub');
-    expect(await details.evaluate((it: HTMLDetailsElement) => it.open)).toBe(true);
-    await expect.poll(() => models.getByLabel('Hub', { exact: true }).evaluate((it) => it === document.activeElement)).toBe(true);
-  });
+  it.each(['nonsense', 'ftp://hub', '', 'https://me:word@hub'])(
+    'of the hub “%s” are not looked for without a word',
+    async (hub) => {
+      const page = await visit();
+      const models = page.getByTestId('models');
+      const details = models.locator('details');
+      await models.locator('summary').click();
+      await models.getByLabel('Hub', { exact: true }).fill(hub);
+      await models.locator('summary').click();
+      await models.getByLabel('Model', { exact: true }).fill('some/model');
+      await models.getByRole('button', { name: 'Look it up' }).click();
+      expect(await alert(models, 'address')).toContain('no address of a hub');
+      expect(await details.evaluate((it: HTMLDetailsElement) => it.open)).toBe(true);
+      await expect
+        .poll(() => models.getByLabel('Hub', { exact: true }).evaluate((it) => it === document.activeElement))
+        .toBe(true);
+    },
+  );
 
   it('of a folder whose weights are random bytes are refused', async () => {
-    for (const name of ['config.json', 'tokenizer.json']) await copyFile(join(MODELS, 'tiny-neox', name), join(folder, name));
-    writeFileSync(join(folder, 'model.safetensors'), Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) & 255)));
+    for (const name of ['config.json', 'tokenizer.json'])
+      await copyFile(join(MODELS, 'tiny-neox', name), join(folder, name));
+    writeFileSync(
+      join(folder, 'model.safetensors'),
+      Buffer.from(Array.from({ length: 5000 }, (_, i) => (i * 7919) & 255)),
+    );
     const page = await visit();
     const models = page.getByTestId('models');
     await models.locator('summary').click();

@@ -134,7 +134,12 @@ describe('figures', () => {
   });
 
   it('mark the best layer of each row and leave holes open', () => {
-    const direction = { layer_mean: [[0.2, 0.5], [undefined, undefined]] } as Pick<Direction, 'layer_mean'>;
+    const direction = {
+      layer_mean: [
+        [0.2, 0.5],
+        [undefined, undefined],
+      ],
+    } as Pick<Direction, 'layer_mean'>;
     expect(cells(direction as Direction)).toEqual([
       { own: 0, other: 0, mean: 0.2, best: false },
       { own: 0, other: 1, mean: 0.5, best: true },

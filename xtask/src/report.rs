@@ -248,7 +248,8 @@ fn section(reports: &[Value]) -> String {
     for (name, value) in rows {
         text += &format!("| {name} |{}\n", cells(&columns, value));
     }
-    text += "\nMean MPPC of the filtered features by the context that a feature's best ground-truth tag takes (F1 at least 0.5; in brackets how many):\n\n";
+    text += "\nMean MPPC of the filtered features by the context that a feature's best ground-truth tag takes \
+             (F1 at least 0.5; in brackets how many):\n\n";
     text += &format!("| |{}\n|---|{}\n", cells(&columns, |c| c.title.clone()), "--:|".repeat(columns.len()));
     for (row, name) in ["the token", "n-gram", "phrase", "long range", "no tag"].into_iter().enumerate() {
         let value = |c: &Column<'_>| {

@@ -109,6 +109,7 @@ pub(crate) fn run(full: bool) -> Result<()> {
     steps.step("page build", page::build);
     let browser = chromium.as_ref().zip(chromedriver);
     steps.step_with("wasm tests", browser, "Chromium or its WebDriver", |(_, driver)| wasm(&driver));
+    steps.step("page format", || shell::run(&mut npm(["run", "--silent", "format:check"])));
     steps.step("page types", || shell::run(&mut npm(["run", "--silent", "check"])));
     steps.step_with("page tests", chromium.as_ref(), "Chromium", |chromium| page_tests(chromium, None));
     steps.step_with("page at full size", chromium.as_ref(), "Chromium", |chromium| full_size(chromium));

@@ -119,8 +119,8 @@ impl Files {
         Ok(bytes)
     }
 
-    /// As [`Files::open`], for a file whose name stands in another file: it must lie inside the set, and not only seem to.
-    /// Links may lead to the blobs of the hub's cache, of which a snapshot is made.
+    /// As [`Files::open`], for a file whose name stands in another file: it must lie inside the set, and not only seem
+    /// to. Links may lead to the blobs of the hub's cache, of which a snapshot is made.
     ///
     /// # Errors
     /// As [`Files::open`]; [`CheckpointError::Outside`], `said_by` being the file with the name.
@@ -170,8 +170,8 @@ impl Files {
         }
     }
 
-    /// The content of a JSON file, with or without a byte order mark; numbers that only Python can write (`NaN`, `Infinity`)
-    /// are strings.
+    /// The content of a JSON file, with or without a byte order mark; numbers that only Python can write (`NaN`,
+    /// `Infinity`) are strings.
     ///
     /// # Errors
     /// As [`Files::read`], and [`CheckpointError::Config`] when it is not a JSON object.

@@ -1,5 +1,5 @@
-//! JSON as others write it: Python's `NaN`, `Infinity` and `-Infinity` may stand where a number does, and an editor's byte
-//! order mark in front.
+//! JSON as others write it: Python's `NaN`, `Infinity` and `-Infinity` may stand where a number does, and an editor's
+//! byte order mark in front.
 
 use serde_json::{Map, Value};
 

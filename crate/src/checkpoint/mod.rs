@@ -1,5 +1,5 @@
-//! Where bytes come from: the Hugging Face hub and its cache, directories or loose files, the built-in pair, safetensors,
-//! sharded checkpoints.
+//! Where bytes come from: the Hugging Face hub and its cache, directories or loose files, the built-in pair,
+//! safetensors, sharded checkpoints.
 //!
 //! Everything a file can get wrong is found here and named: a truncated file, a header that lies about its
 //! offsets, a missing or misshapen tensor, weights that are not finite.

@@ -259,8 +259,8 @@ impl SafeFile {
     /// number for is rounded.
     ///
     /// # Errors
-    /// [`CheckpointError::NoTensor`], [`CheckpointError::ElementType`], [`CheckpointError::NotFinite`] (also for what is
-    /// too large for f32), [`CheckpointError::Memory`], [`CheckpointError::Io`].
+    /// [`CheckpointError::NoTensor`], [`CheckpointError::ElementType`], [`CheckpointError::NotFinite`] (also for what
+    /// is too large for f32), [`CheckpointError::Memory`], [`CheckpointError::Io`].
     pub fn numbers(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
         let dtype = self.info(name)?.dtype;
         let mut values: Vec<f32> = self.room(name)?;

@@ -1,8 +1,9 @@
 //! Documents to token batches, as the paper's scripts do it (arXiv 2410.06672, activation sources).
 //!
-//! Each document gets BOS in front, if there is to be one, and is truncated to the context. Positions whose token is BOS, EOS or PAD stay
-//! in the forward pass but are masked, so that SAEs and correlations never see them. Batches hold a fixed number of
-//! documents, padded on the right to the longest; the run ends after exactly the number of kept tokens asked for.
+//! Each document gets BOS in front, if there is to be one, and is truncated to the context. Positions whose token is
+//! BOS, EOS or PAD stay in the forward pass but are masked, so that SAEs and correlations never see them. Batches hold
+//! a fixed number of documents, padded on the right to the longest; the run ends after exactly the number of kept
+//! tokens asked for.
 
 use super::CorpusError;
 use crate::failure::{Fails, Failure};

@@ -153,15 +153,24 @@ fn town_article(w: &mut Writer) {
     w.newline(1);
     w.say("{T} is a {T.kind} in {T.country} . it lies/vz on the {T.water} .");
     w.say("<the people of {T} speak/vb {T.language} and pay in {T.currency} + s .|{T} has about {big} people .>");
-    w.say("<the {spot} of {T} was built/vb in {year} .|the {adj} {spot} and the {spot} are famous .|the {job.s} of {T} are {trait} .>");
-    w.say("<the capital of {T.country} is {T.capital} .|in {year} , a {event} {struck} {T} .|every {month} there is a {event} .>");
+    w.say(
+        "<the {spot} of {T} was built/vb in {year} .|the {adj} {spot} and the {spot} are famous .|\
+         the {job.s} of {T} are {trait} .>",
+    );
+    w.say(
+        "<the capital of {T.country} is {T.capital} .|in {year} , a {event} {struck} {T} .|\
+         every {month} there is a {event} .>",
+    );
 }
 
 fn country_article(w: &mut Writer) {
     w.towns[0] = w.rng.below(TOWNS.len() as u64) as usize;
     let country = &COUNTRIES[TOWNS[w.towns[0]].country];
     w.words_of(country.name, Tag::Country);
-    w.say("is a country whose capital is {T.capital} . the language is {T.language} , and the money is the {T.currency} .");
+    w.say(
+        "is a country whose capital is {T.capital} . the language is {T.language} , \
+         and the money is the {T.currency} .",
+    );
     w.say("{T} , a {T.kind} on the {T.water} , is also in {T.country} .");
     w.say("<its {job.s} sell/vb {stuff} and {stuff} .|in {month} the {nature.s} are {land} .|it has {num} {spot.s} .>");
 }
@@ -181,7 +190,10 @@ fn animal_article(w: &mut Writer) {
     w.fact(format!("food {name}"), |w| {
         w.say(&format!("it eats/vz {} , and its sound is a {}/n .", animal.food, animal.sound))
     });
-    w.say(&format!("<when a {name}/n is {{mood}} , it {{rest.z}} {{where}} .|the {{job}} keeps/vz {{numword}} of them .|a {name}/n can be {{numword}} years old .>"));
+    w.say(&format!(
+        "<when a {name}/n is {{mood}} , it {{rest.z}} {{where}} .|the {{job}} keeps/vz {{numword}} of them .|\
+             a {name}/n can be {{numword}} years old .>"
+    ));
     if w.rng.chance(0.4) {
         w.fact(fact, |w| w.say(&format!("a young {name}/n is called/vb a {}/n .", animal.young)));
     }

@@ -70,8 +70,8 @@ impl Corpus {
     /// while documents are asked for, so they may be larger than memory.
     ///
     /// # Errors
-    /// See [`Corpus::from_bytes`] and [`Corpus::sharded`]; and a file that cannot be read, is no regular file, or is too
-    /// long.
+    /// See [`Corpus::from_bytes`] and [`Corpus::sharded`]; and a file that cannot be read, is no regular file, or is
+    /// too long.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(spec: &str, seed: u64) -> Result<Self, CorpusError> {
         match CorpusName::parse(spec) {
@@ -340,7 +340,8 @@ mod tests {
     fn says_what_is_wrong() {
         assert_eq!(
             message("a.csv", b"x"),
-            "the corpus a.csv is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, use `builtin`, or \
+            "the corpus a.csv is neither .txt, .jsonl nor .parquet, nor a folder; rename or convert it, \
+             use `builtin`, or \
              write hub:OWNER/NAME for a data set of the hub"
         );
         assert_eq!(

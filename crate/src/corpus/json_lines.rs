@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn marks_and_lines_without_a_text_are_passed_over() {
-        let joined = "\u{feff}{\"text\": \"one\"}\r\n{\"text\": null, \"id\": 1}\n\n\u{feff}{\"id\": [{}], \"text\": \"two\"}";
+        let joined = "\u{feff}{\"text\": \"one\"}\r\n{\"text\": null, \"id\": 1}\n\n\
+                      \u{feff}{\"id\": [{}], \"text\": \"two\"}";
         assert_eq!(texts(joined), (vec!["one".to_owned(), "two".to_owned()], 0));
         // A mark within a text is part of it.
         assert_eq!(texts("{\"text\": \"\u{feff}x\"}").0, ["\u{feff}x"]);

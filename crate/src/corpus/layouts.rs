@@ -28,7 +28,8 @@ pub(super) fn recipe(w: &mut Writer) {
         item(
             w,
             "-",
-            "<{num} grams/unit of {stuff}|{numword} {taste} {food.s}|a {vessel} of {stuff}|{num} {food.s} ( or {num} {food.s} )>",
+            "<{num} grams/unit of {stuff}|{numword} {taste} {food.s}|a {vessel} of {stuff}|\
+             {num} {food.s} ( or {num} {food.s} )>",
         );
     }
     w.newline(1);
@@ -86,7 +87,10 @@ pub(super) fn table(w: &mut Writer) {
     let goal = length(w).min(120);
     while w.words() < goal {
         let class = *w.rng.pick(&["thing", "food", "animal", "vehicle", "wear"]);
-        w.say("[head ^ <figures for {T} , {year}|the {job} 's list , {date}|what the {spot} sold/vd in {month} {year}> ]");
+        w.say(
+            "[head ^ <figures for {T} , {year}|the {job} 's list , {date}|\
+             what the {spot} sold/vd in {month} {year}> ]",
+        );
         w.newline(1);
         let columns = 2 + w.rng.below(2) as usize;
         let bar = *w.rng.pick(&["|", ",", ";"]);
@@ -107,7 +111,10 @@ pub(super) fn table(w: &mut Writer) {
         cells.extend(totals.iter().map(u64::to_string));
         row(w, bar, &cells, true);
         w.newline(1);
-        w.say("<the figures are from {A} , {A.job} in {T} .|{A} counted/vd them on {date} .|in {T.country} the price is in {T.currency} + s .>");
+        w.say(
+            "<the figures are from {A} , {A.job} in {T} .|{A} counted/vd them on {date} .|\
+             in {T.country} the price is in {T.currency} + s .>",
+        );
         w.newline(2);
     }
 }
@@ -149,7 +156,10 @@ fn distinct(w: &mut Writer, words: &[&'static str], count: usize) -> Vec<&'stati
 /// Names with addresses and telephone numbers.
 pub(super) fn directory(w: &mut Writer) {
     let goal = length(w).min(130);
-    w.say("[head ^ <addresses/ns|members/ns of the {grade} {public}|visitors , {month} {year}|guest list of the {event}> ]");
+    w.say(
+        "[head ^ <addresses/ns|members/ns of the {grade} {public}|visitors , {month} {year}|\
+         guest list of the {event}> ]",
+    );
     w.newline(2);
     let mut who = 0;
     while w.words() < goal && who < PEOPLE.len() {

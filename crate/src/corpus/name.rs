@@ -107,9 +107,10 @@ mod tests {
             let odd = folder.path().join(odd);
             std::fs::write(&odd, "x").expect("a writable directory");
             let spec = odd.to_str().expect("a plain path");
-            assert!(
-                matches!(CorpusName::parse(spec), CorpusName::Text { path } | CorpusName::Parquet { path, column: None } if path == odd)
-            );
+            assert!(matches!(
+                CorpusName::parse(spec),
+                CorpusName::Text { path } | CorpusName::Parquet { path, column: None } if path == odd
+            ));
         }
     }
 }

@@ -21,7 +21,11 @@ fn a_text_is_neither_cut_nor_filled() {
     let plain = json_of(FILE);
     let want = read(&[(FILE, &plain)]).unwrap().encode(TEXT).unwrap();
     assert!(want.ids.len() > 20);
-    let cut = |most: usize| json!({ "direction": "Right", "max_length": most, "strategy": "LongestFirst", "stride": 0 });
+    let cut = |most: usize| {
+        json!({
+            "direction": "Right", "max_length": most, "strategy": "LongestFirst", "stride": 0
+        })
+    };
     let fill = |strategy: Value, direction: &str| {
         json!({
             "strategy": strategy, "direction": direction, "pad_to_multiple_of": null, "pad_id": 7, "pad_type_id": 0,
@@ -97,7 +101,8 @@ fn damaged_files_are_errors() {
 fn special(configs: &[(&str, Value)]) -> (Option<u32>, Vec<u32>, Option<u32>, Vec<String>) {
     let mut tokenizer = json_of(FILE);
     let token = |id: u32, content: &str| {
-        json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false,
             "special": true })
     };
     tokenizer["added_tokens"] = json!([token(1024, "<s>"), token(1025, "</s>"), token(1026, "<pad>")]);
@@ -112,8 +117,16 @@ fn special(configs: &[(&str, Value)]) -> (Option<u32>, Vec<u32>, Option<u32>, Ve
 
 #[test]
 fn special_tokens_come_from_the_configs() {
-    let texts = || json!({ "bos_token": "<s>", "eos_token": { "content": "</s>", "lstrip": false }, "pad_token": "<pad>" });
-    let ids = |bos: u32, eos: Value, pad: Value| json!({ "bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad });
+    let texts = || {
+        json!({
+            "bos_token": "<s>", "eos_token": { "content": "</s>", "lstrip": false }, "pad_token": "<pad>"
+        })
+    };
+    let ids = |bos: u32, eos: Value, pad: Value| {
+        json!({
+            "bos_token_id": bos, "eos_token_id": eos, "pad_token_id": pad
+        })
+    };
     let all = (Some(1024), vec![1025], Some(1026), vec![]);
     assert_eq!(special(&[("tokenizer_config.json", texts())]), all);
     assert_eq!(special(&[("special_tokens_map.json", texts())]), all);

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::buffers::Buffer;
 
-/// A kernel's name and its WGSL, in the files that make it up. Every shader has the entry point `main`, its parameters as a uniform at
-/// binding 0, then its inputs (`read`), then its outputs (`read_write`), in the order of the [`Dispatch`].
+/// A kernel's name and its WGSL, in the files that make it up. Every shader has the entry point `main`, its parameters
+/// as a uniform at binding 0, then its inputs (`read`), then its outputs (`read_write`), in the order of the
+/// [`Dispatch`].
 pub(crate) struct Shader {
     pub(crate) name: &'static str,
     pub(crate) wgsl: &'static [&'static str],

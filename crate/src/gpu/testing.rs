@@ -23,8 +23,8 @@ pub(crate) fn each_engine(mut f: impl FnMut(&Engine)) {
     engines().iter().for_each(&mut f);
 }
 
-/// Uploads to a device and readbacks from it while `work` ran. The device must be nobody else's meanwhile, so the shared
-/// ones of [`engines`] will not do.
+/// Uploads to a device and readbacks from it while `work` ran. The device must be nobody else's meanwhile, so the
+/// shared ones of [`engines`] will not do.
 pub(crate) fn copies<T>(engine: &Engine, work: impl FnOnce() -> T) -> (T, [usize; 2]) {
     let so_far = || match engine.backend() {
         Backend::Cpu => [0; 2],

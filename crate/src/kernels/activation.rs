@@ -32,8 +32,8 @@ pub(super) fn gelu(x: f32) -> f32 {
     x * normal_cdf(x)
 }
 
-/// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation of the GELU that GPT-2 and BERT have, as x·σ(2u) with u what
-/// the tanh is of. The exponent is never positive, so nothing overflows.
+/// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))), the approximation of the GELU that GPT-2 and BERT have, as x·σ(2u) with
+/// u what the tanh is of. The exponent is never positive, so nothing overflows.
 #[inline(always)]
 pub(super) fn gelu_tanh(x: f32) -> f32 {
     // 2·√(2/π).

@@ -1,5 +1,5 @@
-//! The same models with two ids exchanged, BOS and another: in the tokenizer, in the embedding and in the head. It is the same
-//! function of texts, so every figure is the same.
+//! The same models with two ids exchanged, BOS and another: in the tokenizer, in the embedding and in the head. It is
+//! the same function of texts, so every figure is the same.
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;

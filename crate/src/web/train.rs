@@ -77,8 +77,8 @@ pub struct TrainedSaes {
 
 #[wasm_bindgen]
 impl Lab {
-    /// Trains SAEs of a model on the built-in corpus. `from` is the checkpoint of a run that was stopped; `keeper` keeps
-    /// new ones.
+    /// Trains SAEs of a model on the built-in corpus. `from` is the checkpoint of a run that was stopped; `keeper`
+    /// keeps new ones.
     ///
     /// # Errors
     /// A model that was not added, impossible settings, a checkpoint of another run, a storage or a device that failed;

@@ -1,9 +1,9 @@
 //! A local stand-in for the Hugging Face hub: the same addresses, headers and hashes, over a folder.
 //!
-//! Below the root, `owner/name/` holds the files of a repository's `main`, and `owner/name@revision/` those of
-//! another revision (a `/` in the revision is written `%2F`). Data sets lie below `datasets/` in the same way. What the network and the hub can do wrong is set
-//! by [`Faults`], at the start, through [`Hub::faults`] or by `POST /_faults`. `GET /_log` and [`Hub::log`]
-//! tell what was asked.
+//! Below the root, `owner/name/` holds the files of a repository's `main`, and `owner/name@revision/` those of another
+//! revision (a `/` in the revision is written `%2F`). Data sets lie below `datasets/` in the same way. What the network
+//! and the hub can do wrong is set by [`Faults`], at the start, through [`Hub::faults`] or by `POST /_faults`. `GET
+//! /_log` and [`Hub::log`] tell what was asked.
 //!
 //! Only for tests: it listens on this machine alone and takes no care of strangers.
 

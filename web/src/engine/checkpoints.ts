@@ -60,7 +60,7 @@ export class Checkpoints implements Keeper {
 
   static async #open(folder: FileSystemDirectoryHandle, busy: HubError): Promise<Checkpoints> {
     const opened: Handle[] = [];
-    for (const start = performance.now(); ; ) {
+    for (const start = performance.now(); ;) {
       try {
         for (const name of [...SLOTS, 'current']) {
           opened.push(await (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle());

@@ -30,12 +30,16 @@ export class Engine {
   #stop: (() => void) | undefined;
 
   /**
-   * Asks for one of the engine's actions, one at a time; rejects with a Failure. The worker stays for the next, with its
-   * models loaded.
+   * Asks for one of the engine's actions, one at a time; rejects with a Failure. The worker stays for the next, with
+   * its models loaded.
    */
   do<A extends Action>(action: A, ask: AskOf<A>, watcher: Watcher = NOBODY): Promise<AnswerOf<A>> {
     if (this.busy) {
-      const busy: Failure = { code: 'busy', message: 'the engine is at work', advice: 'wait until it is done, or cancel it' };
+      const busy: Failure = {
+        code: 'busy',
+        message: 'the engine is at work',
+        advice: 'wait until it is done, or cancel it',
+      };
       return Promise.reject(busy);
     }
     const since = performance.now();

@@ -37,7 +37,8 @@ export function serve(actions: Table): void {
       (value) => tell({ kind: 'done', value }),
       (error: unknown) => {
         // WebAssembly that has trapped is not to be trusted any more: the page hears of it as of a crash.
-        if (error instanceof WebAssembly.RuntimeError) setTimeout(() => {
+        if (error instanceof WebAssembly.RuntimeError)
+          setTimeout(() => {
             throw error;
           });
         else tell({ kind: 'failed', failure: asFailure(error) });

@@ -87,7 +87,11 @@ function train(bench: Bench, { model, engine, plan, begin }: TrainAsk): Promise<
     const last = checkpoints.last();
     // The page asks, but does not know what another tab has left meanwhile.
     if (begin === 'new' && last) {
-      throw new HubError('unfinished', 'an unfinished training is stored here', 'resume it, or let the new one take its place');
+      throw new HubError(
+        'unfinished',
+        'an unfinished training is stored here',
+        'resume it, or let the new one take its place',
+      );
     }
     if (begin === 'resume' && !last) {
       throw new HubError('missing', 'the unfinished training is not here any more', 'begin a new one');
@@ -122,7 +126,11 @@ async function left(): Promise<LeftTraining | undefined> {
     try {
       return leftTraining(last);
     } catch (error) {
-      throw new HubError('unreadable', `an unfinished training is stored here, but ${asFailure(error).message}`, 'forget it');
+      throw new HubError(
+        'unreadable',
+        `an unfinished training is stored here, but ${asFailure(error).message}`,
+        'forget it',
+      );
     }
   });
 }

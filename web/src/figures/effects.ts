@@ -19,7 +19,12 @@ export function effects(cells: CircuitCell[], chosen: number | undefined, width:
     x: { label: null, domain: bars.map(({ name }) => name), tickRotate: bars.length > 6 ? -60 : -30, tickSize: 0 },
     y: { label: 'change of B’s logit', labelArrow: 'none', grid: true, nice: true, ticks: 5 },
     marks: [
-      Plot.barY(bars, { x: 'name', y: 'value', fill: 'var(--accent)', fillOpacity: (d: { chosen: boolean }) => (d.chosen ? 0.85 : 0.3) }),
+      Plot.barY(bars, {
+        x: 'name',
+        y: 'value',
+        fill: 'var(--accent)',
+        fillOpacity: (d: { chosen: boolean }) => (d.chosen ? 0.85 : 0.3),
+      }),
       Plot.ruleX(bars, { x: 'name', y1: 'low', y2: 'high', strokeWidth: 1.5 }),
       Plot.ruleY([0], { stroke: 'currentColor', strokeOpacity: 0.5 }),
     ],

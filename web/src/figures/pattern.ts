@@ -9,7 +9,9 @@ export const label = (token: PromptToken, position: number): string =>
 
 export function pattern(values: number[], tokens: PromptToken[], width: number, theme: Theme) {
   const n = tokens.length;
-  const cells = values.map((value, i) => ({ to: Math.floor(i / n), from: i % n, value })).filter(({ to, from }) => from <= to);
+  const cells = values
+    .map((value, i) => ({ to: Math.floor(i / n), from: i % n, value }))
+    .filter(({ to, from }) => from <= to);
   const largest = Math.max(1e-6, ...cells.map(({ value }) => value));
   // Every token has a label while there is room for it.
   const every = Math.max(1, Math.ceil((n * 13) / Math.max(width - 80, 100)));

@@ -1,4 +1,6 @@
-/** The architectures that the engine can run, as its own registry has them (a test of the engine holds the file to it). */
+/**
+ * The architectures that the engine can run, as its own registry has them (a test of the engine holds the file to it).
+ */
 import list from '../../../models/architectures.json';
 
 export interface Architecture {
@@ -17,5 +19,7 @@ export const architectures: Architecture[] = list;
 /** The architecture that a config.json tells of, if it can be run here. */
 export const architectureOf = (config: Record<string, unknown>): Architecture | undefined =>
   architectures.find(({ model_type, keys }) =>
-    config['model_type'] === undefined ? keys.length > 0 && keys.every((key) => config[key]) : config['model_type'] === model_type,
+    config['model_type'] === undefined
+      ? keys.length > 0 && keys.every((key) => config[key])
+      : config['model_type'] === model_type,
   );

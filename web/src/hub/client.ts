@@ -48,7 +48,9 @@ export class Hub {
       const waiting = [...this.#waiting.values()];
       this.#waiting.clear();
       this.#end();
-      void stopped('the store', event, since, 'try again').then((failure) => waiting.forEach(({ reject }) => reject(failure)));
+      void stopped('the store', event, since, 'try again').then((failure) =>
+        waiting.forEach(({ reject }) => reject(failure)),
+      );
     };
     return worker;
   }

@@ -57,7 +57,12 @@ export interface Progress {
  * Downloads what of the plan is not stored yet. Rejects with a `HubError`, or with the signal's reason. What has
  * arrived is then kept, to go on from, unless it can never become whole.
  */
-export async function download(plan: Plan, store: Store, options: Options, tell: (at: Progress) => void): Promise<void> {
+export async function download(
+  plan: Plan,
+  store: Store,
+  options: Options,
+  tell: (at: Progress) => void,
+): Promise<void> {
   const key = keyOf(plan);
   const done = await store.alone(key, async (folder) => {
     const whole = parseManifest((await folder.text(MANIFEST)) ?? '');
@@ -231,7 +236,7 @@ class Job {
       if (digests[f]!.size === this.#parts(file)) continue;
       let buffer = new Uint8Array(this.#size({ file: f, part: 0 }));
       await this.#source.inOrder?.(file.path, file.bytes, this.options.net, async (bytes, at) => {
-        for (let used = 0; used < bytes.length; ) {
+        for (let used = 0; used < bytes.length;) {
           const part = Math.floor((at + used) / size);
           const from = at + used - part * size;
           const some = bytes.subarray(used, used + buffer.length - from);

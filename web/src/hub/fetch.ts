@@ -102,7 +102,8 @@ export async function fetchSmall(url: string, limit: number, net: Net): Promise<
         parts.push(chunk.slice());
         bytes += chunk.length;
         progressed();
-        if (bytes > limit) throw new HubError('hub', `${url} is larger than ${limit} bytes`, 'this is no file of a model');
+        if (bytes > limit)
+          throw new HubError('hub', `${url} is larger than ${limit} bytes`, 'this is no file of a model');
       }
       const all = new Uint8Array(bytes);
       parts.reduce((at, part) => (all.set(part, at), at + part.length), 0);
@@ -112,7 +113,7 @@ export async function fetchSmall(url: string, limit: number, net: Net): Promise<
 }
 
 async function withRetries<T>(net: Net, attempt: (progressed: () => void) => Promise<T>): Promise<T> {
-  for (let failed = 0; ; ) {
+  for (let failed = 0; ;) {
     try {
       return await attempt(() => (failed = 0));
     } catch (error) {
@@ -160,7 +161,8 @@ async function request<T>(
     // fetch says TypeError for everything that is wrong with a connection; what is forbidden stays so.
     const policy = error instanceof TypeError && (await forbidden('connect-src', since));
     if (policy) throw policy;
-    if (error instanceof TypeError || isAbort(error)) throw new Dropped(`${host} cannot be reached, or dropped the connection`);
+    if (error instanceof TypeError || isAbort(error))
+      throw new Dropped(`${host} cannot be reached, or dropped the connection`);
     throw error;
   } finally {
     clearTimeout(timer);

@@ -23,7 +23,21 @@ interface Entry {
 /** As the format itself allows at most (bytes). */
 const LONGEST_HEADER = 100_000_000;
 /** Bytes of an element; of kinds that are not listed sizes are not checked. */
-const WIDTHS: Record<string, number> = { F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
+const WIDTHS: Record<string, number> = {
+  F64: 8,
+  I64: 8,
+  U64: 8,
+  F32: 4,
+  I32: 4,
+  U32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
 /** Tables with a row for each token, by which the width of a model is known. */
 const TABLE = /(^|\.)(embed_in|embed_out|embeddings?|lm_head)\.weight$/;
 const AGAIN = 'take the files of one model, as they were saved together';
@@ -34,10 +48,19 @@ export async function lookInside(repo: string, files: Sized[], read: Read): Prom
   for (const file of files.filter(({ path }) => path.endsWith('.safetensors'))) {
     for (const [name, { shape }] of await headerOf(repo, file, read)) tensors.set(name, shape);
   }
-  const json = (path: string) => object(repo, files.find((file) => file.path === path), read);
+  const json = (path: string) =>
+    object(
+      repo,
+      files.find((file) => file.path === path),
+      read,
+    );
   const tokenizer = await json('tokenizer.json');
   if (typeof tokenizer['model'] !== 'object' || !tokenizer['model']) {
-    throw new HubError('model', `tokenizer.json of ${repo} holds no tokenizer`, 'save the tokenizer again, as a fast one');
+    throw new HubError(
+      'model',
+      `tokenizer.json of ${repo} holds no tokenizer`,
+      'save the tokenizer again, as a fast one',
+    );
   }
   fits(repo, await json('config.json'), tensors);
 }
@@ -50,7 +73,8 @@ async function object(repo: string, file: Sized | undefined, read: Read): Promis
 }
 
 async function headerOf(repo: string, { path, bytes }: Sized, read: Read): Promise<[string, Entry][]> {
-  const wrong = (why: string) => new HubError('model', `${path} of ${repo} is no whole safetensors file: ${why}`, 'save or download it again');
+  const wrong = (why: string) =>
+    new HubError('model', `${path} of ${repo} is no whole safetensors file: ${why}`, 'save or download it again');
   const start = await read(path, 0, 8);
   if (start.length < 8) throw wrong(`it has ${bytes} bytes`);
   const length = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
@@ -59,7 +83,8 @@ async function headerOf(repo: string, { path, bytes }: Sized, read: Read): Promi
   if (typeof header !== 'object' || header === null) throw wrong('its header is no JSON');
   const entries = Object.entries(header as Record<string, Entry>).filter(([name]) => name !== '__metadata__');
   const end = bytes - 8 - Number(length);
-  for (const [name, entry] of entries) if (!isEntry(entry, end)) throw wrong(`its tensor ${name.slice(0, 200)} does not fit into it`);
+  for (const [name, entry] of entries)
+    if (!isEntry(entry, end)) throw wrong(`its tensor ${name.slice(0, 200)} does not fit into it`);
   const last = Math.max(0, ...entries.map(([, { data_offsets }]) => data_offsets[1]));
   if (last !== end) throw wrong(`its tensors end at byte ${last}, its data at ${end}`);
   return entries;
@@ -67,7 +92,8 @@ async function headerOf(repo: string, { path, bytes }: Sized, read: Read): Promi
 
 function isEntry(entry: Entry | null, end: number): boolean {
   const { dtype, shape, data_offsets: offsets } = entry ?? {};
-  if (typeof dtype !== 'string' || !Array.isArray(shape) || !Array.isArray(offsets) || offsets.length !== 2) return false;
+  if (typeof dtype !== 'string' || !Array.isArray(shape) || !Array.isArray(offsets) || offsets.length !== 2)
+    return false;
   const [from, to] = offsets;
   if (![...shape, from, to].every((n) => Number.isSafeInteger(n) && n >= 0) || from > to || to > end) return false;
   const width = WIDTHS[dtype];
@@ -80,11 +106,21 @@ function fits(repo: string, config: Record<string, unknown>, tensors: Map<string
     const name = names.find((name) => config[name] !== undefined) ?? (names[0] as string);
     const value = config[name];
     if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0) return value;
-    const says = value === undefined ? `does not say ${name}` : `says ${name} ${String(JSON.stringify(value)).slice(0, 200)}`;
-    throw new HubError('model', `config.json of ${repo} ${says}`, 'take the configuration that the model was saved with');
+    const says =
+      value === undefined ? `does not say ${name}` : `says ${name} ${String(JSON.stringify(value)).slice(0, 200)}`;
+    throw new HubError(
+      'model',
+      `config.json of ${repo} ${says}`,
+      'take the configuration that the model was saved with',
+    );
   };
-  const [width, layers, vocabulary] = [size('hidden_size', 'd_model'), size('num_hidden_layers', 'n_layer'), size('vocab_size')];
-  const other = (why: string) => new HubError('model', `the weights of ${repo} are not those of its config.json: ${why}`, AGAIN);
+  const [width, layers, vocabulary] = [
+    size('hidden_size', 'd_model'),
+    size('num_hidden_layers', 'n_layer'),
+    size('vocab_size'),
+  ];
+  const other = (why: string) =>
+    new HubError('model', `the weights of ${repo} are not those of its config.json: ${why}`, AGAIN);
   const tables = [...tensors].filter(([name]) => TABLE.test(name));
   if (!tables.length) throw other('they have no embedding');
   for (const [name, [rows = 0, columns = 0]] of tables) {

@@ -20,7 +20,8 @@ interface Listed extends Partial<Known> {
 const LARGEST = 3.5e9;
 
 export const known = (list as Listed[]).filter(
-  ({ kind, instead, bytes }) => architectures.some(({ model_type }) => model_type === kind) && !instead && bytes && bytes <= LARGEST,
+  ({ kind, instead, bytes }) =>
+    architectures.some(({ model_type }) => model_type === kind) && !instead && bytes && bytes <= LARGEST,
 ) as Known[];
 
 /** How a known model is asked for on a hub. */

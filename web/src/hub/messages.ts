@@ -27,6 +27,4 @@ export type Request = { id: number; ask: Ask } | { cancel: number };
 
 /** Worker to page: progress of a download, then exactly one of the others. */
 export type Reply =
-  | { id: number; progress: Progress }
-  | { id: number; value: Answers[keyof Answers] }
-  | { id: number; failure: Failure };
+  { id: number; progress: Progress } | { id: number; value: Answers[keyof Answers] } | { id: number; failure: Failure };

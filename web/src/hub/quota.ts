@@ -10,7 +10,9 @@ interface Room {
   quota: number;
 }
 
-/** Refuses what will not fit by what the browser says. Some say more than is true, so the files take their room next. */
+/**
+ * Refuses what will not fit by what the browser says. Some say more than is true, so the files take their room next.
+ */
 export function checkRoom(repo: string, room: Room, bytes: number): void {
   if (room.quota > 0 && room.quota - room.used < bytes + BESIDE) throw noRoom(repo, room, bytes);
 }

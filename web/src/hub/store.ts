@@ -45,7 +45,7 @@ export function reserve(file: StoredFile, bytes: number): void {
 
 /** Writes all of it: a handle may write less than it is given. */
 export function writeAll(file: StoredFile, bytes: Uint8Array, at: number): void {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     const written = file.write(bytes.subarray(done), { at: at + done });
     if (!(written > 0 && written <= bytes.length - done)) throw full();
     done += written;

@@ -40,7 +40,9 @@ async function read(key: string, folder: Folder): Promise<StoredModel | undefine
     return { key, plan: manifest.plan, bytes, reached: bytes, whole: true };
   }
   const journal = parseJournal((await folder.text(JOURNAL)) ?? '');
-  return journal && { key, plan: journal.plan, bytes: bytesOf(journal.plan), reached: bytesReached(journal), whole: false };
+  return (
+    journal && { key, plan: journal.plan, bytes: bytesOf(journal.plan), reached: bytesReached(journal), whole: false }
+  );
 }
 
 /** Removes a model, unless it is on its way. */

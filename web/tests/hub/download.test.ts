@@ -180,7 +180,12 @@ describe('a download', () => {
 
   it('waits out a busy server', async () => {
     const what = await plan();
-    await hub.faults({ status: [{ path: WEIGHTS, code: 503, times: 1 }, { path: WEIGHTS, code: 429, times: 1 }] });
+    await hub.faults({
+      status: [
+        { path: WEIGHTS, code: 503, times: 1 },
+        { path: WEIGHTS, code: 429, times: 1 },
+      ],
+    });
     await get(what);
     expect(weightsOf(what).equals(whole)).toBe(true);
   });
@@ -297,7 +302,10 @@ describe('a download', () => {
     await hub.put('test/web-page', { ...files, [WEIGHTS]: '<!doctype html><p>Not found' });
     // Whole, and of another model than its configuration.
     await hub.put('test/mixed', { ...files, [WEIGHTS]: await readFile(join(MODELS, 'tiny-mamba', WEIGHTS)) });
-    for (const [repo, why] of [['test/web-page', 'no whole safetensors file'], ['test/mixed', 'not those of its config.json']]) {
+    for (const [repo, why] of [
+      ['test/web-page', 'no whole safetensors file'],
+      ['test/mixed', 'not those of its config.json'],
+    ]) {
       const error = await failure(get(await plan(repo)));
       expect([error.code, error.message]).toEqual(['model', expect.stringContaining(why!)]);
       await expectNothing();

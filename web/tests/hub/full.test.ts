@@ -1,4 +1,6 @@
-/** The shapes of the paper's models, whole, in the page; `cargo xtask test` makes the stand-ins and says where they are. */
+/**
+ * The shapes of the paper's models, whole, in the page; `cargo xtask test` makes the stand-ins and says where they are.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -45,7 +47,10 @@ describe.runIf(folder)('at full size', () => {
       await begin(page, repo);
       // On a fast machine the figures may be gone before they are looked for.
       await Promise.all([
-        card(page).getByText(/ MB of .* MB/).first().waitFor({ timeout: PATIENCE }),
+        card(page)
+          .getByText(/ MB of .* MB/)
+          .first()
+          .waitFor({ timeout: PATIENCE }),
         stored(page, repo, PATIENCE),
       ]);
       const said = await card(page).getByText(`${repo} is stored`).textContent();

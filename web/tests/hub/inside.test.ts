@@ -14,7 +14,9 @@ const folders: Record<string, Files> = {};
 
 beforeAll(async () => {
   for (const model of ['tiny-neox', 'tiny-mamba']) {
-    const files = await Promise.all(NAMES.map(async (name) => [name, await readFile(join(MODELS, model, name))] as const));
+    const files = await Promise.all(
+      NAMES.map(async (name) => [name, await readFile(join(MODELS, model, name))] as const),
+    );
     folders[model] = Object.fromEntries(files);
   }
 });
@@ -40,7 +42,10 @@ const config = (files: Files, change: object): Files => {
   return { ...files, 'config.json': Buffer.from(JSON.stringify(told)) };
 };
 /** The weights with another header. */
-function header(files: Files, change: (header: Record<string, { shape: number[]; data_offsets: number[] }>) => void): Files {
+function header(
+  files: Files,
+  change: (header: Record<string, { shape: number[]; data_offsets: number[] }>) => void,
+): Files {
   const file = files[WEIGHTS]!;
   const start = 8 + Number(file.readBigUInt64LE());
   const told = JSON.parse(file.toString('utf8', 8, start));
@@ -67,9 +72,12 @@ describe('a folder', () => {
   it('of random bytes is no model', async () => {
     // A generator of its own, so that the bytes are the same each time.
     let state = 1;
-    const random = (bytes: number) => Buffer.from(Array.from({ length: bytes }, () => (state = (state * 48271) % 2147483647) & 255));
+    const random = (bytes: number) =>
+      Buffer.from(Array.from({ length: bytes }, () => (state = (state * 48271) % 2147483647) & 255));
     for (const bytes of [0, 1, 7, 8, 9, 1000, 1_000_000]) {
-      expect(await refused({ ...neox(), [WEIGHTS]: random(bytes) })).toContain(`${WEIGHTS} of here is no whole safetensors file`);
+      expect(await refused({ ...neox(), [WEIGHTS]: random(bytes) })).toContain(
+        `${WEIGHTS} of here is no whole safetensors file`,
+      );
     }
     expect(await refused({ ...neox(), 'tokenizer.json': random(1000) })).toContain('tokenizer.json');
     expect(await refused({ ...neox(), 'config.json': random(1000) })).toContain('config.json');
@@ -106,14 +114,19 @@ describe('a folder', () => {
   });
 
   it('with the weights of another kind of model is not one', async () => {
-    for (const [one, other] of [['tiny-neox', 'tiny-mamba'], ['tiny-mamba', 'tiny-neox']] as const) {
+    for (const [one, other] of [
+      ['tiny-neox', 'tiny-mamba'],
+      ['tiny-mamba', 'tiny-neox'],
+    ] as const) {
       const mixed = { ...folders[one]!, 'config.json': folders[other]!['config.json']! };
       expect(await refused(mixed)).toMatch(/layers are told, but there is no (mixer|attention) of layer 0/);
     }
   });
 
   it('with a tokenizer that is JSON and no tokenizer is no model', async () => {
-    expect(await refused({ ...neox(), 'tokenizer.json': Buffer.from('{"model": null}') })).toContain('holds no tokenizer');
+    expect(await refused({ ...neox(), 'tokenizer.json': Buffer.from('{"model": null}') })).toContain(
+      'holds no tokenizer',
+    );
     expect(await refused({ ...neox(), 'tokenizer.json': Buffer.from('[]') })).toContain('is no JSON object');
   });
 });

@@ -98,7 +98,12 @@ describe('a model from a hub', () => {
     const telling = [/\d\.\d MB of 2\.\d MB/, /\d MB\/s/, /\d s so far/, /\d s left/].map((text) =>
       card(page).getByTestId('download').getByText(text).waitFor(),
     );
-    await Promise.all([card(page).getByRole('button', { name: /^Download 2\.\d MB/ }).click(), ...telling]);
+    await Promise.all([
+      card(page)
+        .getByRole('button', { name: /^Download 2\.\d MB/ })
+        .click(),
+      ...telling,
+    ]);
     await stored(page);
     const ranges = (await hub.weights()).map((e) => e.range);
     expect(ranges.length).toBe(Math.ceil(size / PART));
@@ -215,8 +220,12 @@ describe('a model from a hub', () => {
   it('of a folder of this computer is added and run without any request', async () => {
     const page = await visit();
     await card(page).locator('summary').click();
-    await card(page).getByLabel(/A folder/).setInputFiles(join(MODELS, 'tiny-mamba'));
-    await card(page).getByRole('button', { name: /^Add 2\.\d MB/ }).click();
+    await card(page)
+      .getByLabel(/A folder/)
+      .setInputFiles(join(MODELS, 'tiny-mamba'));
+    await card(page)
+      .getByRole('button', { name: /^Add 2\.\d MB/ })
+      .click();
     await stored(page, 'local/tiny-mamba');
     expect(await row(page, 'local/tiny-mamba').textContent()).toContain('of this computer');
     expectSame(await ask(page, 'local/tiny-mamba', 'cpu'), logits(join(MODELS, 'tiny-mamba')));
@@ -228,10 +237,14 @@ describe('a model from a hub', () => {
     await look(page, 'test/pickle');
     const said = await failure(page, 'pickle');
     // The same way as the command line's.
-    const { stderr } = spawnSync(process.env.MPPC as string, ['run', 'test/pickle', '--text', 'x', '--hook', '*', '--save', 'x'], {
-      encoding: 'utf8',
-      env: { ...process.env, HF_ENDPOINT: hub.url, HF_HOME: hub.root },
-    });
+    const { stderr } = spawnSync(
+      process.env.MPPC as string,
+      ['run', 'test/pickle', '--text', 'x', '--hook', '*', '--save', 'x'],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, HF_ENDPOINT: hub.url, HF_HOME: hub.root },
+      },
+    );
     const [command] = /python -c "[^`]+"/.exec(stderr) ?? [`no command in: ${stderr}`];
     expect(said).toContain(command);
     expect(await hub.weights()).toEqual([]);
@@ -279,7 +292,9 @@ describe('a model from a hub', () => {
       window.Worker = class extends Worker {
         constructor(...how: ConstructorParameters<typeof Worker>) {
           super(...how);
-          window.addEventListener('die', () => this.dispatchEvent(new ErrorEvent('error', { message: 'killed by the test' })));
+          window.addEventListener('die', () =>
+            this.dispatchEvent(new ErrorEvent('error', { message: 'killed by the test' })),
+          );
         }
       };
     });

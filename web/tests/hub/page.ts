@@ -17,7 +17,9 @@ export async function look(page: Page, name: string): Promise<void> {
 
 export async function begin(page: Page, name: string): Promise<void> {
   await look(page, name);
-  await card(page).getByRole('button', { name: /^(Download \d|Resume the download)/ }).click();
+  await card(page)
+    .getByRole('button', { name: /^(Download \d|Resume the download)/ })
+    .click();
 }
 
 /** Waits until a model is stored; a failure that the page shows ends the wait, and says what it was. */
@@ -33,7 +35,12 @@ export interface Next {
   logit: number;
 }
 
-export async function ask(page: Page, model: string | RegExp, engine: 'cpu' | 'gpu', timeout?: number): Promise<Next[]> {
+export async function ask(
+  page: Page,
+  model: string | RegExp,
+  engine: 'cpu' | 'gpu',
+  timeout?: number,
+): Promise<Next[]> {
   const prompt = page.getByTestId('prompt');
   const choice = prompt.getByLabel('Model to ask');
   const option = choice.locator('option').filter({ hasText: model });
@@ -42,9 +49,11 @@ export async function ask(page: Page, model: string | RegExp, engine: 'cpu' | 'g
   await prompt.getByLabel('Prompt').fill(PROMPT);
   await prompt.getByRole('button', { name: 'Predict what comes next' }).click();
   await prompt.getByTestId('answer').waitFor({ timeout });
-  return prompt.locator('tr[data-id]').evaluateAll((rows) =>
-    rows.map((r) => ({ id: Number((r as HTMLElement).dataset.id), logit: Number((r as HTMLElement).dataset.logit) })),
-  );
+  return prompt
+    .locator('tr[data-id]')
+    .evaluateAll((rows) =>
+      rows.map((r) => ({ id: Number((r as HTMLElement).dataset.id), logit: Number((r as HTMLElement).dataset.logit) })),
+    );
 }
 
 /** The command line's logits after the prompt, of the entries of the model's tokenizer; the other rows are padding. */
@@ -57,7 +66,10 @@ export function logits(model: string): Float32Array {
     execFileSync(mppc, ['run', model, '--text', PROMPT, '--hook', 'logits', '--save', out, '--engine', 'cpu']);
     const file = readFileSync(out);
     const start = 8 + Number(file.readBigUInt64LE());
-    const header = JSON.parse(file.toString('utf8', 8, start)) as Record<string, { shape: number[]; data_offsets: number[] }>;
+    const header = JSON.parse(file.toString('utf8', 8, start)) as Record<
+      string,
+      { shape: number[]; data_offsets: number[] }
+    >;
     const { shape, data_offsets } = header.logits!;
     const rows = shape.at(-1)!;
     const end = start + data_offsets[1]!;

@@ -119,8 +119,8 @@ fn today() -> String {
     format!("{year}-{month:02}-{day:02}")
 }
 
-/// The date so many days after 1970-01-01: whole 400 years are peeled off first, then centuries, leap periods and years,
-/// of years that begin in March.
+/// The date so many days after 1970-01-01: whole 400 years are peeled off first, then centuries, leap periods and
+/// years, of years that begin in March.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468; // since 0000-03-01
     let (era, day) = (days / 146_097, days % 146_097);

@@ -91,7 +91,8 @@ fn difference(exact: &Correlation, script: &Published) -> (String, Value) {
     let mean = |best: &Best| summarize(best.mppc.iter().copied()).mean;
     let (ab, ba) = (mean(&script.both.a_to_b), mean(&script.both.b_to_a));
     let line = format!(
-        "by the paper's script: mean MPPC {} and {}; {moved} other partners, largest difference {largest:.1e}; {without} \
+        "by the paper's script: mean MPPC {} and {}; {moved} other partners, largest difference {largest:.1e}; \
+         {without} \
          features without variance counted, {} pairs undefined",
         number(ab),
         number(ba),

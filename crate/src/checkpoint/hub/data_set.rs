@@ -329,7 +329,8 @@ mod tests {
         let line = chosen("o/n/plain/train", &converted).expect_err("no such config");
         assert_eq!(
             line,
-            "o/n has no config plain; its configs are plain_text: name one, as in hub:o/n/CONFIG; did you mean plain_text?"
+            "o/n has no config plain; its configs are plain_text: name one, as in hub:o/n/CONFIG; \
+             did you mean plain_text?"
         );
         let line = chosen("o/n/plain_text/test", &converted).expect_err("no such split");
         assert!(line.contains("no split test in its config plain_text; its splits are train:"), "{line}");

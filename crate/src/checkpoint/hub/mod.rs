@@ -3,7 +3,8 @@
 //! The cache is the one of Python's `huggingface_hub`: each finds what the other has downloaded. Names and paths
 //! in it come from the `hf-hub` crate; the transfer is here, because it must resume and verify.
 //!
-//! Not supported: spaces, data sets other than in Parquet, uploads, the Xet protocol (the hub serves everything over plain HTTPS, too).
+//! Not supported: spaces, data sets other than in Parquet, uploads, the Xet protocol (the hub serves everything over
+//! plain HTTPS, too).
 
 mod cache;
 mod client;

@@ -1,9 +1,9 @@
 //! The correlations on the processor.
 //!
 //! A feature of A adds za·zb to one float64 sum for each feature of B, for all entries of the rows of B on its tokens.
-//! What that costs is memory: rows lie far apart, and sums are touched in no order. So a row's values and indices lie side by
-//! side and are fetched some tokens before they are needed, indices take 16 bits where they fit, and features of B are
-//! numbered by how often they fire, so that the sums most often touched lie together.
+//! What that costs is memory: rows lie far apart, and sums are touched in no order. So a row's values and indices lie
+//! side by side and are fetched some tokens before they are needed, indices take 16 bits where they fit, and features
+//! of B are numbered by how often they fire, so that the sums most often touched lie together.
 
 use std::cmp::Reverse;
 use std::ops::Range;
