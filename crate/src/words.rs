@@ -78,9 +78,15 @@ pub fn shortened(line: &str) -> String {
     cut(&words.collect::<Vec<_>>().join(" "), LONGEST_LINE)
 }
 
-/// `; did you mean WORD?` where one of the words is much like the one that was given, else nothing.
+/// `did you mean WORD?` where one of the words is much like the one that was given, else nothing.
+pub fn meant<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(given, words).map_or_else(String::new, |word| format!("did you mean {}?", echo(word)))
+}
+
+/// The same with a semicolon in front, to go behind other advice.
 pub fn did_you_mean<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(given, words).map_or_else(String::new, |word| format!("; did you mean {}?", echo(word)))
+    let meant = meant(given, words);
+    if meant.is_empty() { meant } else { format!("; {meant}") }
 }
 
 /// The word that is most like the one given, if it is much like it.
@@ -95,13 +101,13 @@ fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<
     (best.0 > ALIKE).then_some(best.1)
 }
 
-/// What serde says of an unknown field or variant, with the one that was probably meant.
-pub fn suggesting(message: &str) -> String {
+/// Which one was probably meant where serde speaks of an unknown field or variant, else nothing.
+pub fn suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = message.starts_with("unknown field `") || message.starts_with("unknown variant `");
     match quoted.next().filter(|_| unknown) {
-        Some(given) => format!("{message}{}", did_you_mean(given, quoted)),
-        None => message.to_owned(),
+        Some(given) => meant(given, quoted),
+        None => String::new(),
     }
 }
 
@@ -154,8 +160,8 @@ mod tests {
         assert_eq!(did_you_mean("xyz", ["seed", "tokens"]), "");
         assert_eq!(did_you_mean(&"tokens".repeat(100), ["tokens"]), "");
         let serde = "unknown field `shufled`, expected one of `seed`, `shuffled`, `shifted`";
-        assert_eq!(suggesting(serde), format!("{serde}; did you mean shuffled?"));
-        assert_eq!(suggesting("invalid type: `x`"), "invalid type: `x`");
+        assert_eq!(suggestion(serde), "did you mean shuffled?");
+        assert_eq!(suggestion("invalid type: `x`"), "");
     }
 
     #[test]

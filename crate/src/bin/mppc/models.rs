@@ -8,7 +8,7 @@ use mppc::failure::{Fails as _, Failure};
 use mppc::model::architecture;
 use mppc::regular;
 use mppc::sae::formats;
-use mppc::words::{did_you_mean, echo};
+use mppc::words::{echo, meant};
 use serde_json::{Map, Value, json};
 
 use crate::args::FetchArgs;
@@ -27,13 +27,13 @@ pub(crate) fn files(name: &str, quiet: bool) -> Outcome<Files> {
     }
     let unknown = |_| {
         let built_in = ["tiny-neox", "tiny-mamba"];
-        let meant = did_you_mean(name, built_in.into_iter().chain(known().iter().map(|k| k.alias.as_str())));
+        let meant = meant(name, built_in.into_iter().chain(known().iter().map(|k| k.alias.as_str())));
         let nothing = format!(
             "{} is no directory, no built-in model (tiny-neox, tiny-mamba), no model that `mppc models` lists and no \
              owner/name of the hub",
             echo(name)
         );
-        Failure::new(nothing, format!("check the name{meant}"))
+        Failure::new(nothing, "check the name").advised(&meant)
     };
     let (repo, _) = address(name).map_err(unknown)?;
     let hub = Hub::new(Settings::from_env());
@@ -70,7 +70,7 @@ fn explained(repo: &RepoName, error: &HubError) -> Failure {
 pub(crate) fn fetch(args: &FetchArgs, out: Output) -> Outcome {
     let aliases = || known().iter().map(|k| k.alias.as_str());
     let (repo, entry) =
-        address(&args.model).map_err(|e| format!("{e}{}", did_you_mean(&args.model, aliases())))?;
+        address(&args.model).map_err(|e| e.failure().advised(&meant(&args.model, aliases())))?;
     let include = match (&args.include[..], entry) {
         ([], Some(entry)) => entry.include.clone(),
         (given, _) => given.to_vec(),

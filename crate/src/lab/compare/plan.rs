@@ -11,7 +11,7 @@ use crate::lab::shared::CorpusPlan;
 use crate::lab::shared::LabError;
 use crate::universality::DensityFilter;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::words::{echo, line as line_of, suggesting};
+use crate::words::{echo, line as line_of, suggestion};
 
 /// Two models, the texts they read, and what is computed of them. (The page states everything; only plans that people
 /// write have defaults.)
@@ -195,7 +195,7 @@ fn explained(message: &str) -> Failure {
     let given = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
     match given.and_then(|(given, _)| keys::section_of(given)) {
         Some(section) => Failure::new(message, format!("it belongs to [{section}]")),
-        None => suggesting(message).into(),
+        None => Failure::new(message, suggestion(message)),
     }
 }
 
