@@ -1,9 +1,9 @@
 //! MPPC lab: do a Transformer and a Mamba learn the same features and the same circuits?
 //!
 //! One library, three faces: the command line `mppc`, the page (WebAssembly and WebGPU), and the tests.
-//! Data flows one way: faces → [`lab`] → [`circuits`] → [`model`] → [`universality`], [`sae`] → [`kernels`] → [`gpu`];
-//! [`stats`], [`corpus`] and [`checkpoint`] stand below and know none of these. `xtask/tests/house.rs` holds all files
-//! to that.
+//! Data flows one way: faces → [`lab`], from there [`circuits`] → [`model`] and [`universality`] → [`sae`], and from
+//! either stream → [`kernels`] → [`gpu`]. [`stats`], [`corpus`] and [`checkpoint`] stand below and know none of these.
+//! `xtask/tests/house.rs` holds all files to that.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod atomic;
