@@ -5,8 +5,10 @@ import type { Reply, Request } from './messages';
 import type { Actions } from './worker';
 
 export type Action = keyof Actions;
-export type AskOf<A extends Action> = Parameters<Actions[A]>[1];
-export type AnswerOf<A extends Action> = Awaited<ReturnType<Actions[A]>>;
+export type AskOf<A extends Action> = Parameters<Actions[A]['does']>[1];
+export type AnswerOf<A extends Action> = Awaited<ReturnType<Actions[A]['does']>>;
+/** Those that need not be told anything. */
+type Plain = { [A in Action]: AskOf<A> extends undefined ? A : never }[Action];
 
 export interface Watcher {
   loading(done: number, total: number): void;
@@ -16,10 +18,11 @@ export interface Watcher {
   point(point: CurvePoint): void;
 }
 
-/** A worker that has not stopped by then is ended: the engine may be in a long step. */
+/**
+ * A worker that has not stopped by then, in milliseconds, is ended: the engine may be in a long step. An action of the
+ * table may ask for more.
+ */
 const PATIENCE = 300;
-/** A training leaves a checkpoint first. */
-const TRAINING_PATIENCE = 10_000;
 
 const NOBODY: Watcher = { loading: () => {}, opened: () => {}, progress: () => {}, point: () => {} };
 
@@ -43,6 +46,7 @@ export class Engine {
       return Promise.reject(busy);
     }
     const since = performance.now();
+    let patience = PATIENCE;
     let deadline: ReturnType<typeof setTimeout> | undefined;
     this.busy = true;
     return new Promise<AnswerOf<A>>((resolve, reject) => {
@@ -54,11 +58,11 @@ export class Engine {
       };
       this.#stop = () => {
         worker.postMessage({ kind: 'cancel' } satisfies Request);
-        const patience = action === 'train' ? TRAINING_PATIENCE : PATIENCE;
         deadline ??= setTimeout(() => end({ code: 'cancelled', message: 'cancelled', advice: '' }), patience);
       };
       worker.onmessage = ({ data }: MessageEvent<Reply>) => {
-        if (data.kind === 'loading') watcher.loading(data.done, data.total);
+        if (data.kind === 'begun') patience = data.patience ?? PATIENCE;
+        else if (data.kind === 'loading') watcher.loading(data.done, data.total);
         else if (data.kind === 'opened') watcher.opened(data.opened);
         else if (data.kind === 'progress') watcher.progress(data.progress);
         else if (data.kind === 'point') watcher.point(data.point);
@@ -77,9 +81,9 @@ export class Engine {
   }
 
   /** The same in a worker of its own, which any number may have. */
-  static once<A extends 'left' | 'forget'>(action: A): Promise<AnswerOf<A>> {
+  static once<A extends Plain>(action: A): Promise<AnswerOf<A>> {
     const engine = new Engine();
-    return engine.do(action, undefined).finally(() => engine.#worker?.terminate());
+    return engine.do(action, undefined as AskOf<A>).finally(() => engine.#worker?.terminate());
   }
 
   /** Stops what goes on, if anything does. */

@@ -21,6 +21,8 @@ export type Request = { kind: 'do'; action: string; base: string; ask: unknown }
 
 /** Worker to page. */
 export type Reply =
+  /** First of all: how long the action may take to stop, in milliseconds, where that is unusual. */
+  | { kind: 'begun'; patience?: number }
   | { kind: 'loading'; done: number; total: number }
   | { kind: 'opened'; opened: Opened }
   | { kind: 'progress'; progress: Progress }

@@ -5,8 +5,13 @@ import { Bench } from './bench';
 import type { Reply, Request } from './messages';
 
 /** What the engine can do, by name. */
-// `never` takes any action: each has an ask of its own.
-export type Table = Record<string, (bench: Bench, ask: never) => Promise<unknown>>;
+export interface Doing {
+  // `never` takes any action: each has an ask of its own.
+  does: (bench: Bench, ask: never) => Promise<unknown>;
+  /** Milliseconds that it may take to stop, where that is longer than usual. */
+  patience?: number;
+}
+export type Table = Record<string, Doing>;
 
 const tell = (reply: Reply) => postMessage(reply);
 export const progress = (progress: Progress) => tell({ kind: 'progress', progress });
@@ -32,8 +37,9 @@ export function serve(actions: Table): void {
       loading: (done, total) => tell({ kind: 'loading', done, total }),
       opened: (opened) => tell({ kind: 'opened', opened }),
     });
-    const answer = actions[data.action] as (bench: Bench, ask: unknown) => Promise<unknown>;
-    answer(bench, data.ask).then(
+    const { does, patience } = actions[data.action] as Doing;
+    tell({ kind: 'begun', patience });
+    does(bench, data.ask as never).then(
       (value) => tell({ kind: 'done', value }),
       (error: unknown) => {
         // WebAssembly that has trapped is not to be trusted any more: the page hears of it as of a crash.

@@ -26,7 +26,16 @@ import { goOn, point, progress, serve } from './serve';
 /** How many next tokens a prompt shows. */
 const TOP = 10;
 
-const actions = { compare, prompt, health, induction, train, left, forget };
+const actions = {
+  compare: { does: compare },
+  prompt: { does: prompt },
+  health: { does: health },
+  induction: { does: induction },
+  // It leaves a checkpoint first.
+  train: { does: train, patience: 10_000 },
+  left: { does: left },
+  forget: { does: forget },
+};
 export type Actions = typeof actions;
 serve(actions);
 
