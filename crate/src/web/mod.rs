@@ -77,10 +77,10 @@ pub fn default_circuit_settings() -> CircuitSettings {
     CircuitSettings { prompts: 32, tokens: 32, ..CircuitSettings::default() }
 }
 
-/// What SAEs are measured on when nothing else is asked for.
+/// What SAEs are measured on when nothing else is asked for: half of what the command line takes.
 #[wasm_bindgen(js_name = defaultHealthSettings)]
 pub fn default_health_settings() -> HealthSettings {
-    HealthSettings::default()
+    HealthSettings { tokens: 10_000, ..HealthSettings::default() }
 }
 
 /// Bytes of memory that WebAssembly has taken. It never gives any back, so this is also the most it has needed.
