@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand};
 use mppc::gpu::EngineChoice;
-use mppc::lab::TrainPlan;
 use mppc::lab::limits::{self, Whole};
+use mppc::lab::{CircuitSettings, CorpusPlan, HealthSettings, TrainPlan};
 
 /// Do a Transformer and a Mamba learn the same features? Trains SAEs, correlates all their features (MPPC) and
 /// reports, on the GPU or the processor.
@@ -228,16 +228,16 @@ pub(crate) struct HealthArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) saes: Option<PathBuf>,
     /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
-    #[arg(long, default_value = "builtin")]
+    #[arg(long, default_value_t = HealthSettings::default().corpus)]
     pub(crate) corpus: String,
     /// Tokens to measure on.
-    #[arg(long, default_value_t = 20_000, value_parser = whole(limits::TOKENS))]
+    #[arg(long, default_value_t = HealthSettings::default().tokens, value_parser = whole(limits::TOKENS))]
     pub(crate) tokens: usize,
     /// Seed of the built-in corpus.
-    #[arg(long, default_value_t = 2, value_parser = seed)]
+    #[arg(long, default_value_t = HealthSettings::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens.
-    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
+    #[arg(long, default_value_t = HealthSettings::default().context, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// File to save every figure to: distributions, settings, reasons to be warned.
     #[arg(long, value_name = "FILE.json")]
@@ -274,19 +274,19 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) b_saes: Option<PathBuf>,
     /// builtin, a .txt, .jsonl or .parquet file, a folder of .parquet files, or hub:OWNER/NAME.
-    #[arg(long, default_value = "builtin")]
+    #[arg(long, default_value_t = CorpusPlan::default().source)]
     pub(crate) corpus: String,
     /// Tokens to correlate over.
-    #[arg(long, default_value_t = 100_000, value_parser = whole(limits::COMPARED_TOKENS))]
+    #[arg(long, default_value_t = CorpusPlan::default().tokens, value_parser = whole(limits::COMPARED_TOKENS))]
     pub(crate) tokens: usize,
     /// Tokens for the neuron baseline, if not all of them: it takes most of the time.
     #[arg(long, value_name = "N", value_parser = whole(limits::SOME_TOKENS))]
     pub(crate) neuron_tokens: Option<usize>,
     /// Seed of the built-in corpus and of the shuffle.
-    #[arg(long, default_value_t = 2, value_parser = seed)]
+    #[arg(long, default_value_t = CorpusPlan::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Documents are cut to this many tokens, BOS included.
-    #[arg(long, default_value_t = 256, value_parser = whole(limits::CONTEXT))]
+    #[arg(long, default_value_t = CorpusPlan::default().context, value_parser = whole(limits::CONTEXT))]
     pub(crate) context: usize,
     /// Take the mean over d_model from A's residuals first, as the paper's script does.
     #[arg(long)]
@@ -416,13 +416,13 @@ pub(crate) struct CircuitArgs {
     /// Directory, built-in or known model, or owner/name[@revision] of the hub.
     pub(crate) model: String,
     /// Number of prompts.
-    #[arg(long, default_value_t = 64, value_parser = whole(limits::PROMPTS))]
+    #[arg(long, default_value_t = CircuitSettings::default().prompts, value_parser = whole(limits::PROMPTS))]
     pub(crate) prompts: usize,
     /// Tokens of each.
-    #[arg(long, default_value_t = 64, value_parser = whole(limits::PROMPT))]
+    #[arg(long, default_value_t = CircuitSettings::default().tokens, value_parser = whole(limits::PROMPT))]
     pub(crate) tokens: usize,
     /// Seed of the prompts.
-    #[arg(long, default_value_t = 1, value_parser = seed)]
+    #[arg(long, default_value_t = CircuitSettings::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Layer to take apart (ssm-parts, write-position, conv-taps, off-by-one) [default: the one whose state matters
     /// most, or all].
@@ -456,10 +456,10 @@ pub(crate) struct LookArgs {
     #[arg(long, default_value_t = 48, value_parser = whole(limits::LOOKED_AT))]
     pub(crate) tokens: usize,
     /// Seed of random prompts.
-    #[arg(long, default_value_t = 1, value_parser = seed)]
+    #[arg(long, default_value_t = CircuitSettings::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Groups of a Mamba's channels to look at apart.
-    #[arg(long, default_value_t = 1, value_parser = whole(limits::GROUPS))]
+    #[arg(long, default_value_t = CircuitSettings::default().groups, value_parser = whole(limits::GROUPS))]
     pub(crate) groups: usize,
     /// File for everything: patterns, scores, lens, attribution, writes, taps.
     #[arg(long, value_name = "FILE.json")]
@@ -475,10 +475,10 @@ pub(crate) struct PaperArgs {
     #[arg(long, default_value = "mamba-130m")]
     pub(crate) b: String,
     /// Number of prompts of each experiment (the paper has 65,536 of most).
-    #[arg(long, default_value_t = 64, value_parser = whole(limits::PROMPTS))]
+    #[arg(long, default_value_t = CircuitSettings::default().prompts, value_parser = whole(limits::PROMPTS))]
     pub(crate) prompts: usize,
     /// Seed of the prompts.
-    #[arg(long, default_value_t = 1, value_parser = seed)]
+    #[arg(long, default_value_t = CircuitSettings::default().seed, value_parser = seed)]
     pub(crate) seed: u64,
     /// Directory for the experiments and comparison.csv.
     #[arg(long, value_name = "DIR")]
