@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::CorrelateArgs;
 use crate::output::number;
 use crate::screen::say;
-use crate::session::{Outcome, Session, text, writable};
+use crate::session::{Outcome, Session, writable};
 use crate::tensors::{self, Named};
 
 /// Correlates two files, saves every maximum with its partner, and tells their means.
@@ -36,8 +36,7 @@ pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
             correlate_dense(&session.engine, (x, *fx), (y, *fy)).await
         }
         _ => correlate(&session.engine, &a.codes(), &b.codes()).await,
-    }
-    .map_err(text)?;
+    }?;
 
     let mut named = named("", &exact);
     let (mut lines, mut told) = (Vec::new(), json!({ "saved": args.save }));
@@ -69,7 +68,7 @@ fn named(prefix: &str, both: &Correlation) -> Vec<Named> {
 
 fn by_the_script(a: &Side, b: &Side) -> Outcome<Published> {
     match (a, b) {
-        (Side::Sparse(a), Side::Sparse(b)) => published(a, b).map_err(text),
+        (Side::Sparse(a), Side::Sparse(b)) => Ok(published(a, b)?),
         _ => Err(Failure::new(
             "--published is the paper's way with SAE codes",
             "give codes on both sides, as `mppc sae encode` saves them",
@@ -92,8 +91,7 @@ fn difference(exact: &Correlation, script: &Published) -> (String, Value) {
     let (ab, ba) = (mean(&script.both.a_to_b), mean(&script.both.b_to_a));
     let line = format!(
         "by the paper's script: mean MPPC {} and {}; {moved} other partners, largest difference {largest:.1e}; \
-         {without} \
-         features without variance counted, {} pairs undefined",
+         {without} features without variance counted, {} pairs undefined",
         number(ab),
         number(ba),
         script.undefined
@@ -137,12 +135,10 @@ impl Side {
 }
 
 fn read_side(path: &Path) -> Outcome<Side> {
-    let file = SafeFile::open(path).map_err(text)?;
+    let file = SafeFile::open(path)?;
     let label = file.label();
     match file.shape("acts") {
-        Some(&[_, features]) if features > 0 => {
-            Ok(Side::Dense(file.numbers("acts").map_err(text)?, features))
-        }
+        Some(&[_, features]) if features > 0 => Ok(Side::Dense(file.numbers("acts")?, features)),
         Some(shape) => Err(Failure::new(
             format!("{}: acts has shape {shape:?}", path.display()),
             "[tokens, features] is needed",
@@ -155,7 +151,7 @@ fn read_side(path: &Path) -> Outcome<Side> {
         }
         None => {
             let bytes = std::fs::read(path).map_err(|e| format!("{label} cannot be read: {e}"))?;
-            Ok(Side::Sparse(Codes::from_safetensors(label, &bytes).map_err(text)?))
+            Ok(Side::Sparse(Codes::from_safetensors(label, &bytes)?))
         }
     }
 }
