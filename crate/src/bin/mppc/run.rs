@@ -55,11 +55,12 @@ pub(crate) async fn run(session: &Session, args: &RunArgs) -> Outcome {
 
 /// What is saved: the hooks, and the logits if they were asked for.
 async fn kept(model: &Model, prompts: &Prompts, output: &Output, logits: bool) -> Outcome<Vec<Named>> {
+    let points = model.hooks(prompts.batch, prompts.len);
+    let masked = |name: &str| points.iter().any(|point| point.name == name && point.masked());
     let mut named = Vec::new();
     for (name, tensor) in &output.hooks {
         let values = tensor.read_f32().await?;
-        // Scores are −∞ where a token must not look.
-        if !name.ends_with("hook_attn_scores") {
+        if !masked(name) {
             model.check_finite(prompts, name, &values).await?;
         }
         named.push(Named::f32(name, tensor.shape(), &values));

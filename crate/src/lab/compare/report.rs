@@ -54,7 +54,7 @@ pub struct Report {
 pub struct Subject {
     /// Name or path of the model.
     pub name: String,
-    /// `gpt_neox` or `mamba`.
+    /// Its `model_type`, e.g. `gpt_neox`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,

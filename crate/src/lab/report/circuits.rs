@@ -104,5 +104,5 @@ fn table(report: &CircuitReport) -> Vec<u8> {
 }
 
 fn all(means: &Means) -> [Mean; 5] {
-    [means.logit, means.centred, means.probability, means.log_probability, means.difference]
+    [means.logit, means.centered, means.probability, means.log_probability, means.difference]
 }
