@@ -192,11 +192,7 @@ fn tell(session: &Session, compared: &Compared, save: &Path) -> Outcome {
             "  {:42} {:>7} {:>10} {:>8} {:>10}",
             "", "count", "mean MPPC", "median", "above 0.5"
         ));
-        lines.push(row("all features with variance", &d.all));
-        lines.push(row("filtered features", &d.filtered));
-        if d.neurons.count > 0 {
-            lines.push(row("neurons (baseline)", &d.neurons));
-        }
+        lines.extend(d.summaries().map(|(name, summary)| row(name, summary)));
         lines.extend(d.baselines.iter().flat_map(baseline));
         if let Some(s) = &d.significance {
             lines.push(format!(

@@ -118,7 +118,7 @@ pub(crate) fn told(format: Format, conventions: &[String]) -> String {
     format!("{}:\n{}", format.name(), lines.concat())
 }
 
-/// Tells on standard error what to know of a SAE that is used by itself.
+/// Tells on standard error what to know of an SAE that is used by itself.
 pub(crate) fn warn(notes: &[String], sae: &Path) {
     for note in notes {
         eprintln!("warning: the SAE in {}: {note}", sae.display());

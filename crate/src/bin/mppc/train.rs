@@ -143,7 +143,7 @@ fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), LabError> {
     atomic::write(path, |out| checkpoint.write_to(out)).map_err(failed)
 }
 
-/// Where a SAE goes: a folder for each recipe where there are several, so that `--saes` can take one of them, and in
+/// Where an SAE goes: a folder for each recipe where there are several, so that `--saes` can take one of them, and in
 /// it one for each hook where there may be several.
 fn directory(args: &TrainArgs, plan: &TrainPlan, one: &Trained, trained: usize) -> PathBuf {
     let mut dir = args.save.clone();

@@ -124,6 +124,19 @@ pub struct Direction {
     pub complexity: Vec<Complexity>,
 }
 
+impl Direction {
+    /// What tables and figures call [`Direction::neurons`].
+    pub const NEURONS: &'static str = "neurons (baseline)";
+
+    /// The summaries that tables begin with, by name; that of neurons where there is one.
+    pub fn summaries(&self) -> impl Iterator<Item = (&'static str, &Summary)> {
+        let neurons = (self.neurons.count > 0).then_some((Self::NEURONS, &self.neurons));
+        [("all features with variance", &self.all), ("filtered features", &self.filtered)]
+            .into_iter()
+            .chain(neurons)
+    }
+}
+
 /// What MPPC is where it should be low.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
