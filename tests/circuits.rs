@@ -5,13 +5,11 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{one_line, told};
+use common::{mppc_in, one_line, told};
 use serde_json::Value;
 
 fn mppc(dir: &Path, args: &[&str]) -> Command {
-    let mut command = common::mppc(&[&["circuit"], args, &["--engine", "cpu"]].concat());
-    command.current_dir(dir);
-    command
+    mppc_in(dir, &[&["circuit"], args].concat())
 }
 
 fn succeeds(dir: &Path, args: &[&str]) -> String {

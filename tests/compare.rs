@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use common::{mppc, one_line, told};
+use common::{mppc_in, one_line, told};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,9 +54,7 @@ impl Bench {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = mppc(&[args, &["--engine", "cpu"]].concat());
-        command.current_dir(self.dir.path());
-        command
+        mppc_in(self.dir.path(), args)
     }
 
     fn output(&self, args: &[&str]) -> Output {

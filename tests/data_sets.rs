@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{last_line, text};
+use common::{last_line, mppc_with, text};
 use hub::{Corrupt, Cut, Entry, Faults, Hub};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,9 +51,7 @@ impl World {
     }
 
     fn command(&self, args: &[&str], env: &[(&str, &str)]) -> Command {
-        let mut command = self.hub.client(env!("CARGO_BIN_EXE_mppc"), self.home.path());
-        command.args(args).envs(env.iter().copied());
-        command
+        mppc_with(&self.hub, self.home.path(), args, env)
     }
 
     /// The first documents of a corpus, and what was said on standard error.

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 fn mppc(dir: &Path, args: &[&str]) -> Command {
-    let mut command = common::mppc(&[args, &["--engine", "cpu"]].concat());
-    command.current_dir(dir);
+    let mut command = common::mppc_in(dir, args);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::{golden, last_line};
+use common::{golden, last_line, mppc_with};
 use hub::{Corrupt, Cut, Entry, Faults, Hub, Status};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,9 +41,7 @@ impl World {
     }
 
     fn mppc(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
-        let mut command = self.hub.client(env!("CARGO_BIN_EXE_mppc"), self.home.path());
-        command.args(args).envs(env.iter().copied());
-        command.output().unwrap()
+        mppc_with(&self.hub, self.home.path(), args, env).output().unwrap()
     }
 
     fn succeeds(&self, args: &[&str]) -> Value {

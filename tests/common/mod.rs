@@ -5,10 +5,26 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use hub::Hub;
+
 /// `mppc` with these arguments.
 pub(crate) fn mppc(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mppc"));
     command.args(args);
+    command
+}
+
+/// The same in a folder, on the processor.
+pub(crate) fn mppc_in(dir: &Path, args: &[&str]) -> Command {
+    let mut command = mppc(&[args, &["--engine", "cpu"]].concat());
+    command.current_dir(dir);
+    command
+}
+
+/// The same with a stand-in for the hub, and its cache in `home`.
+pub(crate) fn mppc_with(hub: &Hub, home: &Path, args: &[&str], env: &[(&str, &str)]) -> Command {
+    let mut command = hub.client(env!("CARGO_BIN_EXE_mppc"), home);
+    command.args(args).envs(env.iter().copied());
     command
 }
 

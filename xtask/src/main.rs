@@ -39,7 +39,7 @@ enum Command {
     Web,
     Picture,
     Report,
-    Bench(bench::How),
+    Bench(bench::BenchArgs),
 }
 
 fn parse() -> Result<Command> {
@@ -52,7 +52,7 @@ fn parse() -> Result<Command> {
             Some("web") => Command::Web,
             Some("picture") => Command::Picture,
             Some("report") => Command::Report,
-            Some("bench") => Command::Bench(bench::How::default()),
+            Some("bench") => Command::Bench(bench::BenchArgs::default()),
             Some("help") => Command::Help,
             _ => bail!("{name:?} is not a command; `cargo xtask help` lists them"),
         },

@@ -21,7 +21,7 @@ mod weights;
 
 pub use bytes::{Bytes, ReadAt, without_bom};
 #[cfg(not(target_arch = "wasm32"))]
-pub use embedded::embedded;
+pub use embedded::{BUILT_IN, embedded};
 pub use error::CheckpointError;
 pub use files::Files;
 pub use known::{Known, known, same_model};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::pin::Pin;
 
 use super::error::CircuitError;
-use super::figures::{Answers, Target};
+use super::figures::{AnswerTokens, Answers};
 use super::intervention::{Intervention, compile};
 use crate::gpu::Tensor;
 use crate::model::{Logits, Model, Plan, Prompts};
@@ -14,7 +14,7 @@ use crate::model::{Logits, Model, Plan, Prompts};
 const PASS: usize = 16_384;
 
 /// Somebody who is told how far a scan is, and may stop it.
-pub trait Watch {
+pub trait ScanWatch {
     /// So many of the scan's cells are done.
     fn step(&self, done: usize, cells: usize)
     -> Pin<Box<dyn Future<Output = Result<(), CircuitError>> + '_>>;
@@ -23,7 +23,7 @@ pub trait Watch {
 /// Nobody.
 pub struct Unwatched;
 
-impl Watch for Unwatched {
+impl ScanWatch for Unwatched {
     fn step(&self, _: usize, _: usize) -> Pin<Box<dyn Future<Output = Result<(), CircuitError>> + '_>> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -42,11 +42,11 @@ pub struct Experiment<'a> {
     /// Where A stands first, by prompt; B stands behind it.
     pub a: &'a [usize],
     /// The answers that are looked at.
-    pub target: &'a Target,
+    pub target: &'a AnswerTokens,
     /// Whether [`Answers::logits`] are kept.
     pub logits: bool,
     /// Who is told.
-    pub watch: &'a dyn Watch,
+    pub watch: &'a dyn ScanWatch,
 }
 
 /// What a run's hooks saw, by name.

@@ -7,7 +7,7 @@ use crate::stats::{Interval, bootstrap};
 
 /// Which tokens the answer is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct AnswerTokens {
     /// The right answer of each prompt.
     pub b: Vec<u32>,
     /// What it is held against, of each prompt.
@@ -23,7 +23,8 @@ pub struct Answers {
     /// Logit of B.
     pub logit: Vec<f64>,
     /// The same less the mean over the vocabulary, as TransformerLens gives it for a Transformer.
-    pub centred: Vec<f64>,
+    #[serde(rename = "centred")]
+    pub centered: Vec<f64>,
     /// Probability of B.
     pub probability: Vec<f64>,
     /// Its natural logarithm.
@@ -52,7 +53,8 @@ pub struct Means {
     /// Logit of B.
     pub logit: Mean,
     /// The same less the mean over the vocabulary.
-    pub centred: Mean,
+    #[serde(rename = "centred")]
+    pub centered: Mean,
     /// Probability of B.
     pub probability: Mean,
     /// Its natural logarithm.
@@ -63,7 +65,7 @@ pub struct Means {
 
 impl Answers {
     /// Of logits [n, V], whose first prompt is number `first` of the target.
-    pub(super) fn of((logits, rows): (&[f32], usize), target: &Target, first: usize) -> Self {
+    pub(super) fn of((logits, rows): (&[f32], usize), target: &AnswerTokens, first: usize) -> Self {
         let mut answers = Self::default();
         for (row, prompt) in logits.chunks(logits.len() / rows.max(1)).zip(first..) {
             answers.push(row, target.b[prompt] as usize, target.other[prompt] as usize, target.vocab);
@@ -75,10 +77,10 @@ impl Answers {
         let wide = |i: usize| f64::from(row[i]);
         let real = &row[..vocab.min(row.len())];
         let log_probability = Softmax::over(real).log_probability(row[b]);
-        // TransformerLens centres over all rows, padding too.
+        // TransformerLens centers over all rows, padding too.
         let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / row.len() as f64;
         self.logit.push(wide(b));
-        self.centred.push(wide(b) - mean);
+        self.centered.push(wide(b) - mean);
         self.probability.push(log_probability.exp());
         self.log_probability.push(log_probability);
         self.difference.push(wide(b) - wide(other));
@@ -87,7 +89,7 @@ impl Answers {
     /// Takes in the answers to further prompts.
     pub fn take_in(&mut self, other: Self) {
         self.logit.extend(other.logit);
-        self.centred.extend(other.centred);
+        self.centered.extend(other.centered);
         self.probability.extend(other.probability);
         self.log_probability.extend(other.log_probability);
         self.difference.extend(other.difference);
@@ -108,7 +110,7 @@ impl Answers {
         let change = |x: &[f64], y: &[f64]| mean(x.iter().zip(y).map(|(x, y)| x - y));
         Means {
             logit: change(&self.logit, &clean.logit),
-            centred: change(&self.centred, &clean.centred),
+            centered: change(&self.centered, &clean.centered),
             probability: change(&self.probability, &clean.probability),
             log_probability: change(&self.log_probability, &clean.log_probability),
             difference: change(&self.difference, &clean.difference),
@@ -118,7 +120,7 @@ impl Answers {
     fn with(&self, mean: impl Fn(&[f64]) -> Mean) -> Means {
         Means {
             logit: mean(&self.logit),
-            centred: mean(&self.centred),
+            centered: mean(&self.centered),
             probability: mean(&self.probability),
             log_probability: mean(&self.log_probability),
             difference: mean(&self.difference),
@@ -145,21 +147,21 @@ mod tests {
     #[test]
     fn answers_are_those_of_the_real_vocabulary() {
         // The fourth row is padding, with the largest logit.
-        let target = Target { b: vec![1, 0], other: vec![0, 2], vocab: 3 };
+        let target = AnswerTokens { b: vec![1, 0], other: vec![0, 2], vocab: 3 };
         let got = Answers::of((&[0.0, 1.0, 2.0, 9.0, 3.0, 3.0, 3.0, 9.0], 2), &target, 0);
         let p = 1f64.exp() / (1.0 + 1f64.exp() + 2f64.exp());
         // One exponential, a sum and a quotient in float64.
         assert!((got.probability[0] - p).abs() < 1e-15 && (got.probability[1] - 1.0 / 3.0).abs() < 1e-15);
         assert!((got.log_probability[0] - p.ln()).abs() < 1e-15);
         assert_eq!((got.logit, got.difference), (vec![1.0, 3.0], vec![1.0, 0.0]));
-        assert_eq!(got.centred, [-2.0, -1.5]);
+        assert_eq!(got.centered, [-2.0, -1.5]);
     }
 
     #[test]
     fn changes_are_by_prompt() {
         let answers = |logit: &[f64]| Answers {
             logit: logit.to_vec(),
-            centred: logit.to_vec(),
+            centered: logit.to_vec(),
             probability: logit.to_vec(),
             log_probability: logit.to_vec(),
             difference: logit.to_vec(),

@@ -5,18 +5,18 @@ use super::experiment::Cache;
 use super::gather::{at, tile};
 use crate::failure::Failure;
 use crate::gpu::Tensor;
-use crate::model::{Addend, Model, Plan, Prompts};
+use crate::model::{Addend, LastNorm, Model, Plan, Prompts};
 
 /// A part of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// The embedding.
     Embed,
-    /// A head of a Transformer's layer, without the bias.
+    /// A head of a layer's attention, without the bias.
     Head(usize, usize),
     /// The bias of the attention of a layer.
     AttentionBias(usize),
-    /// Something else that a layer adds, with its bias, by its name: `MLP`, or `block` for the whole block of a Mamba.
+    /// Something else that a layer adds, with its bias, by its name ([`Addend::Value`]), e.g. `MLP`.
     Addend(&'static str, usize),
     /// The bias of the last norm.
     Rest,
@@ -113,11 +113,10 @@ impl<'a> Direction<'a> {
         let readout = model.readout();
         let d = model.d_model();
         let (rows, weight) = (readout.directions(tokens).read_f32().await?, readout.weight.read_f32().await?);
-        let bias = match readout.bias {
-            Some(bias) => Some(bias.read_f32().await?),
-            None => None,
+        let (centered, bias) = match readout.norm {
+            LastNorm::Layer { bias } => (true, Some(bias.read_f32().await?)),
+            LastNorm::Rms => (false, None),
         };
-        let centered = bias.is_some();
         let end = end.read_f32().await?;
         let mut direction = Vec::with_capacity(rows.len());
         for (row, end) in rows.chunks(d).zip(end.chunks(d)) {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{CircuitError, convolution_of, recurrence_of, within};
-use super::experiment::{Unwatched, Watch};
+use super::experiment::{ScanWatch, Unwatched};
 use super::gather::rows_of;
 use super::states::{input_hooks, inputs_of};
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ pub type Pattern = Vec<f32>;
 /// Attention of one head, or what stands for it in a Mamba, over one prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify))]
-pub struct Attention {
+pub struct AttentionPattern {
     /// Layer.
     pub layer: usize,
     /// Head of a Transformer, group of channels of a Mamba.
@@ -51,7 +51,7 @@ pub async fn attention(
     model: &Model,
     prompt: &Prompts,
     groups: usize,
-) -> Result<Vec<Attention>, CircuitError> {
+) -> Result<Vec<AttentionPattern>, CircuitError> {
     if prompt.batch != 1 {
         return Err(CircuitError::Request(Failure::new(
             format!("{} prompts were given", prompt.batch),
@@ -60,7 +60,7 @@ pub async fn attention(
     }
     let mut all = Vec::new();
     for (layer, patterns) in (0..model.layers()).zip(patterns(model, prompt, groups, &Unwatched).await?) {
-        let one = |(unit, pattern)| Attention { layer, unit, pattern };
+        let one = |(unit, pattern)| AttentionPattern { layer, unit, pattern };
         all.extend(patterns.into_iter().flatten().enumerate().map(one));
     }
     Ok(all)
@@ -75,7 +75,7 @@ pub async fn scores(
     model: &Model,
     prompts: &Prompts,
     period: usize,
-    (groups, watch): (usize, &dyn Watch),
+    (groups, watch): (usize, &dyn ScanWatch),
 ) -> Result<Vec<Scores>, CircuitError> {
     let len = prompts.len;
     if period == 0 || period >= len {
@@ -114,7 +114,7 @@ async fn patterns(
     model: &Model,
     prompts: &Prompts,
     groups: usize,
-    watch: &dyn Watch,
+    watch: &dyn ScanWatch,
 ) -> Result<Vec<Vec<Vec<Pattern>>>, CircuitError> {
     let layers = model.layers();
     let mut all = Vec::with_capacity(layers);

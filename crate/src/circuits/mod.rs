@@ -3,8 +3,7 @@
 //!
 //! - [`Induction`], [`repeated_blocks`]: prompts, and how they are corrupted.
 //! - [`Intervention`]: what is done at a hook, to which prompts, positions, heads, channels or states; [`compile`]
-//!   refuses
-//!   what cannot be, by name.
+//!   refuses what cannot be, by name.
 //! - [`Experiment`]: the paper's experiments, each cell of a scan an answer ([`Answers`]) beside the unchanged one.
 //! - [`attention`], [`scores`], [`state_writes`], [`tap_shares`]: looking inside.
 //! - [`logit_lens`], [`attribution`]: what each part says for an answer.
@@ -28,13 +27,13 @@ mod taps;
 mod tests;
 
 pub use error::CircuitError;
-pub use experiment::{Experiment, Unwatched, Watch};
-pub use figures::{Answers, Mean, Means, Target};
+pub use experiment::{Experiment, ScanWatch, Unwatched};
+pub use figures::{AnswerTokens, Answers, Mean, Means};
 pub use heads::Head;
 pub use intervention::{Change, Intervention, Location, Positions, Units, compile};
 pub use lens::{Contribution, Part, attribution, logit_lens};
 pub use look::{
-    Attention, Pattern, Scores, attention, hidden_attention_of, scores, state_writes, tap_shares,
+    AttentionPattern, Pattern, Scores, attention, hidden_attention_of, scores, state_writes, tap_shares,
 };
 pub use prompts::{Corruption, Draw, Induction, repeated_blocks};
 pub use states::SsmPart;

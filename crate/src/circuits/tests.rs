@@ -26,7 +26,7 @@ struct Golden {
     file: SafeFile,
     model: Model,
     a: Vec<usize>,
-    target: Target,
+    target: AnswerTokens,
 }
 
 impl Golden {
@@ -35,7 +35,8 @@ impl Golden {
         let model = Model::load(engine, checkpoint, &Files::dir(golden(checkpoint))).unwrap();
         let ids = |name: &str| file.integers(name).unwrap();
         let tokens = |name: &str| ids(name).into_iter().map(|t| t as u32).collect::<Vec<_>>();
-        let target = Target { b: tokens("b_token"), other: tokens("other_token"), vocab: model.vocab() };
+        let target =
+            AnswerTokens { b: tokens("b_token"), other: tokens("other_token"), vocab: model.vocab() };
         let a = ids("a").into_iter().map(|a| a as usize).collect();
         Self { file, model, a, target }
     }
@@ -217,7 +218,7 @@ fn what_is_seen_inside_agrees() {
         let g = Golden::mamba(engine);
         let (clean, repeated) = (g.prompts("clean"), g.prompts("repeated"));
         let (n, layers, len) = (clean.batch, g.model.layers(), clean.len);
-        let by_prompt: Vec<Vec<Attention>> =
+        let by_prompt: Vec<Vec<AttentionPattern>> =
             (0..n).map(|n| wait(attention(&g.model, &one(&clean, n), 1))).collect();
         let hidden = (0..layers).flat_map(|l| by_prompt.iter().map(move |of| &of[l].pattern));
         g.agrees("hidden_attention", hidden.flatten().map(|&v| f64::from(v)));
@@ -397,7 +398,7 @@ fn a_further_architecture_has_what_every_network_has_and_is_refused_the_rest() {
         }
 
         // The rest is refused in one line each.
-        let (a, target) = (vec![0, 0], Target { b: vec![9, 2], other: vec![8, 8], vocab: 50 });
+        let (a, target) = (vec![0, 0], AnswerTokens { b: vec![9, 2], other: vec![8, 8], vocab: 50 });
         let one = Experiment {
             model: &model,
             clean: &prompts,

@@ -7,7 +7,7 @@ use crate::corpus::Tokenize as _;
 use crate::model::{Likely, Plan, Prompts, likeliest};
 
 /// The longest prompt (tokens). Longer ones take minutes in a browser on the processor.
-const LONGEST: usize = 1024;
+const LONGEST_PROMPT: usize = 1024;
 
 /// An entry of the vocabulary.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,7 +78,7 @@ pub struct Prompted {
 pub async fn prompt(model: &LabModel, text: &str, top: usize) -> Result<Prompted, LabError> {
     let tokenizer = &model.tokenizer;
     let ids = tokenizer.encode(text).map_err(|e| LabError::Refused(e.into()))?.ids;
-    let (n, most) = (ids.len(), LONGEST.min(model.model.context()));
+    let (n, most) = (ids.len(), LONGEST_PROMPT.min(model.model.context()));
     if n > most {
         return Err(LabError::refused(format!("the prompt has {n} tokens"), format!("give at most {most}")));
     }
@@ -146,7 +146,7 @@ mod tests {
         assert!(run("").unwrap_err().to_string().contains("at least one"));
         let model =
             LabModel::load(&Engine::cpu(), "tiny-neox", &embedded("tiny-neox").unwrap(), None).unwrap();
-        let most = LONGEST.min(model.model.context());
+        let most = LONGEST_PROMPT.min(model.model.context());
         let long = run(&"never ".repeat(most + 1)).unwrap_err().to_string();
         assert!(long.ends_with(&format!("give at most {most}")), "{long}");
     }

@@ -2,7 +2,7 @@
 //! and not for an architecture. A network answers for each with itself, or with nothing.
 
 use crate::gpu::Tensor;
-use crate::kernels::Scan;
+use crate::kernels::{Activation, Scan};
 
 /// Something that not every network has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +143,9 @@ pub enum Addend {
 
 /// Neurons of a network, in the sense of the paper's baseline (section 3): the channels of a hook point.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Neurons {
+pub struct Neurons {
     /// The hook point.
-    pub(super) hook: String,
-    /// Whether they are gates, to be put through a SiLU first.
-    pub(super) gate: bool,
+    pub hook: String,
+    /// What they are put through first: a gate is shown before its SiLU.
+    pub activation: Activation,
 }

@@ -52,6 +52,11 @@ impl HookPoint {
     pub fn axis(&self, axis: Axis) -> Option<usize> {
         self.axes.iter().position(|one| *one == axis)
     }
+
+    /// Whether it holds −∞ where a token must not look: scores of attention before their softmax.
+    pub fn masked(&self) -> bool {
+        self.name.ends_with("hook_attn_scores")
+    }
 }
 
 /// A function at a hook point: it is given the model's own value, and what it returns, of the same shape, is what the

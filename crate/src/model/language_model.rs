@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::architectures::of_config;
-use super::capabilities::{Addend, Attention, Capability, Convolution, Recurrence};
+use super::capabilities::{Addend, Attention, Capability, Convolution, Neurons, Recurrence};
 use super::config::Config;
 use super::error::ModelError;
 use super::hooks::{HookPoint, Pass, Plan};
@@ -139,15 +139,10 @@ impl Model {
         self.network.hooks(batch, len)
     }
 
-    /// The hooks whose channels are this model's neurons in the paper's baseline (section 3): MLP activations of
-    /// a Transformer; SSM input and gate (to be put through a SiLU, see [`Model::is_gate`]) of a Mamba.
-    pub fn neuron_hooks(&self) -> Vec<String> {
-        self.network.neurons().into_iter().map(|neurons| neurons.hook).collect()
-    }
-
-    /// Whether a neuron hook is a gate before its SiLU.
-    pub fn is_gate(&self, hook: &str) -> bool {
-        self.network.neurons().iter().any(|neurons| neurons.gate && neurons.hook == hook)
+    /// This model's neurons in the paper's baseline (section 3), layer after layer: MLP activations of a Transformer; SSM
+    /// input and gate of a Mamba.
+    pub fn neurons(&self) -> Vec<Neurons> {
+        self.network.neurons()
     }
 
     /// Checks that prompts of `len` tokens are not longer than the model was made to read; `remedy` is what else

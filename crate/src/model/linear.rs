@@ -13,11 +13,11 @@ use super::hooks::{Axis, HookPoint, Linear, Pass};
 use super::load::{Loader, Source};
 use super::logits::Logits;
 use super::network::{Architecture, Loaded, Network, Sizes};
-use super::readout::Readout;
+use super::readout::{LastNorm, Readout};
 use crate::checkpoint::{Bytes, CheckpointError};
 use crate::gpu::Tensor;
 use crate::kernels::testing::normal;
-use crate::kernels::{embed, rms_norm};
+use crate::kernels::{Activation, embed, rms_norm};
 
 pub(super) const ARCHITECTURE: Architecture =
     Architecture { model_type: "linear", title: "linear layer", keys: &[], part: "linear", load };
@@ -75,7 +75,7 @@ impl Network for LinearLayer {
     }
 
     fn readout(&self) -> Readout<'_> {
-        Readout { weight: &self.norm, bias: None, eps: EPS, unembed: &self.unembed }
+        Readout { weight: &self.norm, norm: LastNorm::Rms, eps: EPS, unembed: &self.unembed }
     }
 
     fn addends(&self, _: usize) -> Vec<Addend> {
@@ -83,7 +83,7 @@ impl Network for LinearLayer {
     }
 
     fn neurons(&self) -> Vec<Neurons> {
-        vec![Neurons { hook: OUT.to_owned(), gate: false }]
+        vec![Neurons { hook: OUT.to_owned(), activation: Activation::None }]
     }
 }
 

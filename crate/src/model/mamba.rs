@@ -24,7 +24,7 @@ use super::load::{Loader, Source, prefix};
 use super::logits::Logits;
 use super::network::{Architecture, Loaded, Network, Sizes};
 use super::positions::positions;
-use super::readout::Readout;
+use super::readout::{LastNorm, Readout};
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
@@ -352,7 +352,12 @@ impl Network for Mamba {
     }
 
     fn readout(&self) -> Readout<'_> {
-        Readout { weight: &self.norm_final, bias: None, eps: self.config.eps, unembed: &self.unembed }
+        Readout {
+            weight: &self.norm_final,
+            norm: LastNorm::Rms,
+            eps: self.config.eps,
+            unembed: &self.unembed,
+        }
     }
 
     fn addends(&self, layer: usize) -> Vec<Addend> {
@@ -360,9 +365,10 @@ impl Network for Mamba {
     }
 
     fn neurons(&self) -> Vec<Neurons> {
-        let of = |l: usize, name: &str, gate| Neurons { hook: format!("blocks.{l}.{name}"), gate };
+        let of =
+            |l: usize, name: &str, activation| Neurons { hook: format!("blocks.{l}.{name}"), activation };
         (0..self.config.layers)
-            .flat_map(|l| [of(l, "hook_ssm_input", false), of(l, "hook_skip", true)])
+            .flat_map(|l| [of(l, "hook_ssm_input", Activation::None), of(l, "hook_skip", Activation::Silu)])
             .collect()
     }
 

@@ -1,7 +1,7 @@
 //! Language models of any architecture that is registered ([`ARCHITECTURES`]), of any size their configs describe, with
 //! hooks.
 //!
-//! Not supported: generation, caches across calls, other architectures.
+//! Not supported: generation, caches across calls, and architectures that are not registered.
 
 mod architectures;
 mod capabilities;
@@ -27,7 +27,7 @@ mod tests;
 
 pub use architectures::{ARCHITECTURES, architecture};
 pub use capabilities::{
-    Addend, Attention, Capability, Convolution, ConvolutionPoints, Recurrence, RecurrenceInputs,
+    Addend, Attention, Capability, Convolution, ConvolutionPoints, Neurons, Recurrence, RecurrenceInputs,
     RecurrencePoints,
 };
 pub use error::ModelError;
@@ -39,5 +39,5 @@ pub use likeliest::{Likely, argmax, likeliest};
 pub use logits::Logits;
 pub use network::Architecture;
 pub(crate) use positions::positions;
-pub use readout::Readout;
+pub use readout::{LastNorm, Readout};
 pub(crate) use sound::finite;

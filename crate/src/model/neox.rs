@@ -22,7 +22,7 @@ use super::hooks::{Axis, HookPoint, Linear, Pass};
 use super::load::{Loader, Source, prefix};
 use super::logits::Logits;
 use super::network::{Architecture, Loaded, Network, Sizes};
-use super::readout::Readout;
+use super::readout::{LastNorm, Readout};
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
@@ -379,8 +379,9 @@ impl Network for Neox {
     }
 
     fn readout(&self) -> Readout<'_> {
-        let norm = &self.ln_final;
-        Readout { weight: &norm.weight, bias: Some(&norm.bias), eps: norm.eps, unembed: &self.unembed }
+        let last = &self.ln_final;
+        let norm = LastNorm::Layer { bias: &last.bias };
+        Readout { weight: &last.weight, norm, eps: last.eps, unembed: &self.unembed }
     }
 
     fn addends(&self, layer: usize) -> Vec<Addend> {
@@ -388,7 +389,7 @@ impl Network for Neox {
     }
 
     fn neurons(&self) -> Vec<Neurons> {
-        let of = |l| Neurons { hook: format!("blocks.{l}.mlp.hook_post"), gate: false };
+        let of = |l| Neurons { hook: format!("blocks.{l}.mlp.hook_post"), activation: Activation::None };
         (0..self.config.layers).map(of).collect()
     }
 

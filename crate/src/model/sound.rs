@@ -10,7 +10,7 @@ use crate::kernels::row_norms;
 /// fill memory, and are read by what follows; scores hold −∞ where a token must not look.
 fn passed_over(hook: &HookPoint) -> bool {
     let of_states = hook.axis(Axis::Channel).is_some() && hook.axis(Axis::State).is_some();
-    of_states || hook.name.ends_with("hook_attn_scores")
+    of_states || hook.masked()
 }
 
 /// Whether every value of some tensors is finite: a number a row comes back from the device, not the tensors.

@@ -19,7 +19,7 @@ struct Case {
     what: &'static str,
     /// Whether it measures other people's programs beside ours, or takes long.
     peers: bool,
-    run: fn(&How) -> Result<Vec<Value>>,
+    run: fn(&BenchArgs) -> Result<Vec<Value>>,
 }
 
 const CASES: [Case; 7] = [
@@ -54,7 +54,7 @@ const CASES: [Case; 7] = [
 
 /// What `cargo xtask bench` was asked for.
 #[derive(Debug, Default)]
-pub(crate) struct How {
+pub(crate) struct BenchArgs {
     /// Names of cases; empty for the usual ones.
     pub(crate) cases: Vec<String>,
     /// List the cases and measure nothing.
@@ -67,7 +67,7 @@ pub(crate) struct How {
     pub(crate) table: bool,
 }
 
-impl How {
+impl BenchArgs {
     fn wants(&self, case: &Case) -> bool {
         if !self.cases.is_empty() {
             return self.cases.iter().any(|name| name == case.name);
@@ -77,7 +77,7 @@ impl How {
 }
 
 /// Runs the cases asked for; a case that fails does not stop the others.
-pub(crate) fn run(how: &How) -> Result<()> {
+pub(crate) fn run(how: &BenchArgs) -> Result<()> {
     if let Some(name) = how.cases.iter().find(|name| CASES.iter().all(|case| case.name != **name)) {
         bail!("{name} is no case; `cargo xtask bench --list` lists them");
     }
@@ -109,17 +109,17 @@ pub(crate) fn run(how: &How) -> Result<()> {
 }
 
 /// A run with an adapter is another run than one without.
-fn file_name(case: &Case, how: &How) -> String {
+fn file_name(case: &Case, how: &BenchArgs) -> String {
     if how.gpu { format!("{}-gpu", case.name) } else { case.name.to_owned() }
 }
 
-fn on_gpu(command: &mut Command, how: &How) {
+fn on_gpu(command: &mut Command, how: &BenchArgs) {
     if how.gpu {
         command.env("MPPC_BENCH_GPU", "1");
     }
 }
 
-fn kernels(how: &How) -> Result<Vec<Value>> {
+fn kernels(how: &BenchArgs) -> Result<Vec<Value>> {
     // Criterion keeps what it measured before; only this run counts.
     let results = shell::target().join("criterion");
     if results.is_dir() {
@@ -132,18 +132,18 @@ fn kernels(how: &How) -> Result<Vec<Value>> {
     runs::of_criterion(&results)
 }
 
-fn model(how: &How) -> Result<Vec<Value>> {
+fn model(how: &BenchArgs) -> Result<Vec<Value>> {
     let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench", "--"]);
     bench.arg(shell::target().join("standins"));
     on_gpu(&mut bench, how);
     rows(&mut bench)
 }
 
-fn torch(_: &How) -> Result<Vec<Value>> {
+fn torch(_: &BenchArgs) -> Result<Vec<Value>> {
     in_python("tools/bench_torch.py", &[])
 }
 
-fn sae(how: &How) -> Result<Vec<Value>> {
+fn sae(how: &BenchArgs) -> Result<Vec<Value>> {
     let mut bench = cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-sae"]);
     on_gpu(&mut bench, how);
     let mut all = rows(&mut bench)?;
@@ -151,7 +151,7 @@ fn sae(how: &How) -> Result<Vec<Value>> {
     Ok(all)
 }
 
-fn correlation(how: &How) -> Result<Vec<Value>> {
+fn correlation(how: &BenchArgs) -> Result<Vec<Value>> {
     let codes = shell::target().join("bench/codes");
     let mut bench =
         cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-correlation", "--"]);
@@ -180,7 +180,7 @@ fn in_python(script: &str, args: &[&OsStr]) -> Result<Vec<Value>> {
     )
 }
 
-fn paper(how: &How) -> Result<Vec<Value>> {
+fn paper(how: &BenchArgs) -> Result<Vec<Value>> {
     let mut bench =
         cargo(["run", "--quiet", "--release", "-p", "mppc-bench", "--bin", "mppc-bench-paper", "--"]);
     bench.arg(shell::target().join("standins"));
@@ -188,7 +188,7 @@ fn paper(how: &How) -> Result<Vec<Value>> {
     rows(&mut bench)
 }
 
-fn in_page(_: &How) -> Result<Vec<Value>> {
+fn in_page(_: &BenchArgs) -> Result<Vec<Value>> {
     let chromium = setup::system().chromium.context("the page is measured in Chromium, which is missing")?;
     let folder = root().join("benches/page");
     let pkg = page::bench_package()?;

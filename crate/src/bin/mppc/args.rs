@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as Group, Parser, Subcommand};
+use mppc::failure::Failure;
 use mppc::gpu::EngineChoice;
 use mppc::lab::limits::{self, Whole};
 use mppc::lab::{CircuitSettings, CorpusPlan, HealthSettings, TrainPlan};
@@ -342,18 +343,18 @@ pub(crate) struct CompareArgs {
 }
 
 /// Reads a number of a range; what is wrong with another says the range.
-fn whole(range: Whole) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
+fn whole(range: Whole) -> impl Fn(&str) -> Result<usize, Failure> + Clone + Send + Sync {
     move |text| {
         let number = range.parse(text)?;
-        usize::try_from(number).map_err(|_| "this machine cannot count so far".to_owned())
+        usize::try_from(number).map_err(|_| "this machine cannot count so far".into())
     }
 }
 
-fn seed(text: &str) -> Result<u64, String> {
+fn seed(text: &str) -> Result<u64, Failure> {
     limits::SEED.parse(text)
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
+fn seconds(text: &str) -> Result<u64, Failure> {
     limits::SECONDS.parse(text)
 }
 

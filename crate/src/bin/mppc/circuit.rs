@@ -12,7 +12,7 @@ use mppc::lab::{
 use serde_json::json;
 
 use crate::args::{CircuitArgs, CircuitCommand, LookArgs, PaperArgs};
-use crate::session::{Outcome, Session, text, writable, writable_dir};
+use crate::session::{Outcome, Session, writable, writable_dir};
 use crate::{interrupt, models};
 
 /// Runs a subcommand.
@@ -35,9 +35,9 @@ pub(crate) async fn run(session: &Session, command: &CircuitCommand) -> Outcome 
     let settings = settings(args);
     let asked = match name {
         Some(experiment) => vec![CircuitAsk { model: &model, experiment, settings }],
-        None => CircuitAsk::all(&model, &settings).map_err(text)?,
+        None => CircuitAsk::all(&model, &settings)?,
     };
-    let reports = lab::circuits(&asked, &session.bars).await.map_err(text)?;
+    let reports = lab::circuits(&asked, &session.bars).await?;
     tell(session, &reports, args.save.as_deref())
 }
 
@@ -48,7 +48,7 @@ fn saved_to(save: Option<&Path>) -> Outcome {
 fn load(session: &Session, name: &str) -> Outcome<LabModel> {
     let files = models::files(name, session.out.json)?;
     interrupt::careful();
-    LabModel::load_layers(&session.engine, name, &files, None, Some(&[])).map_err(text)
+    Ok(LabModel::load_layers(&session.engine, name, &files, None, Some(&[]))?)
 }
 
 fn settings(args: &CircuitArgs) -> CircuitSettings {
@@ -72,7 +72,7 @@ fn tell(session: &Session, reports: &[CircuitReport], save: Option<&Path>) -> Ou
         lines.extend(summary(report));
     }
     if let Some(dir) = save {
-        lab::save_circuits(reports, dir).map_err(text)?;
+        lab::save_circuits(reports, dir)?;
         lines.push(format!("saved to {}", dir.display()));
     }
     let value = if let [one] = reports { json!(one) } else { json!(reports) };
@@ -142,8 +142,7 @@ async fn look(session: &Session, args: &LookArgs) -> Outcome {
         groups: args.groups,
         ..CircuitSettings::default()
     };
-    let view =
-        lab::induction_view(&model, args.text.as_deref(), &settings, &session.bars).await.map_err(text)?;
+    let view = lab::induction_view(&model, args.text.as_deref(), &settings, &session.bars).await?;
     let mut lines = seen(&view);
     if let Some(path) = &args.save {
         let bytes = serde_json::to_vec(&view).map_err(|e| e.to_string())?;
@@ -198,14 +197,14 @@ fn seen(view: &InductionView) -> Vec<String> {
 async fn paper(session: &Session, args: &PaperArgs) -> Outcome {
     saved_to(args.save.as_deref())?;
     let [a, b] = [load(session, &args.a)?, load(session, &args.b)?];
-    let paper = lab::paper([&a, &b], (args.prompts, args.seed), &session.bars).await.map_err(text)?;
+    let paper = lab::paper([&a, &b], (args.prompts, args.seed), &session.bars).await?;
     let mut lines = vec![format!(
         "{:15} {:>6} {:28} {:12} {:>10} {:>26} {:>10}",
         "experiment", "tokens", "", "change of", "published", "measured", "deviation"
     )];
     lines.extend(paper.rows.iter().map(line));
     if let Some(dir) = &args.save {
-        lab::save_paper(&paper, dir).map_err(text)?;
+        lab::save_paper(&paper, dir)?;
         lines.push(format!("saved to {}", dir.display()));
     }
     session.out.say(&lines.join("\n"), &json!(paper.rows))

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::args::{CompareArgs, MergeArgs, ReproduceArgs};
 use crate::output::{Output, number};
 use crate::screen::say;
-use crate::session::{Outcome, Session, text, writable_dir};
+use crate::session::{Outcome, Session, writable_dir};
 use crate::{corpora, interrupt, models, sae_info};
 
 /// `mppc compare`.
@@ -26,21 +26,21 @@ pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
     let file = args.plan.as_ref().ok_or_else(none)?;
     let name = file.display().to_string();
     let plan = read(file).map_err(|e| format!("{} cannot be read: {e}", echo(&name)))?;
-    let plan = ComparePlan::from_toml(&name, &plan).map_err(text)?;
+    let plan = ComparePlan::from_toml(&name, &plan)?;
     writable_dir(&args.save)?;
     let place = store_of(args);
-    let mut store = FolderStore::open(&place).map_err(text)?;
+    let mut store = FolderStore::open(&place)?;
     let parts = Parts::load(session, plan)?;
     let what = parts.comparison(session);
     interrupt::careful();
     if args.dry_run {
-        let bill = what.bill(&mut store, &session.bars).await.map_err(text)?;
+        let bill = what.bill(&mut store, &session.bars).await?;
         return session.out.say(&table(&bill), &bill_json(&bill));
     }
     if let Some(shards) = &args.shards {
         return encode(session, &what, shards.clone(), (&mut store, &place)).await;
     }
-    let compared = what.run(&mut store, &session.bars).await.map_err(text)?;
+    let compared = what.run(&mut store, &session.bars).await?;
     tell(session, &compared, &args.save)
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn compare(session: &Session, args: &CompareArgs) -> Outcome {
 pub(crate) fn shown(args: &CompareArgs, out: Output) -> Outcome<bool> {
     if args.example {
         let plan = lab::example_plan();
-        let json = ComparePlan::from_toml("the example", &plan).map_err(text)?;
+        let json = ComparePlan::from_toml("the example", &plan)?;
         out.say(plan.trim_end(), &json!(json))?;
     }
     if args.schema {
@@ -92,12 +92,12 @@ pub(crate) async fn reproduce(session: &Session, args: &ReproduceArgs) -> Outcom
     let parts = Parts::load(session, plan)?;
     interrupt::careful();
     let compared = parts.comparison(session).run(&mut MemoryStore::default(), &session.bars).await;
-    tell(session, &compared.map_err(text)?, &args.save)
+    tell(session, &compared?, &args.save)
 }
 
 /// `mppc merge`.
 pub(crate) fn merge(args: &MergeArgs, out: Output) -> Outcome {
-    let mut into = FolderStore::open(&args.into).map_err(text)?;
+    let mut into = FolderStore::open(&args.into)?;
     let (mut copied, mut same, mut damaged) = (0, 0, Vec::new());
     for place in &args.stores {
         if !place.is_dir() {
@@ -106,7 +106,7 @@ pub(crate) fn merge(args: &MergeArgs, out: Output) -> Outcome {
                 "give stores of `mppc compare`",
             ));
         }
-        let merged = into.merge(&FolderStore::open(place).map_err(text)?).map_err(text)?;
+        let merged = into.merge(&FolderStore::open(place)?)?;
         copied += merged.copied;
         same += merged.same;
         damaged.extend(merged.damaged);
@@ -136,16 +136,16 @@ impl Parts {
             let saes = side.saes.as_ref().map(Files::dir);
             let layers = side.layers.as_deref();
             let model = LabModel::load_layers(&session.engine, &side.model, &files, saes.as_ref(), layers);
-            let model = model.map_err(text)?;
+            let model = model?;
             sae_info::tell(&model, session.out.json);
-            let inputs = SideInputs::of(&model, &files, saes.as_ref()).map_err(text)?;
+            let inputs = SideInputs::of(&model, &files, saes.as_ref())?;
             Ok((model, inputs))
         };
         let ((a, of_a), (b, of_b)) = (side(&plan.a)?, side(&plan.b)?);
         let corpus = corpora::open(&plan.corpus.source, plan.corpus.seed, session.out.json)?;
         // Of a data set with its commit.
         plan.corpus.source = corpus.spec().to_owned();
-        let inputs = Inputs { a: of_a, b: of_b, corpus: lab::corpus_inputs(&corpus).map_err(text)? };
+        let inputs = Inputs { a: of_a, b: of_b, corpus: lab::corpus_inputs(&corpus)? };
         Ok(Self { a, b, corpus, plan, inputs })
     }
 
@@ -167,7 +167,7 @@ async fn encode(
     shards: Range<usize>,
     (store, place): (&mut FolderStore, &Path),
 ) -> Outcome {
-    let encoded = what.encode(shards, store, &session.bars).await.map_err(text)?;
+    let encoded = what.encode(shards, store, &session.bars).await?;
     let Range { start, end } = encoded.shards;
     session.out.say(
         &format!(
@@ -183,7 +183,7 @@ async fn encode(
 
 /// Saves the report and prints its summary.
 fn tell(session: &Session, compared: &Compared, save: &Path) -> Outcome {
-    lab::save(compared, save).map_err(text)?;
+    lab::save(compared, save)?;
     let report = &compared.report;
     let mut lines = Vec::new();
     for (from, to, d) in [(&report.a, &report.b, &report.a_to_b), (&report.b, &report.a, &report.b_to_a)] {
@@ -192,11 +192,7 @@ fn tell(session: &Session, compared: &Compared, save: &Path) -> Outcome {
             "  {:42} {:>7} {:>10} {:>8} {:>10}",
             "", "count", "mean MPPC", "median", "above 0.5"
         ));
-        lines.push(row("all features with variance", &d.all));
-        lines.push(row("filtered features", &d.filtered));
-        if d.neurons.count > 0 {
-            lines.push(row("neurons (baseline)", &d.neurons));
-        }
+        lines.extend(d.summaries().map(|(name, summary)| row(name, summary)));
         lines.extend(d.baselines.iter().flat_map(baseline));
         if let Some(s) = &d.significance {
             lines.push(format!(

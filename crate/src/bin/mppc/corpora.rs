@@ -11,14 +11,14 @@ use crate::args::CorpusArgs;
 use crate::download::Watcher;
 use crate::interrupt;
 use crate::screen::say;
-use crate::session::{Outcome, text};
+use crate::session::Outcome;
 
 /// What `--corpus` names.
 pub(crate) fn open(spec: &str, seed: u64, quiet: bool) -> Outcome<Corpus> {
     let watcher = Watcher::new(spec.to_owned(), quiet);
     let watch = Box::new(move |event: mppc::checkpoint::hub::Event<'_>| watcher.see(&event));
     let hub = Hub::new(Settings::from_env()).stopping(interrupt::asked);
-    lab::open_corpus(spec, seed, hub, watch).map_err(text)
+    Ok(lab::open_corpus(spec, seed, hub, watch)?)
 }
 
 /// `mppc corpus`.
@@ -32,7 +32,7 @@ pub(crate) fn print(args: &CorpusArgs, quiet: bool) -> Outcome {
             corpus.note().iter().for_each(|note| say(&format!("warning: {note}")));
             let (mut written, mut count) = (Ok(()), 0);
             for document in corpus.documents().take(args.documents) {
-                let line = json!({ "text": document.map_err(text)? });
+                let line = json!({ "text": document? });
                 written = writeln!(out, "{line}");
                 if written.is_err() {
                     break;

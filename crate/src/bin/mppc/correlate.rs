@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::args::CorrelateArgs;
 use crate::output::number;
 use crate::screen::say;
-use crate::session::{Outcome, Session, text, writable};
+use crate::session::{Outcome, Session, writable};
 use crate::tensors::{self, Named};
 
 /// Correlates two files, saves every maximum with its partner, and tells their means.
@@ -25,19 +25,18 @@ pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
     }
     for (side, path) in [(&a, &args.a), (&b, &args.b)] {
         // Dense activations may be neurons, of which all are active.
-        let Side::Sparse(codes) = side else { continue };
+        let Activations::Sparse(codes) = side else { continue };
         for flag in code_flags(codes) {
             say(&format!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason));
         }
     }
     let script = if args.published { Some(by_the_script(&a, &b)?) } else { None };
     let exact = match (&a, &b) {
-        (Side::Dense(x, fx), Side::Dense(y, fy)) => {
+        (Activations::Dense(x, fx), Activations::Dense(y, fy)) => {
             correlate_dense(&session.engine, (x, *fx), (y, *fy)).await
         }
         _ => correlate(&session.engine, &a.codes(), &b.codes()).await,
-    }
-    .map_err(text)?;
+    }?;
 
     let mut named = named("", &exact);
     let (mut lines, mut told) = (Vec::new(), json!({ "saved": args.save }));
@@ -67,9 +66,9 @@ fn named(prefix: &str, both: &Correlation) -> Vec<Named> {
     named
 }
 
-fn by_the_script(a: &Side, b: &Side) -> Outcome<Published> {
+fn by_the_script(a: &Activations, b: &Activations) -> Outcome<Published> {
     match (a, b) {
-        (Side::Sparse(a), Side::Sparse(b)) => published(a, b).map_err(text),
+        (Activations::Sparse(a), Activations::Sparse(b)) => Ok(published(a, b)?),
         _ => Err(Failure::new(
             "--published is the paper's way with SAE codes",
             "give codes on both sides, as `mppc sae encode` saves them",
@@ -92,8 +91,7 @@ fn difference(exact: &Correlation, script: &Published) -> (String, Value) {
     let (ab, ba) = (mean(&script.both.a_to_b), mean(&script.both.b_to_a));
     let line = format!(
         "by the paper's script: mean MPPC {} and {}; {moved} other partners, largest difference {largest:.1e}; \
-         {without} \
-         features without variance counted, {} pairs undefined",
+         {without} features without variance counted, {} pairs undefined",
         number(ab),
         number(ba),
         script.undefined
@@ -106,17 +104,17 @@ fn difference(exact: &Correlation, script: &Published) -> (String, Value) {
 }
 
 /// One side of `mppc correlate`.
-enum Side {
+enum Activations {
     Dense(Vec<f32>, usize),
     Sparse(Codes),
 }
 
-impl Side {
+impl Activations {
     /// Refuses what nothing can be correlated of.
     fn check(&self) -> Outcome {
         let (tokens, features) = match self {
-            Side::Dense(values, features) => (values.len() / features, *features),
-            Side::Sparse(codes) => (codes.tokens(), codes.n_features),
+            Activations::Dense(values, features) => (values.len() / features, *features),
+            Activations::Sparse(codes) => (codes.tokens(), codes.n_features),
         };
         match (tokens, features) {
             (0 | 1, _) => Err(Failure::new(
@@ -130,19 +128,17 @@ impl Side {
 
     fn codes(&self) -> std::borrow::Cow<'_, Codes> {
         match self {
-            Side::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
-            Side::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
+            Activations::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
+            Activations::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
         }
     }
 }
 
-fn read_side(path: &Path) -> Outcome<Side> {
-    let file = SafeFile::open(path).map_err(text)?;
+fn read_side(path: &Path) -> Outcome<Activations> {
+    let file = SafeFile::open(path)?;
     let label = file.label();
     match file.shape("acts") {
-        Some(&[_, features]) if features > 0 => {
-            Ok(Side::Dense(file.numbers("acts").map_err(text)?, features))
-        }
+        Some(&[_, features]) if features > 0 => Ok(Activations::Dense(file.numbers("acts")?, features)),
         Some(shape) => Err(Failure::new(
             format!("{}: acts has shape {shape:?}", path.display()),
             "[tokens, features] is needed",
@@ -155,7 +151,7 @@ fn read_side(path: &Path) -> Outcome<Side> {
         }
         None => {
             let bytes = std::fs::read(path).map_err(|e| format!("{label} cannot be read: {e}"))?;
-            Ok(Side::Sparse(Codes::from_safetensors(label, &bytes).map_err(text)?))
+            Ok(Activations::Sparse(Codes::from_safetensors(label, &bytes)?))
         }
     }
 }

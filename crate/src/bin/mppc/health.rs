@@ -10,39 +10,36 @@ use serde_json::json;
 
 use crate::args::HealthArgs;
 use crate::output::number;
-use crate::session::{Outcome, Session, text, writable};
+use crate::session::{Outcome, Session, writable};
 use crate::{corpora, interrupt, models, sae_info};
 
-impl Session {
-    pub(crate) async fn health(&self, args: &HealthArgs) -> Outcome {
-        if let Some(save) = &args.save {
-            writable(save)?;
-        }
-        let files = models::files(&args.model, self.out.json)?;
-        let saes = args.saes.as_ref().map(Files::dir);
-        let subject = LabModel::load(&self.engine, &args.model, &files, saes.as_ref()).map_err(text)?;
-        sae_info::tell(&subject, self.out.json);
-        let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
-        let settings = HealthSettings {
-            corpus: corpus.spec().to_owned(),
-            seed: args.seed,
-            tokens: args.tokens,
-            context: args.context,
-            ..HealthSettings::default()
-        };
-        interrupt::careful();
-        let report =
-            lab::health(&subject, &subject.saes, &corpus, settings, &self.bars).await.map_err(text)?;
-        let mut told = tables(&report);
-        if let Some(save) = &args.save {
-            let mut bytes = serde_json::to_vec_pretty(&report).map_err(|e| e.to_string())?;
-            bytes.push(b'\n');
-            atomic::write(save, |file| file.write_all(&bytes))
-                .map_err(|e| format!("{} cannot be written: {e}", save.display()))?;
-            told += &format!("\nsaved to {}", save.display());
-        }
-        self.out.say(&told, &json!(report))
+pub(crate) async fn run(session: &Session, args: &HealthArgs) -> Outcome {
+    if let Some(save) = &args.save {
+        writable(save)?;
     }
+    let files = models::files(&args.model, session.out.json)?;
+    let saes = args.saes.as_ref().map(Files::dir);
+    let subject = LabModel::load(&session.engine, &args.model, &files, saes.as_ref())?;
+    sae_info::tell(&subject, session.out.json);
+    let corpus = corpora::open(&args.corpus, args.seed, session.out.json)?;
+    let settings = HealthSettings {
+        corpus: corpus.spec().to_owned(),
+        seed: args.seed,
+        tokens: args.tokens,
+        context: args.context,
+        ..HealthSettings::default()
+    };
+    interrupt::careful();
+    let report = lab::health(&subject, &subject.saes, &corpus, settings, &session.bars).await?;
+    let mut told = tables(&report);
+    if let Some(save) = &args.save {
+        let mut bytes = serde_json::to_vec_pretty(&report).map_err(|e| e.to_string())?;
+        bytes.push(b'\n');
+        atomic::write(save, |file| file.write_all(&bytes))
+            .map_err(|e| format!("{} cannot be written: {e}", save.display()))?;
+        told += &format!("\nsaved to {}", save.display());
+    }
+    session.out.say(&told, &json!(report))
 }
 
 /// Three tables, one row an SAE, and then what to be warned of.

@@ -9,7 +9,9 @@ mod commands;
 mod compare;
 mod corpora;
 mod correlate;
+mod devices;
 mod download;
+mod encode;
 mod health;
 mod interrupt;
 mod models;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     let args = args::Args::try_parse().unwrap_or_else(|error| refuse(&error));
     let how = commands::how_to_go_on(&args.command);
     let listening = how.clone().map_or(Ok(()), interrupt::listen);
-    match listening.and_then(|()| pollster::block_on(commands::run(args))) {
+    match listening.and_then(|()| pollster::block_on(commands::execute(args))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(code) = interrupt::ended(&failure, how.as_deref()) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mppc::checkpoint::hub::{CachedRepo, Hub, HubError, RepoName, Settings, Want, human};
-use mppc::checkpoint::{Files, Known, embedded, known, without_bom};
+use mppc::checkpoint::{BUILT_IN, Files, Known, embedded, known, without_bom};
 use mppc::failure::{Fails as _, Failure};
 use mppc::model::architecture;
 use mppc::regular;
@@ -26,12 +26,11 @@ pub(crate) fn files(name: &str, quiet: bool) -> Outcome<Files> {
         return Ok(Files::dir(name));
     }
     let unknown = |_| {
-        let built_in = ["tiny-neox", "tiny-mamba"];
-        let meant = meant(name, built_in.into_iter().chain(known().iter().map(|k| k.alias.as_str())));
+        let meant = meant(name, BUILT_IN.into_iter().chain(known().iter().map(|k| k.alias.as_str())));
         let nothing = format!(
-            "{} is no directory, no built-in model (tiny-neox, tiny-mamba), no model that `mppc models` lists and no \
-             owner/name of the hub",
-            echo(name)
+            "{} is no directory, no built-in model ({}), no model that `mppc models` lists and no owner/name of the hub",
+            echo(name),
+            BUILT_IN.join(", ")
         );
         Failure::new(nothing, "check the name").advised(&meant)
     };

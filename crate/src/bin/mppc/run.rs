@@ -10,65 +10,64 @@ use serde_json::{Value, json};
 use crate::args::RunArgs;
 use crate::models;
 use crate::screen::say;
-use crate::session::{Outcome, Session, text, writable};
+use crate::session::{Outcome, Session, writable};
 use crate::tensors::{self, Named};
 
-impl Session {
-    pub(crate) async fn run(&self, args: &RunArgs) -> Outcome {
-        if let Some(save) = &args.save {
-            writable(save)?;
-        }
-        let files = models::files(&args.model, self.out.json)?;
-        let prompts = prompts(args, &files)?;
-        // Only a tokenizer knows which rows of the vocabulary are padding.
-        let tokenizer = args.top.map(|_| Tokenizer::read(&files)).transpose().map_err(text)?;
-        let model = Model::load(&self.engine, &args.model, &files).map_err(text)?;
-        let (logits, keep): (Vec<_>, Vec<_>) = args.hook.iter().cloned().partition(|h| h == "logits");
-        let plan = Plan { keep, logits: !logits.is_empty() || args.top.is_some(), ..Plan::default() };
-        for note in model.notes() {
-            say(&format!("warning: {}: {note}", args.model));
-        }
-        if !args.past_context {
-            model.check_length(prompts.len, "or allow it with --past-context").map_err(text)?;
-        }
-        let output = model.run(&prompts, plan).map_err(text)?;
-
-        let (mut lines, mut told) = (Vec::new(), json!({ "engine": self.engine.report() }));
-        if let (Some(n), Some(tokenizer), Some(logits)) = (args.top, &tokenizer, &output.logits) {
-            let top = next_tokens(&model, &prompts, (logits, tokenizer), n).await?;
-            lines.extend(top.iter().enumerate().map(|(prompt, next)| table(prompt, next, tokenizer)));
-            let as_json = |l: &Likely| {
-                let token = tokenizer.decode(&[l.id]);
-                json!({ "id": l.id, "token": token, "logit": l.logit, "probability": l.probability })
-            };
-            told["top"] = top.iter().map(|next| next.iter().map(as_json).collect::<Value>()).collect();
-        }
-        if let Some(save) = &args.save {
-            let named = kept(&model, &prompts, &output, !logits.is_empty()).await?;
-            tensors::save(save, &named, &[("model", &args.model)])?;
-            lines.extend(named.iter().map(|n| format!("{} {:?}", n.name, n.shape)));
-            lines.push(format!("saved to {}", save.display()));
-            told["saved"] = json!(save);
-            told["tensors"] = Value::Object(named.iter().map(|n| (n.name.clone(), json!(n.shape))).collect());
-        }
-        self.out.say(&lines.join("\n"), &told)
+pub(crate) async fn run(session: &Session, args: &RunArgs) -> Outcome {
+    if let Some(save) = &args.save {
+        writable(save)?;
     }
+    let files = models::files(&args.model, session.out.json)?;
+    let prompts = prompts(args, &files)?;
+    // Only a tokenizer knows which rows of the vocabulary are padding.
+    let tokenizer = args.top.map(|_| Tokenizer::read(&files)).transpose()?;
+    let model = Model::load(&session.engine, &args.model, &files)?;
+    let (logits, keep): (Vec<_>, Vec<_>) = args.hook.iter().cloned().partition(|h| h == "logits");
+    let plan = Plan { keep, logits: !logits.is_empty() || args.top.is_some(), ..Plan::default() };
+    for note in model.notes() {
+        say(&format!("warning: {}: {note}", args.model));
+    }
+    if !args.past_context {
+        model.check_length(prompts.len, "or allow it with --past-context")?;
+    }
+    let output = model.run(&prompts, plan)?;
+
+    let (mut lines, mut told) = (Vec::new(), json!({ "engine": session.engine.report() }));
+    if let (Some(n), Some(tokenizer), Some(logits)) = (args.top, &tokenizer, &output.logits) {
+        let top = next_tokens(&model, &prompts, (logits, tokenizer), n).await?;
+        lines.extend(top.iter().enumerate().map(|(prompt, next)| table(prompt, next, tokenizer)));
+        let as_json = |l: &Likely| {
+            let token = tokenizer.decode(&[l.id]);
+            json!({ "id": l.id, "token": token, "logit": l.logit, "probability": l.probability })
+        };
+        told["top"] = top.iter().map(|next| next.iter().map(as_json).collect::<Value>()).collect();
+    }
+    if let Some(save) = &args.save {
+        let named = kept(&model, &prompts, &output, !logits.is_empty()).await?;
+        tensors::save(save, &named, &[("model", &args.model)])?;
+        lines.extend(named.iter().map(|n| format!("{} {:?}", n.name, n.shape)));
+        lines.push(format!("saved to {}", save.display()));
+        told["saved"] = json!(save);
+        told["tensors"] = Value::Object(named.iter().map(|n| (n.name.clone(), json!(n.shape))).collect());
+    }
+    session.out.say(&lines.join("\n"), &told)
 }
 
 /// What is saved: the hooks, and the logits if they were asked for.
 async fn kept(model: &Model, prompts: &Prompts, output: &Output, logits: bool) -> Outcome<Vec<Named>> {
+    let points = model.hooks(prompts.batch, prompts.len);
+    let masked = |name: &str| points.iter().any(|point| point.name == name && point.masked());
     let mut named = Vec::new();
     for (name, tensor) in &output.hooks {
-        let values = tensor.read_f32().await.map_err(text)?;
-        // Scores are −∞ where a token must not look.
-        if !name.ends_with("hook_attn_scores") {
-            model.check_finite(prompts, name, &values).await.map_err(text)?;
+        let values = tensor.read_f32().await?;
+        if !masked(name) {
+            model.check_finite(prompts, name, &values).await?;
         }
         named.push(Named::f32(name, tensor.shape(), &values));
     }
     if let Some(all) = output.logits.as_ref().filter(|_| logits) {
-        let values = all.read().await.map_err(text)?;
-        model.check_finite(prompts, "logits", &values).await.map_err(text)?;
+        let values = all.read().await?;
+        model.check_finite(prompts, "logits", &values).await?;
         named.push(Named::f32("logits", &all.shape(), &values));
     }
     Ok(named)
@@ -86,8 +85,8 @@ async fn next_tokens(
     let mut all = Vec::with_capacity(batch);
     for b in 0..batch {
         let last = (b + 1) * len - 1;
-        let row = logits.at(last..last + 1).read_f32().await.map_err(text)?;
-        model.check_finite(prompts, "logits", &row).await.map_err(text)?;
+        let row = logits.at(last..last + 1).read_f32().await?;
+        model.check_finite(prompts, "logits", &row).await?;
         all.push(likeliest(&row, real, n));
     }
     Ok(all)
@@ -125,6 +124,6 @@ fn prompts(args: &RunArgs, files: &Files) -> Outcome<Prompts> {
         }
         (None, None, None) => unreachable!("clap asks for one of them"),
     };
-    let ids = Tokenizer::read(files).map_err(text)?.encode(&words).map_err(text)?.ids;
+    let ids = Tokenizer::read(files)?.encode(&words)?.ids;
     Ok(Prompts { batch: 1, len: ids.len(), ids })
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{ConvertArgs, InfoArgs};
 use crate::output::Output;
 use crate::screen::say;
-use crate::session::{Outcome, text, writable_dir};
+use crate::session::{Outcome, writable_dir};
 
 /// What the files of one SAE, or of several, hold.
 pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
@@ -23,13 +23,13 @@ pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
             "give the folder of an SAE, or of several",
         ));
     }
-    let found = formats::find(&place).map_err(text)?;
+    let found = formats::find(&place)?;
     if found.is_empty() {
         return Err(SaeError::NotSae { place: place.place() }.into());
     }
     let (mut texts, mut rows) = (Vec::new(), Vec::new());
     for (path, files) in &found {
-        let sae = SaeFile::read(files).map_err(text)?;
+        let sae = SaeFile::read(files)?;
         let name = if path.is_empty() { files.place() } else { path.clone() };
         texts.push(described(&name, &sae));
         rows.push(row(&name, &sae));
@@ -40,11 +40,11 @@ pub(crate) fn info(args: &InfoArgs, out: Output) -> Outcome {
 /// Writes an SAE in SAELens's form. Nothing is computed but the folding, so the processor does.
 pub(crate) async fn convert(args: &ConvertArgs, out: Output) -> Outcome {
     writable_dir(&args.save)?;
-    let read = SaeFile::read(&Files::dir(&args.sae_dir)).map_err(text)?;
+    let read = SaeFile::read(&Files::dir(&args.sae_dir))?;
     warn(&read.notes, &args.sae_dir);
     let (format, conventions) = (read.format, read.conventions.clone());
     let storage = if args.f16 { Storage::F16 } else { Storage::F32 };
-    read.sae(&Engine::cpu()).save(&args.save, storage).await.map_err(text)?;
+    read.sae(&Engine::cpu()).save(&args.save, storage).await?;
     out.say(
         &format!("{}saved to {}", told(format, &conventions), args.save.display()),
         &json!({ "saved": args.save, "format": format.name(), "conventions": conventions }),
@@ -118,7 +118,7 @@ pub(crate) fn told(format: Format, conventions: &[String]) -> String {
     format!("{}:\n{}", format.name(), lines.concat())
 }
 
-/// Tells on standard error what to know of a SAE that is used by itself.
+/// Tells on standard error what to know of an SAE that is used by itself.
 pub(crate) fn warn(notes: &[String], sae: &Path) {
     for note in notes {
         eprintln!("warning: the SAE in {}: {note}", sae.display());

@@ -16,10 +16,6 @@ pub(crate) struct Session {
     pub(crate) bars: Bars,
 }
 
-pub(crate) fn text(error: impl Into<Failure>) -> Failure {
-    error.into()
-}
-
 /// Refuses before hours of work a file that could not be saved after them.
 pub(crate) fn writable(path: &Path) -> Outcome {
     if path.is_dir() {

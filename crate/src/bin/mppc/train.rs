@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::args::TrainArgs;
 use crate::output::csv;
-use crate::session::{Outcome, Session, text, writable_dir};
+use crate::session::{Outcome, Session, writable_dir};
 use crate::{corpora, interrupt, models};
 
 /// What a run that was stopped leaves in its directory.
@@ -26,93 +26,89 @@ const LOCK: &str = "training.lock";
 /// The training curves.
 const CURVE: &str = "training.csv";
 
-impl Session {
-    pub(crate) async fn train(&self, args: &TrainArgs) -> Outcome {
-        writable_dir(&args.save)?;
-        let files = models::files(&args.model, self.out.json)?;
-        let subject = LabModel::load(&self.engine, &args.model, &files, None).map_err(text)?;
-        let corpus = corpora::open(&args.corpus, args.seed, self.out.json)?;
-        let plan = plan(args);
-        let failed = |e| format!("{}: {e}", args.save.display());
-        std::fs::create_dir_all(&args.save).map_err(failed)?;
-        let lock = args.save.join(LOCK);
-        let lock = Lock::take_for_now(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
-        let _lock = lock.ok_or_else(|| {
-            Failure::new(
-                format!("another training is at work in {}", args.save.display()),
-                "wait for it, or save to another directory",
-            )
-        })?;
-        atomic::folder(&args.save).map_err(failed)?;
-        let left = args.save.join(CHECKPOINT);
-        let from = left.is_file().then(|| SafeFile::open(&left)).transpose().map_err(text)?;
-        if from.is_some() && !self.out.json {
-            eprintln!("going on with {}", left.display());
-        }
-        let mut write = |checkpoint: &Checkpoint| keep(&left, checkpoint);
-        let every = args.checkpoint_every as f64;
-        let mut inputs = lab::model_inputs(&subject, &files).map_err(text)?;
-        inputs.extend(lab::corpus_inputs(&corpus).map_err(text)?);
-        let checkpoints = Checkpoints { from, inputs, every, write: &mut write };
-        interrupt::careful();
-        let trained =
-            lab::train(&subject, &corpus, &plan, &self.bars, Some(checkpoints)).await.map_err(text)?;
-
-        let mut rows = Vec::new();
-        let mut lines = Vec::new();
-        for one in &trained {
-            let dir = directory(args, &plan, one, trained.len());
-            one.sae.save(&dir, if args.f16 { Storage::F16 } else { Storage::F32 }).await.map_err(text)?;
-            let hook = one.sae.config.hook_name.as_deref().unwrap_or_default();
-            lines.push(line(hook, one));
-            let recipe = one.recipe.to_string();
-            rows.push(json!({
-                "hook": hook, "recipe": recipe, "saved": dir, "fit": one.stats, "pruned": one.pruned
-            }));
-        }
-        self.write_curve(&args.save.join(CURVE))?;
-        // Only now is there nothing left to go on with.
-        if left.is_file() {
-            std::fs::remove_file(&left).map_err(|e| format!("{}: {e}", left.display()))?;
-        }
-        lines.push(format!("saved to {}, the curves in {CURVE} there", args.save.display()));
-        self.out.say(&lines.join("\n"), &json!(rows))
+pub(crate) async fn run(session: &Session, args: &TrainArgs) -> Outcome {
+    writable_dir(&args.save)?;
+    let files = models::files(&args.model, session.out.json)?;
+    let subject = LabModel::load(&session.engine, &args.model, &files, None)?;
+    let corpus = corpora::open(&args.corpus, args.seed, session.out.json)?;
+    let plan = plan(args);
+    let failed = |e| format!("{}: {e}", args.save.display());
+    std::fs::create_dir_all(&args.save).map_err(failed)?;
+    let lock = args.save.join(LOCK);
+    let lock = Lock::take_for_now(&lock).map_err(|e| format!("{}: {e}", lock.display()))?;
+    let _lock = lock.ok_or_else(|| {
+        Failure::new(
+            format!("another training is at work in {}", args.save.display()),
+            "wait for it, or save to another directory",
+        )
+    })?;
+    atomic::folder(&args.save).map_err(failed)?;
+    let left = args.save.join(CHECKPOINT);
+    let from = left.is_file().then(|| SafeFile::open(&left)).transpose()?;
+    if from.is_some() && !session.out.json {
+        eprintln!("going on with {}", left.display());
     }
+    let mut write = |checkpoint: &Checkpoint| keep(&left, checkpoint);
+    let every = args.checkpoint_every as f64;
+    let mut inputs = lab::model_inputs(&subject, &files)?;
+    inputs.extend(lab::corpus_inputs(&corpus)?);
+    let checkpoints = Checkpoints { from, inputs, every, write: &mut write };
+    interrupt::careful();
+    let trained = lab::train(&subject, &corpus, &plan, &session.bars, Some(checkpoints)).await?;
 
-    fn write_curve(&self, path: &Path) -> Outcome {
-        let names = [
-            "hook",
-            "recipe",
-            "step",
-            "tokens",
-            "error",
-            "penalty",
-            "l0",
-            "explained_variance",
-            "dead",
-            "resampled",
-            "tokens_per_second",
+    let mut rows = Vec::new();
+    let mut lines = Vec::new();
+    for one in &trained {
+        let dir = directory(args, &plan, one, trained.len());
+        one.sae.save(&dir, if args.f16 { Storage::F16 } else { Storage::F32 }).await?;
+        let hook = one.sae.config.hook_name.as_deref().unwrap_or_default();
+        lines.push(line(hook, one));
+        let recipe = one.recipe.to_string();
+        rows.push(json!({
+            "hook": hook, "recipe": recipe, "saved": dir, "fit": one.stats, "pruned": one.pruned
+        }));
+    }
+    write_curve(session, &args.save.join(CURVE))?;
+    // Only now is there nothing left to go on with.
+    if left.is_file() {
+        std::fs::remove_file(&left).map_err(|e| format!("{}: {e}", left.display()))?;
+    }
+    lines.push(format!("saved to {}, the curves in {CURVE} there", args.save.display()));
+    session.out.say(&lines.join("\n"), &json!(rows))
+}
+
+fn write_curve(session: &Session, path: &Path) -> Outcome {
+    let names = [
+        "hook",
+        "recipe",
+        "step",
+        "tokens",
+        "error",
+        "penalty",
+        "l0",
+        "explained_variance",
+        "dead",
+        "resampled",
+        "tokens_per_second",
+    ];
+    let rows = session.bars.curve().into_iter().map(|point| {
+        let s = point.stats;
+        let figures = [
+            s.step.to_string(),
+            s.tokens.to_string(),
+            s.error.to_string(),
+            s.penalty.to_string(),
+            s.l0.to_string(),
+            s.explained_variance.to_string(),
+            s.dead.to_string(),
+            s.resampled.to_string(),
+            format!("{:.1}", point.tokens_per_second),
         ];
-        let rows = self.bars.curve().into_iter().map(|point| {
-            let s = point.stats;
-            let figures = [
-                s.step.to_string(),
-                s.tokens.to_string(),
-                s.error.to_string(),
-                s.penalty.to_string(),
-                s.l0.to_string(),
-                s.explained_variance.to_string(),
-                s.dead.to_string(),
-                s.resampled.to_string(),
-                format!("{:.1}", point.tokens_per_second),
-            ];
-            let texts = [point.hook, point.recipe].map(|text| cell(&text).into_owned());
-            texts.into_iter().chain(figures).collect()
-        });
-        let table = csv(&names, rows);
-        atomic::write(path, |out| out.write_all(&table))
-            .map_err(|e| format!("{}: {e}", path.display()).into())
-    }
+        let texts = [point.hook, point.recipe].map(|text| cell(&text).into_owned());
+        texts.into_iter().chain(figures).collect()
+    });
+    let table = csv(&names, rows);
+    atomic::write(path, |out| out.write_all(&table)).map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
 fn plan(args: &TrainArgs) -> TrainPlan {
@@ -147,7 +143,7 @@ fn keep(path: &Path, checkpoint: &Checkpoint) -> Result<(), LabError> {
     atomic::write(path, |out| checkpoint.write_to(out)).map_err(failed)
 }
 
-/// Where a SAE goes: a folder for each recipe where there are several, so that `--saes` can take one of them, and in
+/// Where an SAE goes: a folder for each recipe where there are several, so that `--saes` can take one of them, and in
 /// it one for each hook where there may be several.
 fn directory(args: &TrainArgs, plan: &TrainPlan, one: &Trained, trained: usize) -> PathBuf {
     let mut dir = args.save.clone();

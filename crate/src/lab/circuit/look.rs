@@ -4,17 +4,15 @@ use serde::Serialize;
 
 use super::report::CircuitSettings;
 use crate::circuits::{
-    Attention, Draw, Induction, Part, Scores, Unwatched, attention, attribution, logit_lens, repeated_blocks,
-    scores, state_writes, tap_shares,
+    AttentionPattern, Draw, Induction, Part, Scores, Unwatched, attention, attribution, logit_lens,
+    repeated_blocks, scores, state_writes, tap_shares,
 };
 use crate::corpus::Tokenize as _;
 use crate::lab::prompt::last_logits;
-use crate::lab::shared::Stages;
+use crate::lab::shared::{Stages, limits};
 use crate::lab::{LabError, LabModel, NextToken, Observer, PromptToken};
 use crate::model::{Prompts, Softmax, likeliest};
 
-/// The longest prompt (tokens): patterns grow with its square.
-const LONGEST: usize = 128;
 /// Next tokens that are told.
 const NEXT: usize = 5;
 /// Repeated prompts for the scores.
@@ -47,7 +45,7 @@ pub struct InductionView {
     /// What each part of the model adds to its logit at the last position, the scale of the last norm as it is.
     pub attribution: Vec<PartShare>,
     /// Attention patterns of all heads, or hidden attention of all groups of channels.
-    pub attention: Vec<Attention>,
+    pub attention: Vec<AttentionPattern>,
     /// Who matches prefixes, looks one back, looks at duplicates: on random blocks said again and again.
     pub scores: Vec<Scores>,
     /// Of a recurrence: how much of each position's write is left in each layer's last state, `[layer][position]`.
@@ -77,13 +75,13 @@ pub async fn induction_view(
     settings: &CircuitSettings,
     observer: &dyn Observer,
 ) -> Result<InductionView, LabError> {
-    look(model, text, settings, &mut Stages::new(observer, STAGES).about(&[model])).await
+    look(model, text, settings, &mut Stages::new(observer, LOOK_STAGES).about(&[model])).await
 }
 
 /// Stages of a look.
-pub(super) const STAGES: usize = 3;
+pub(super) const LOOK_STAGES: usize = 3;
 
-/// As [`induction_view`], in the next [`STAGES`] of some stages.
+/// As [`induction_view`], in the next [`LOOK_STAGES`] of some stages.
 pub(super) async fn look(
     model: &LabModel,
     text: Option<&str>,
@@ -168,7 +166,7 @@ async fn attributed(model: &LabModel, prompt: &Prompts, token: u32) -> Result<Ve
 
 /// The longest prompt of a model.
 fn longest(model: &LabModel) -> usize {
-    LONGEST.min(model.model.context())
+    limits::LOOKED_AT.most().min(model.model.context())
 }
 
 fn typed(model: &LabModel, text: &str) -> Result<Prompts, LabError> {

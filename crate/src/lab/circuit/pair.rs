@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::experiment::CircuitName;
-use super::look::{InductionView, STAGES, look};
+use super::look::{InductionView, LOOK_STAGES, look};
 use super::report::{CircuitReport, CircuitSettings};
 use super::series::{CircuitAsk, Series};
 use crate::lab::shared::Stages;
@@ -53,7 +53,7 @@ pub async fn induction_pair(
         ask(b, CircuitName::StateToLogit),
         ask(b, CircuitName::WritePosition),
     ])?;
-    let mut stages = Stages::new(observer, 2 * STAGES + series.stages()).about(&[a, b]);
+    let mut stages = Stages::new(observer, 2 * LOOK_STAGES + series.stages()).about(&[a, b]);
     let (of_a, of_b) =
         (look(a, text, settings, &mut stages).await?, look(b, text, settings, &mut stages).await?);
     let reports = series.run(stages).await?.try_into();

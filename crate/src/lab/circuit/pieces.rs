@@ -2,7 +2,7 @@
 
 use super::experiment::CircuitName;
 use super::report::CircuitSettings;
-use crate::circuits::{CircuitError, Draw, Experiment, Induction, Target, Watch};
+use crate::circuits::{AnswerTokens, CircuitError, Draw, Experiment, Induction, ScanWatch};
 use crate::lab::LabModel;
 use crate::model::Prompts;
 
@@ -35,11 +35,11 @@ pub(super) struct Piece {
     clean: Prompts,
     corrupted: Prompts,
     a: Vec<usize>,
-    target: Target,
+    target: AnswerTokens,
 }
 
 impl Piece {
-    pub(super) fn experiment<'a>(&'a self, model: &'a LabModel, watch: &'a dyn Watch) -> Experiment<'a> {
+    pub(super) fn experiment<'a>(&'a self, model: &'a LabModel, watch: &'a dyn ScanWatch) -> Experiment<'a> {
         let Self { clean, corrupted, a, target } = self;
         Experiment { model: &model.model, clean, corrupted, a, target, logits: false, watch }
     }
@@ -61,7 +61,7 @@ pub(super) fn pieces_of(model: &LabModel, drawn: &Induction, experiment: Circuit
             clean: part(&drawn.clean),
             corrupted: part(&corrupted),
             a: drawn.a[start..end].to_vec(),
-            target: Target {
+            target: AnswerTokens {
                 b: drawn.b[start..end].to_vec(),
                 other: drawn.other[start..end].to_vec(),
                 vocab,

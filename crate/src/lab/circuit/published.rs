@@ -22,8 +22,8 @@ struct PublishedCircuit {
     /// The head that received.
     receiver: Option<[usize; 2]>,
     /// Whether its logits are less their mean over the vocabulary.
-    #[serde(default)]
-    centred: bool,
+    #[serde(default, rename = "centred")]
+    centered: bool,
     /// The unchanged answer.
     clean: PublishedAnswer,
     /// Every cell.
@@ -140,7 +140,7 @@ fn published() -> Vec<PublishedCircuit> {
 impl PublishedCircuit {
     /// Its figures beside those of a measurement of the same experiment.
     fn beside(&self, measured: &CircuitReport) -> Vec<Deviation> {
-        let centred = self.centred;
+        let centered = self.centered;
         let row = |label: &str, figure, published, measured| Deviation {
             experiment: self.experiment,
             tokens: self.tokens,
@@ -150,7 +150,7 @@ impl PublishedCircuit {
             measured,
         };
         let clean = &measured.clean;
-        let logit = if centred { clean.centred } else { clean.logit };
+        let logit = if centered { clean.centered } else { clean.logit };
         let mut rows = Vec::new();
         rows.extend(self.clean.logit.map(|v| row("unchanged", "logit", v, logit)));
         rows.extend(self.clean.probability.map(|v| row("unchanged", "probability", v, clean.probability)));
@@ -158,7 +158,7 @@ impl PublishedCircuit {
         for cell in &self.cells {
             let Some(found) = measured.cells.iter().find(|found| cell.is(found)) else { continue };
             let change = &found.change;
-            let logit = if centred { change.centred } else { change.logit };
+            let logit = if centered { change.centered } else { change.logit };
             let less = |value: Option<f64>, clean: Option<f64>| Some(value? - clean?);
             let figures = [
                 ("logit", cell.change.or(less(cell.logit, self.clean.logit)), logit),

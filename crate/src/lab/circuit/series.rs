@@ -7,7 +7,7 @@ use super::experiment::{CircuitName, experiments_of, fits};
 use super::pieces::{draw_of, pieces_of};
 use super::report::{CircuitCell, CircuitReport, CircuitSettings};
 use super::sweep::{Cell, Sweep};
-use crate::circuits::{Answers, CircuitError, Induction, Unwatched, Watch};
+use crate::circuits::{Answers, CircuitError, Induction, ScanWatch, Unwatched};
 use crate::lab::shared::Stages;
 use crate::lab::{LabError, LabModel, Observer};
 
@@ -91,7 +91,7 @@ struct Step<'a> {
 }
 
 /// Stages of an experiment.
-const STAGES: usize = 2;
+const EXPERIMENT_STAGES: usize = 2;
 
 impl<'a> Series<'a> {
     /// Checks all of them.
@@ -117,7 +117,7 @@ impl<'a> Series<'a> {
 
     /// Stages that it takes.
     pub(super) fn stages(&self) -> usize {
-        STAGES * self.steps.len()
+        EXPERIMENT_STAGES * self.steps.len()
     }
 
     /// Runs it as the last of some stages.
@@ -132,7 +132,7 @@ impl<'a> Series<'a> {
         }
         let timings = stages.finish();
         let own = &timings[timings.len() - self.stages()..];
-        for (report, own) in reports.iter_mut().zip(own.chunks(STAGES)) {
+        for (report, own) in reports.iter_mut().zip(own.chunks(EXPERIMENT_STAGES)) {
             report.timings = own.to_vec();
         }
         Ok(self.asked.iter().map(|step| reports[*step].clone()).collect())
@@ -195,7 +195,7 @@ impl StageWatch<'_, '_> {
     }
 }
 
-impl Watch for StageWatch<'_, '_> {
+impl ScanWatch for StageWatch<'_, '_> {
     fn step(&self, done: usize, _: usize) -> Pin<Box<dyn Future<Output = Result<(), CircuitError>> + '_>> {
         Box::pin(async move {
             self.tell(done)?;

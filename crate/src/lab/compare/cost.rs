@@ -8,7 +8,7 @@ use super::comparison::{Comparison, Side};
 use super::encode::{self, Coder};
 use super::likeness::{LikenessJob, SVCCA_VARIANCE};
 use super::neurons::NeuronBlock;
-use super::pairs::Pass;
+use super::pairs::AllPairs;
 use super::sources::Source;
 use super::stage::{Jobs, Stage};
 use super::store::{Shard, Store};
@@ -113,7 +113,7 @@ impl Comparison<'_> {
                 Jobs::Codes(side, shards) => {
                     Some(encoding(&run, (side, &shards), if side == Side::A { &a } else { &b }, charge)?)
                 }
-                Jobs::Passes(passes) => Some(correlating(&run, &passes, (&a, &b, line), charge)?),
+                Jobs::AllPairs(runs) => Some(correlating(&run, &runs, (&a, &b, line), charge)?),
                 Jobs::Neurons(blocks) => neurons(&run, &blocks, charge).await?,
                 Jobs::Likeness(job) => likeness(&run, &job, charge).await?,
                 // It takes seconds, and is not kept.
@@ -235,25 +235,25 @@ fn encoding(
     Ok(charge)
 }
 
-/// Pairs of layers that are missing of some passes.
+/// Pairs of layers that are missing of some runs.
 fn correlating(
     run: &Comparing<'_>,
-    passes: &[Pass],
+    runs: &[AllPairs],
     (a, b, line): (&Tried, &Tried, Line),
     mut charge: Charge,
 ) -> Result<Charge, LabError> {
     let most = |l0: &[f64]| l0.iter().copied().fold(0.0, f64::max);
     let middle = |l0: &[f64]| l0[l0.len() / 2];
     charge.memory = run.tokens as f64 * (most(&a.l0) + most(&b.l0)) * ENTRY_MEMORY;
-    for pass in passes {
-        for pair in pass.pairs(run) {
+    for all in runs {
+        for pair in all.pairs(run) {
             if !pair.missing(run)? {
                 continue;
             }
             // Products are as many as pairs of features that fire together.
             let share = a.l0[pair.a] * b.l0[pair.b] / (middle(&a.l0) * middle(&b.l0)).max(f64::MIN_POSITIVE);
             charge.units += 1;
-            charge.seconds += line.fixed + line.token * share * pass.cut.tokens.len() as f64;
+            charge.seconds += line.fixed + line.token * share * all.cut.tokens.len() as f64;
             charge.disk += 8.0 * (pair.sizes.0 + pair.sizes.1) as f64;
         }
     }
@@ -279,7 +279,7 @@ async fn neurons(
     // A whole batch: each one costs a pass over the sums.
     let whole = run.batches.get(1).unwrap_or(&run.batches[0]);
     let started = Instant::now();
-    let (x, y) = (a.neurons(whole, &block.hooks).await?, b.neurons(whole, &b.model.neuron_hooks()).await?);
+    let (x, y) = (a.neurons(whole, &block.neurons).await?, b.neurons(whole, &b.model.neurons()).await?);
     correlator.push(&x, &y).await?;
     let token = started.elapsed().as_secs_f64() / whole.kept() as f64;
     let units = block.tokens * missing.len();

@@ -63,10 +63,10 @@ pub(super) struct Coder<'a> {
     model: &'a LabModel,
     center: bool,
     /// Beside each source its rotation or its random SAE.
-    sources: Vec<(&'a Source, Option<Control>)>,
+    sources: Vec<(&'a Source, Option<Substitute>)>,
 }
 
-enum Control {
+enum Substitute {
     Rotated(Rotation),
     Random(Box<Sae>),
 }
@@ -85,8 +85,8 @@ impl<'a> Coder<'a> {
             let seed = seed.wrapping_mul(1_000_003).wrapping_add(hooked.layer as u64);
             let control = match source.variant {
                 Variant::Trained => None,
-                Variant::Rotated => Some(Control::Rotated(Rotation::new(&hooked.sae, seed).await?)),
-                Variant::Random => Some(Control::Random(Box::new(hooked.sae.random_like(seed)))),
+                Variant::Rotated => Some(Substitute::Rotated(Rotation::new(&hooked.sae, seed).await?)),
+                Variant::Random => Some(Substitute::Random(Box::new(hooked.sae.random_like(seed)))),
             };
             ready.push((source, control));
         }
@@ -110,8 +110,8 @@ impl<'a> Coder<'a> {
             let x = &hooked.reads(&all[at]);
             codes.push(match control {
                 None => hooked.sae.encode(x).await?,
-                Some(Control::Rotated(rotation)) => hooked.sae.encode(&rotation.apply(x)).await?,
-                Some(Control::Random(random)) => {
+                Some(Substitute::Rotated(rotation)) => hooked.sae.encode(&rotation.apply(x)).await?,
+                Some(Substitute::Random(random)) => {
                     let trained = |of: &Source| of.sae == source.sae && of.variant == Variant::Trained;
                     let before = self.sources.iter().zip(&codes).find(|((of, _), _)| trained(of));
                     match before {

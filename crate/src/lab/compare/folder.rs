@@ -212,15 +212,17 @@ impl Store for FolderStore {
         let mut all: Option<Codes> = None;
         for &shard in shards {
             let path = self.shard(key, shard);
-            let wrong = |reason: &str| LabError::Refused(format!("{} {reason}", path.display()).into());
+            let wrong = |reason: &str, advice: &str| {
+                LabError::refused(format!("{} {reason}", path.display()), advice)
+            };
             let bytes = self.record(&path)?;
             let bytes = bytes.ok_or_else(|| {
-                wrong("is gone or was damaged; repeat the command, which computes it again")
+                wrong("is gone or was damaged", "repeat the command, which computes it again")
             })?;
             let codes = Codes::from_safetensors(&path.display().to_string(), &bytes)?;
             let features = all.as_ref().map_or(codes.n_features, |all| all.n_features);
             if (codes.tokens(), codes.n_features) != (shard.tokens, features) {
-                return Err(wrong("holds the codes of something else; delete it"));
+                return Err(wrong("holds the codes of something else", "delete it"));
             }
             match &mut all {
                 None => all = Some(codes),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::comparing::Comparing;
 use super::features::{Features, kept};
-use super::pairs::Pass;
+use super::pairs::AllPairs;
 use super::report::{Likeness, Matching};
 use super::sources::Variant;
 use super::stage::Stage;
@@ -42,13 +42,13 @@ impl Control {
     pub(super) fn of(
         run: &Comparing<'_>,
         stage: Stage,
-        pass: &Pass,
+        all: &AllPairs,
         result: LayerResult,
     ) -> Result<Self, LabError> {
-        let others = (pass.variant != Variant::Trained).then(|| run.sources(pass.variant));
+        let others = (all.variant != Variant::Trained).then(|| run.sources(all.variant));
         let kept_b =
             others.map(|others| others.iter().map(|source| kept(run, source)).collect()).transpose()?;
-        let (tokens, a_to_b, b_to_a) = (pass.cut.tokens.clone(), result.a_to_b.best, result.b_to_a.best);
+        let (tokens, a_to_b, b_to_a) = (all.cut.tokens.clone(), result.a_to_b.best, result.b_to_a.best);
         Ok(Self { stage, tokens, a_to_b, b_to_a, kept_b })
     }
 

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::failure::Failure;
 use crate::lab::shared::limits::{self, Whole};
 
 /// A key of a section.
@@ -127,7 +128,7 @@ pub(super) const SECTIONS: &[Section] = &[
 ];
 
 /// Refuses a number that is out of its range.
-pub(super) fn check(plan: &impl Serialize) -> Result<(), String> {
+pub(super) fn check(plan: &impl Serialize) -> Result<(), Failure> {
     let plan = serde_json::to_value(plan).map_err(|e| e.to_string())?;
     for (section, _, keys) in SECTIONS {
         for Key { name, kind, .. } in *keys {
@@ -138,9 +139,8 @@ pub(super) fn check(plan: &impl Serialize) -> Result<(), String> {
                 _ => continue,
             };
             for value in values {
-                range
-                    .check(value.as_u64().unwrap_or(u64::MAX))
-                    .map_err(|why| format!("{section}: {name} {why}"))?;
+                let number = value.as_u64().unwrap_or(u64::MAX);
+                range.check(name, number).map_err(|failure| failure.at(section))?;
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::comparing::{Comparing, beginning};
 use super::comparison::Side;
 use crate::lab::shared::{LabError, digest};
+use crate::model::Neurons;
 use crate::universality::{Correlation, DenseCorrelator};
 
 /// Bytes that the sums of products of a block of A's neurons with all of B's may take.
@@ -10,11 +11,11 @@ const NEURON_BYTES: usize = 2 << 30;
 
 /// A job: a block of A's layers against all of B's, in one pass over the texts.
 pub(super) struct NeuronBlock {
-    /// A's hooks.
-    pub(super) hooks: Vec<String>,
+    /// A's neurons, hook after hook.
+    pub(super) neurons: Vec<Neurons>,
     /// Tokens that it is over.
     pub(super) tokens: usize,
-    /// Neurons of these hooks, and all of B's.
+    /// How many they are, and all of B's.
     pub(super) sizes: (usize, usize),
     /// Names everything that decides the correlation.
     key: String,
@@ -29,22 +30,23 @@ pub(super) fn tokens(run: &Comparing<'_>) -> usize {
 /// paper's.
 pub(super) fn blocks(run: &Comparing<'_>) -> Vec<NeuronBlock> {
     let (a, b) = (run.what.a, run.what.b);
-    let of_b = b.neuron_count(&b.model.neuron_hooks());
+    let of_b = b.neuron_count(&b.model.neurons());
     let most = NEURON_BYTES / 8 / of_b.max(1);
-    let mut blocks: Vec<Vec<String>> = Vec::new();
-    for hook in a.model.neuron_hooks() {
-        let size = |hooks: &[String]| a.neuron_count(hooks);
+    let mut blocks: Vec<Vec<Neurons>> = Vec::new();
+    for neurons in a.model.neurons() {
+        let size = |some: &[Neurons]| a.neuron_count(some);
         match blocks.last_mut() {
-            Some(block) if size(block) + size(std::slice::from_ref(&hook)) <= most => block.push(hook),
-            _ => blocks.push(vec![hook]),
+            Some(block) if size(block) + size(std::slice::from_ref(&neurons)) <= most => block.push(neurons),
+            _ => blocks.push(vec![neurons]),
         }
     }
     let identity = |side| run.basis(side).model_identity();
     let (identities, tokens) = ((identity(Side::A), identity(Side::B)), tokens(run));
-    let block = |hooks: Vec<String>| {
+    let block = |neurons: Vec<Neurons>| {
+        let hooks: Vec<&str> = neurons.iter().map(|neurons| neurons.hook.as_str()).collect();
         let key = digest(&["neurons 3", &identities.0, &identities.1, run.corpus(), &hooks.join(",")]);
-        let sizes = (a.neuron_count(&hooks), of_b);
-        NeuronBlock { hooks, tokens, sizes, key: format!("neurons-{key}.0-{tokens}") }
+        let sizes = (a.neuron_count(&neurons), of_b);
+        NeuronBlock { neurons, tokens, sizes, key: format!("neurons-{key}.0-{tokens}") }
     };
     blocks.into_iter().map(block).collect()
 }
@@ -93,10 +95,10 @@ async fn correlate_block(
     mut done: usize,
 ) -> Result<Correlation, LabError> {
     let (a, b) = (run.what.a, run.what.b);
-    let of_b = b.model.neuron_hooks();
+    let of_b = b.model.neurons();
     let mut correlator = block.correlator(run);
     for batch in beginning(&run.batches, block.tokens) {
-        correlator.push(&a.neurons(&batch, &block.hooks).await?, &b.neurons(&batch, &of_b).await?).await?;
+        correlator.push(&a.neurons(&batch, &block.neurons).await?, &b.neurons(&batch, &of_b).await?).await?;
         done += batch.kept();
         run.stages.step(done).await?;
     }

@@ -50,7 +50,7 @@ impl Cut {
 
 /// A whole run of MPPC: all layers of A against all layers of B, or of what stands in for B's SAEs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pass {
+pub(super) struct AllPairs {
     pub(super) variant: Variant,
     pub(super) cut: Cut,
 }
@@ -66,7 +66,7 @@ pub(super) struct LayerPair {
     key: String,
 }
 
-impl Pass {
+impl AllPairs {
     /// Its jobs, by A's layer and then by B's.
     pub(super) fn pairs(&self, run: &Comparing<'_>) -> Vec<LayerPair> {
         let others = run.sources(self.variant);
@@ -87,16 +87,16 @@ impl LayerPair {
     }
 }
 
-/// Does what the store lacks of a pass. Two layers' codes are in memory at a time. `done` pairs of the stage are behind
+/// Does what the store lacks of a run. Two layers' codes are in memory at a time. `done` pairs of the stage are behind
 /// us.
 pub(super) async fn correlate(
     run: &mut Comparing<'_>,
-    pass: &Pass,
+    all: &AllPairs,
     mut done: usize,
 ) -> Result<LayerResult, LabError> {
     let codes = |run: &Comparing<'_>, source: &Source| run.store.codes(&source.key, &run.shards);
     let mut rows = Vec::new();
-    for pairs in pass.pairs(run).chunk_by(|x, y| x.a == y.a) {
+    for pairs in all.pairs(run).chunk_by(|x, y| x.a == y.a) {
         let mut prepared: Option<Prepared> = None;
         let mut row = Vec::new();
         for pair in pairs {
@@ -107,9 +107,9 @@ pub(super) async fn correlate(
                 None => {
                     let ready = match prepared.take() {
                         Some(ready) => ready,
-                        None => Prepared::new(&pass.cut.ordered(codes(run, &run.a[pair.a])?))?,
+                        None => Prepared::new(&all.cut.ordered(codes(run, &run.a[pair.a])?))?,
                     };
-                    let other = pass.cut.plain(codes(run, &run.sources(pass.variant)[pair.b])?);
+                    let other = all.cut.plain(codes(run, &run.sources(all.variant)[pair.b])?);
                     let correlation = ready.correlate(run.what.engine, &other).await?;
                     prepared = Some(ready);
                     run.store.put_pair(&pair.key, &correlation)?;

@@ -54,7 +54,7 @@ pub struct Report {
 pub struct Subject {
     /// Name or path of the model.
     pub name: String,
-    /// `gpt_neox` or `mamba`.
+    /// Its `model_type`, e.g. `gpt_neox`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,
@@ -122,6 +122,19 @@ pub struct Direction {
     /// MPPC by how much context it takes to tell what a feature fires on; empty without ground truth.
     #[serde(default)]
     pub complexity: Vec<Complexity>,
+}
+
+impl Direction {
+    /// What tables and figures call [`Direction::neurons`].
+    pub const NEURONS: &'static str = "neurons (baseline)";
+
+    /// The summaries that tables begin with, by name; that of neurons where there is one.
+    pub fn summaries(&self) -> impl Iterator<Item = (&'static str, &Summary)> {
+        let neurons = (self.neurons.count > 0).then_some((Self::NEURONS, &self.neurons));
+        [("all features with variance", &self.all), ("filtered features", &self.filtered)]
+            .into_iter()
+            .chain(neurons)
+    }
 }
 
 /// What MPPC is where it should be low.

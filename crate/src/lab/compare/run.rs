@@ -86,12 +86,12 @@ async fn perform(
     run.stages.begin(&stage.name(run.what), jobs.total(run), stage.unit()).await?;
     match jobs {
         Jobs::Codes(side, shards) => encode::encode(run, side, &shards).await?,
-        Jobs::Passes(passes) => {
-            for (nth, pass) in passes.iter().enumerate() {
-                let result = pairs::correlate(run, pass, nth * run.layer_pairs()).await?;
+        Jobs::AllPairs(runs) => {
+            for (nth, all) in runs.iter().enumerate() {
+                let result = pairs::correlate(run, all, nth * run.layer_pairs()).await?;
                 match stage {
                     Stage::Mppc => found.real = result,
-                    _ => found.controls.push(Control::of(run, stage, pass, result)?),
+                    _ => found.controls.push(Control::of(run, stage, all, result)?),
                 }
             }
         }

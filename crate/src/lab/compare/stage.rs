@@ -5,7 +5,7 @@ use super::comparing::Comparing;
 use super::comparison::{Comparison, Side};
 use super::likeness::LikenessJob;
 use super::neurons::{self, NeuronBlock};
-use super::pairs::{Cut, Null, Pass};
+use super::pairs::{AllPairs, Cut, Null};
 use super::plan::Controls;
 use super::report::BaselineKind;
 use super::sources::Variant;
@@ -34,8 +34,8 @@ pub(super) enum Stage {
 pub(super) enum Jobs {
     /// A model's codes, shard by shard.
     Codes(Side, Vec<Shard>),
-    /// Whole runs of MPPC, each of all [pairs](Pass::pairs) of layers.
-    Passes(Vec<Pass>),
+    /// Whole runs of MPPC, each of all [pairs](AllPairs::pairs) of layers.
+    AllPairs(Vec<AllPairs>),
     /// Blocks of A's neurons.
     Neurons(Vec<NeuronBlock>),
     /// One.
@@ -92,24 +92,24 @@ impl Stage {
     /// What there is to be done of it, whatever the store has.
     pub(super) fn jobs(self, run: &Comparing<'_>) -> Jobs {
         let (c, n) = (&run.what.plan.controls, run.tokens);
-        let pass = |variant, tokens, null| Pass { variant, cut: Cut { tokens, null } };
-        let whole = |variant, null| pass(variant, 0..n, null);
+        let over = |variant, tokens, null| AllPairs { variant, cut: Cut { tokens, null } };
+        let whole = |variant, null| over(variant, 0..n, null);
         let nulls = |runs: usize, null: fn(u64) -> Null| {
             (0..runs as u64).map(|r| whole(Variant::Trained, Some(null(c.seed + r)))).collect()
         };
         match self {
             Self::Codes(side) => Jobs::Codes(side, run.shards.clone()),
-            Self::Mppc => Jobs::Passes(vec![whole(Variant::Trained, None)]),
-            Self::Baseline(BaselineKind::Shuffled) => Jobs::Passes(nulls(c.shuffled, Null::Shuffled)),
-            Self::Baseline(BaselineKind::Shifted) => Jobs::Passes(nulls(c.shifted, Null::Shifted)),
-            Self::Baseline(BaselineKind::Rotated) => Jobs::Passes(vec![whole(Variant::Rotated, None)]),
-            Self::Baseline(BaselineKind::Random) => Jobs::Passes(vec![whole(Variant::Random, None)]),
+            Self::Mppc => Jobs::AllPairs(vec![whole(Variant::Trained, None)]),
+            Self::Baseline(BaselineKind::Shuffled) => Jobs::AllPairs(nulls(c.shuffled, Null::Shuffled)),
+            Self::Baseline(BaselineKind::Shifted) => Jobs::AllPairs(nulls(c.shifted, Null::Shifted)),
+            Self::Baseline(BaselineKind::Rotated) => Jobs::AllPairs(vec![whole(Variant::Rotated, None)]),
+            Self::Baseline(BaselineKind::Random) => Jobs::AllPairs(vec![whole(Variant::Random, None)]),
             Self::Subsets => {
                 // A correlation needs two tokens.
                 let parts = [0..n / 16, 0..n / 8, 0..n / 4, 0..n / 2, n / 2..n]
                     .into_iter()
                     .filter(|part| part.len() > 1);
-                Jobs::Passes(parts.map(|part| pass(Variant::Trained, part, None)).collect())
+                Jobs::AllPairs(parts.map(|part| over(Variant::Trained, part, None)).collect())
             }
             Self::Neurons => Jobs::Neurons(neurons::blocks(run)),
             Self::Likeness => Jobs::Likeness(LikenessJob::new(run, c.likeness_tokens.min(n))),
@@ -123,7 +123,7 @@ impl Jobs {
     pub(super) fn total(&self, run: &Comparing<'_>) -> usize {
         match self {
             Self::Codes(_, shards) => shards.iter().map(|shard| shard.tokens).sum(),
-            Self::Passes(passes) => passes.len() * run.layer_pairs(),
+            Self::AllPairs(runs) => runs.len() * run.layer_pairs(),
             Self::Neurons(blocks) => blocks.iter().map(|block| block.tokens).sum(),
             Self::Likeness(job) => job.tokens,
             // Those of A by decoder, after all features by MPPC.

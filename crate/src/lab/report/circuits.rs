@@ -12,7 +12,7 @@ use crate::words;
 
 /// Writes for each experiment `NAME.json` (every prompt's answers, and everything that decides them), `NAME.csv` (a
 /// line for each intervention) and `NAME.svg`; and `circuit.svg`, the circuit that they show together, if those that
-/// it takes are there. Each file is whole or as it was before.
+/// it takes are there; of a model with heads and states also `circuit-states.svg`. Each file is whole or as it was before.
 ///
 /// # Errors
 /// [`LabError::Io`].
@@ -29,10 +29,10 @@ pub fn save_circuits(reports: &[CircuitReport], dir: &Path) -> Result<(), LabErr
         write(&format!("{name}.csv"), &table(report))?;
         write(&format!("{name}.svg"), figures::circuit(report).as_bytes())?;
     }
-    match figures::circuits(reports) {
-        Some(graph) => write("circuit.svg", graph.as_bytes()),
-        None => Ok(()),
+    for (name, graph) in figures::circuits(reports) {
+        write(name, graph.as_bytes())?;
     }
+    Ok(())
 }
 
 /// Writes the experiments of the paper as [`save_circuits`] does, of the Transformer in the folder `transformer` and
@@ -104,5 +104,5 @@ fn table(report: &CircuitReport) -> Vec<u8> {
 }
 
 fn all(means: &Means) -> [Mean; 5] {
-    [means.logit, means.centred, means.probability, means.log_probability, means.difference]
+    [means.logit, means.centered, means.probability, means.log_probability, means.difference]
 }

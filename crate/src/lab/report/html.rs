@@ -3,7 +3,6 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::{self, Figure, Section};
-use crate::corpus::Context;
 use crate::lab::compare::{Direction, Feature, Matches, Matching, Report, Subject};
 use crate::stats::Interval;
 use crate::universality::Summary;
@@ -12,15 +11,15 @@ const STYLE: &str = "
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; \
 background: #fff }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; \
-text-align: right; vertical-align: top }
-th:first-child, td:first-child, td.text { text-align: left } caption { text-align: left; color: #555; padding-bottom: \
-.3rem }
-mark { background: #ffe08a; padding: 0 .1em } .example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: \
-anywhere }
+table { border-collapse: collapse; margin: 1rem 0 } \
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
+th:first-child, td:first-child, td.text { text-align: left } \
+caption { text-align: left; color: #555; padding-bottom: .3rem }
+mark { background: #ffe08a; padding: 0 .1em } \
+.example { font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere }
 .warning { border-left: 3px solid #a3271b; padding-left: .7rem }
-figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } code { font-size: .8rem; overflow-wrap: \
-anywhere } svg { max-width: 100%; height: auto }
+figure { margin: 1rem 0; overflow-x: auto } figcaption { color: #555 } \
+code { font-size: .8rem; overflow-wrap: anywhere } svg { max-width: 100%; height: auto }
 ";
 
 /// The whole page.
@@ -70,8 +69,7 @@ pub(super) fn page(report: &Report) -> String {
                     h2 { "The activations themselves" }
                     p {
                         "Over " (likeness.tokens) " tokens (RSA: " (likeness.rsa_tokens) " of them), between what the "
-                        "SAEs of "
-                        "the two models read."
+                        "SAEs of the two models read."
                     }
                     (drawn(&figures, Section::Likeness))
                 }
@@ -147,9 +145,7 @@ fn summaries(direction: &Direction, from: &Subject, to: &Subject) -> Markup {
         table {
             caption { (from.name) " → " (to.name) }
             tr { th { } th { "count" } th { "mean MPPC" } th { "median" } th { "above 0.5" } }
-            (row("all features with variance", &direction.all))
-            (row("filtered features", &direction.filtered))
-            @if direction.neurons.count > 0 { (row("neurons (baseline)", &direction.neurons)) }
+            @for (name, summary) in direction.summaries() { (row(name, summary)) }
             @for baseline in &direction.baselines {
                 (row(&format!("{}: all features", baseline.kind.name()), &baseline.all))
                 (row(&format!("{}: filtered", baseline.kind.name()), &baseline.filtered))
@@ -190,10 +186,8 @@ fn trust(report: &Report, figures: &[Figure]) -> Markup {
                 p {
                     (from.name) ": " (percent(Some(s.p_below_5))) " of " (s.tested) " features have p < 0.05, and "
                     (percent(Some(s.q_below_5))) " are found at a false discovery rate of 0.05. Behind each p-value "
-                    "are at least "
-                    (s.draws) " null maxima: those of its own feature, which are exact, and of its neighbours by "
-                    "density, which "
-                    "stand in for more of them."
+                    "are at least " (s.draws) " null maxima: those of its own feature, which are exact, and of its "
+                    "neighbours by density, which stand in for more of them."
                 }
             }
             @if let Some(h) = &d.halves {
@@ -210,25 +204,17 @@ fn trust(report: &Report, figures: &[Figure]) -> Markup {
 }
 
 fn complexity(report: &Report) -> Markup {
-    let name = |context: Option<Context>| match context {
-        Some(Context::Token) => "the token itself",
-        Some(Context::Ngram) => "the one or two before it",
-        Some(Context::Phrase) => "the phrase or line",
-        Some(Context::LongRange) => "many tokens earlier",
-        None => "no tag tells",
-    };
     html! {
         @for (from, direction) in [(&report.a, &report.a_to_b), (&report.b, &report.b_to_a)] {
             table {
                 caption {
-                    "Filtered features of " (from.name) " by the context that their best ground-truth tag takes (F1 "
-                    "at least "
-                    (direction.complexity.first().map_or(0.0, |c| c.least_f1)) ")"
+                    "Filtered features of " (from.name) " by the context that their best ground-truth tag takes "
+                    "(F1 at least " (direction.complexity.first().map_or(0.0, |c| c.least_f1)) ")"
                 }
                 tr { th { "context" } th { "features" } th { "mean MPPC" } th { "median" } }
                 @for c in &direction.complexity {
                     tr {
-                        td { (name(c.context)) }
+                        td { (figures::names(c.context).in_words) }
                         td { (c.summary.count) }
                         td { (with(c.summary.mean, c.summary.intervals.map(|i| i.mean))) }
                         td { (number(c.summary.median)) }
@@ -267,8 +253,7 @@ fn matches(matching: &Matching, a: &Subject, b: &Subject) -> Markup {
                 caption { "One-to-one matches by decoder cosine, of each SAE with the one that it is most alike" }
                 tr {
                     th { "layer of " (a.name) } th { "layer of " (b.name) } th { "mean best cosine" }
-                    th { "mean matched cosine" }
-                    th { "matched above 0.7" } th { "same as by MPPC" }
+                    th { "mean matched cosine" } th { "matched above 0.7" } th { "same as by MPPC" }
                 }
                 @for d in &matching.decoders {
                     tr {

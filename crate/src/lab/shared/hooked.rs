@@ -142,7 +142,7 @@ pub(in crate::lab) fn find_saes(
     Ok(found.into_iter().map(|(_, sae)| sae).collect())
 }
 
-/// Checks that a SAE can read a hook of a model; else says what does not fit.
+/// Checks that an SAE can read a hook of a model; else says what does not fit.
 fn fits(model: &Model, hook: &HookPoint, config: &SaeConfig, key: &str) -> Result<(), Failure> {
     let (place, d) = (format!("{} of {}", hook.name, model.name()), config.d_in);
     let Some(width) = width_of(hook) else {

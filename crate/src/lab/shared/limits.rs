@@ -18,14 +18,23 @@ impl Whole {
         Self { least, most }
     }
 
-    /// Whether a number is one of them.
+    /// The largest of them.
+    pub(in crate::lab) const fn most(&self) -> usize {
+        self.most as usize
+    }
+
+    fn holds(&self, number: u64) -> bool {
+        (self.least..=self.most).contains(&number)
+    }
+
+    /// Refuses a number, by its name, that is none of them.
     ///
     /// # Errors
-    /// `is 7, but must be 1 to 5`.
-    pub fn check(&self, number: u64) -> Result<(), String> {
-        match (self.least..=self.most).contains(&number) {
+    /// `tokens is 7, but must be 1 to 5`.
+    pub fn check(&self, name: &str, number: u64) -> Result<(), Failure> {
+        match self.holds(number) {
             true => Ok(()),
-            false => Err(format!("is {number}, but must be {self}")),
+            false => Err(format!("{name} is {number}, but must be {self}").into()),
         }
     }
 
@@ -33,9 +42,9 @@ impl Whole {
     ///
     /// # Errors
     /// Everything else; the message has the range.
-    pub fn parse(&self, text: &str) -> Result<u64, String> {
-        let number = text.parse().ok().filter(|number| self.check(*number).is_ok());
-        number.ok_or_else(|| format!("a whole number is needed, {self}"))
+    pub fn parse(&self, text: &str) -> Result<u64, Failure> {
+        let number = text.parse().ok().filter(|number| self.holds(*number));
+        number.ok_or_else(|| format!("a whole number is needed, {self}").into())
     }
 }
 
@@ -53,10 +62,7 @@ impl fmt::Display for Whole {
 
 /// Refuses the first of some settings, by name, that is out of its range.
 pub(in crate::lab) fn check<const N: usize>(settings: [(&str, usize, Whole); N]) -> Result<(), Failure> {
-    let wrong = |(name, value, range): (&str, usize, Whole)| {
-        range.check(value as u64).map_err(|why| format!("{name} {why}").into())
-    };
-    settings.into_iter().try_for_each(wrong)
+    settings.into_iter().try_for_each(|(name, value, range)| range.check(name, value as u64))
 }
 
 /// Seeds: what TOML can write.
@@ -107,9 +113,9 @@ mod tests {
         assert_eq!(PROMPT.parse("64"), Ok(64));
         for wrong in ["3", "65537", "18446744073709551615", "18446744073709551616", "-4", "6.4", "", "1e3"] {
             let told = PROMPT.parse(wrong).expect_err(wrong);
-            assert_eq!(told, "a whole number is needed, 4 to 65536");
+            assert_eq!(told.to_string(), "a whole number is needed, 4 to 65536");
         }
-        assert_eq!(PROMPT.check(7), Ok(()));
-        assert_eq!(PROMPT.check(1), Err("is 1, but must be 4 to 65536".to_owned()));
+        assert_eq!(PROMPT.check("tokens", 7), Ok(()));
+        assert_eq!(PROMPT.check("tokens", 1), Err("tokens is 1, but must be 4 to 65536".into()));
     }
 }

@@ -4,7 +4,7 @@ use crate::checkpoint::Files;
 use crate::corpus::{TokenBatch, Tokenizer};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{Activation, Product, embed, map, matmul, paste};
-use crate::model::{Model, Plan, Prompts, finite};
+use crate::model::{Model, Neurons, Plan, Prompts, finite};
 
 use super::error::LabError;
 use super::hooked::{HookedSae, find_saes, notes, width_of};
@@ -154,31 +154,35 @@ impl LabModel {
         Ok(if center { all.iter().map(centered).collect() } else { all })
     }
 
-    /// Neurons of some [hooks](Model::neuron_hooks) side by side on the kept tokens of a batch: [n, neurons] (paper
-    /// section 3).
+    /// [Neurons](Model::neurons) of some hooks side by side on the kept tokens of a batch: [n, neurons] (paper section
+    /// 3).
     pub(in crate::lab) async fn neurons(
         &self,
         batch: &TokenBatch,
-        hooks: &[String],
+        of: &[Neurons],
     ) -> Result<Tensor, LabError> {
-        let parts = self.run(batch, hooks.to_vec()).await?;
+        let parts = self.run(batch, of.iter().map(|neurons| neurons.hook.clone()).collect()).await?;
         let width: usize = parts.iter().map(|p| p.rows_cols().1).sum();
         let rows = parts.first().map_or(0, |p| p.rows_cols().0);
         let mut all = Tensor::zeros(self.model.engine(), &[rows, width]);
         let mut start = 0;
-        for (hook, part) in hooks.iter().zip(parts) {
-            let part = if self.model.is_gate(hook) { map(&part, Activation::Silu) } else { part };
+        for (neurons, part) in of.iter().zip(parts) {
+            let part = match neurons.activation {
+                Activation::None => part,
+                activation => map(&part, activation),
+            };
             all = paste(&all, start, &part);
             start += part.rows_cols().1;
         }
         Ok(all)
     }
 
-    /// Number of neurons of some hooks.
-    pub(in crate::lab) fn neuron_count(&self, hooks: &[String]) -> usize {
+    /// How many neurons these are.
+    pub(in crate::lab) fn neuron_count(&self, of: &[Neurons]) -> usize {
         let all = self.model.hooks(1, 1);
-        let width = |name: &String| all.iter().find(|h| h.name == *name).and_then(|h| h.shape.last());
-        hooks.iter().filter_map(width).sum()
+        let width =
+            |neurons: &Neurons| all.iter().find(|h| h.name == neurons.hook).and_then(|h| h.shape.last());
+        of.iter().filter_map(width).sum()
     }
 }
 

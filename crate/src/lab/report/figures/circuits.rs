@@ -38,15 +38,21 @@ fn heads(report: &CircuitReport) -> String {
     HeatMap { rows: ("layers", &rows), columns: (&name, &columns), values: &values }.draw()
 }
 
-/// The circuit that a model's experiments show; none if those that it takes are not there.
-pub(in crate::lab::report) fn circuits(reports: &[CircuitReport]) -> Option<String> {
+/// The circuits that a model's experiments show, each with the name of its file: that of its heads, that of its states,
+/// or both; none if the experiments that they take are not there.
+pub(in crate::lab::report) fn circuits(reports: &[CircuitReport]) -> Vec<(&'static str, String)> {
+    const NAME: &str = "circuit.svg";
     let find = |name| reports.iter().find(|report| report.experiment == name);
-    if let (Some(to_logit), Some(to_head)) = (find(CircuitName::HeadToLogit), find(CircuitName::HeadToHead)) {
-        return Some(of_heads(to_logit, to_head).draw());
+    let [to_logit, to_head] = [CircuitName::HeadToLogit, CircuitName::HeadToHead].map(find);
+    let heads = to_logit.zip(to_head).map(|(to_logit, to_head)| of_heads(to_logit, to_head).draw());
+    let [states, writes, taps] =
+        [CircuitName::StateToLogit, CircuitName::WritePosition, CircuitName::ConvTaps].map(find);
+    let states = states.zip(writes).zip(taps);
+    let states = states.map(|((states, writes), taps)| of_states(states, writes, taps).draw());
+    match (heads, states) {
+        (Some(heads), Some(states)) => vec![(NAME, heads), ("circuit-states.svg", states)],
+        (one, other) => one.or(other).map(|graph| (NAME, graph)).into_iter().collect(),
     }
-    let names = [CircuitName::StateToLogit, CircuitName::WritePosition, CircuitName::ConvTaps];
-    let [states, writes, taps] = names.map(find);
-    Some(of_states(states?, writes?, taps?).draw())
 }
 
 /// The cells that do most, strongest first, with their share of the strongest.

@@ -136,16 +136,27 @@ fn convergence(both: Both<'_>) -> Figure {
     }
 }
 
-fn complexity(both: Both<'_>) -> Figure {
-    let name = |context: Option<Context>| match context {
-        Some(Context::Token) => "token",
-        Some(Context::Ngram) => "n-gram",
-        Some(Context::Phrase) => "phrase",
-        Some(Context::LongRange) => "long range",
-        None => "no tag",
+/// What a context is called.
+pub(in crate::lab::report) struct ContextNames {
+    pub(in crate::lab::report) short: &'static str,
+    pub(in crate::lab::report) in_words: &'static str,
+}
+
+/// The names of a context; none stands for features that no tag tells.
+pub(in crate::lab::report) fn names(context: Option<Context>) -> ContextNames {
+    let (short, in_words) = match context {
+        Some(Context::Token) => ("token", "the token itself"),
+        Some(Context::Ngram) => ("n-gram", "the one or two before it"),
+        Some(Context::Phrase) => ("phrase", "the phrase or line"),
+        Some(Context::LongRange) => ("long range", "many tokens earlier"),
+        None => ("no tag", "no tag tells"),
     };
+    ContextNames { short, in_words }
+}
+
+fn complexity(both: Both<'_>) -> Figure {
     let group = |(row, of_a): (usize, &Complexity)| Group {
-        name: name(of_a.context).to_owned(),
+        name: names(of_a.context).short.to_owned(),
         values: both
             .iter()
             .map(|(_, direction, _)| {

@@ -11,9 +11,9 @@ pub(super) fn histogram(direction: &Direction, from: &str, to: &str) -> String {
     let random = direction.baselines.iter().find(|baseline| baseline.kind == BaselineKind::Random);
     let series = [
         (&direction.filtered, FEATURES, "SAE features"),
-        (&direction.neurons, NEURONS, "neurons (baseline)"),
+        (&direction.neurons, NEURONS, Direction::NEURONS),
         (&direction.null, NULL, "features, tokens shuffled (null)"),
-        (random.map_or(&direction.null, |random| &random.filtered), RANDOM, "random SAEs"),
+        (random.map_or(&direction.null, |random| &random.filtered), RANDOM, BaselineKind::Random.name()),
     ];
     let series = &series[..if random.is_some() { 4 } else { 3 }];
     let series = || series.iter().filter(|(summary, ..)| summary.count > 0);

@@ -10,4 +10,4 @@ mod histogram;
 mod lines;
 
 pub(super) use circuits::{circuit, circuits};
-pub(super) use comparison::{Figure, Section, comparison};
+pub(super) use comparison::{Figure, Section, comparison, names};
