@@ -11,7 +11,7 @@ use super::cache::Place;
 use super::fetch::Job;
 use super::listing::Listing;
 use super::{Event, Hub, HubError, RepoName};
-use crate::words::{did_you_mean, echo};
+use crate::words::{echo, meant};
 
 /// The branch that the hub converts data sets to.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -104,10 +104,10 @@ impl Split {
         let choice = |problem: String, given: &str, known: Vec<&str>, what: &'static str| {
             let at = if name.repo.revision == CONVERTED { "" } else { &*format!("@{}", name.repo.revision) };
             let parent = if what == "split" { "/CONFIG/SPLIT" } else { "/CONFIG" };
-            let meant = did_you_mean(given, known.iter().copied());
-            let example = format!("{repo}{at}{parent}{meant}");
+            let meant = meant(given, known.iter().copied());
+            let example = format!("{repo}{at}{parent}");
             let known = known.into_iter().map(str::to_owned).collect();
-            HubError::Choice { repo: repo.clone(), problem, what, known, example }
+            HubError::Choice { repo: repo.clone(), problem, what, known, example, meant }
         };
         let configs = each(all.iter().map(|(_, shard)| shard.config));
         let config = match (&name.config, &configs[..]) {
