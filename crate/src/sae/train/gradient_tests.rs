@@ -180,6 +180,7 @@ impl Case {
             b_dec: t(&[D], flat[c..].to_vec()),
         };
         state.scale = 1.0;
+        state.constants = state::Constants::new(engine, &config, B, 1.0);
         let ages = (0..F).map(|j| if self.dead.contains(&j) { 10.0 } else { 9.0 }).collect();
         state.age = t(&[F], ages);
         let target = Target::new(&state, &config, &batch);

@@ -69,7 +69,7 @@ impl State {
         let scalars = &self.params.scalars;
         let bias = columns(scalars, BIAS, 1).reshape(&[features]);
         let encoder = EncoderWeights { w: &self.params.w_enc, layout: Layout::Nt, bias: &bias };
-        let mut selections = vec![kind.selection(scalars, config.bandwidth)];
+        let mut selections = vec![kind.selection(scalars, &self.constants.bound)];
         let with_aux = matches!(kind.revival(), Revival::AuxiliaryLoss) && config.aux_k > 0 && dead > 0;
         if with_aux {
             let (k, limit) = (config.aux_k.min(dead), config.dead_after as f32);
@@ -101,7 +101,7 @@ impl State {
         let penalty = self.pace() * (config.penalty(at.step) / tokens as f64) as f32;
         let norms = match by_token {
             true => row_norms(w_dec),
-            false => Tensor::from_f32(engine, &[config.features], vec![1.0; config.features]),
+            false => self.constants.norms.clone(),
         };
 
         let features = entry_features(&pre, kind, scalars);
