@@ -8,7 +8,7 @@ use crate::kernels::{Binary, Divisor, Normalize, column_sums, row_spread, sae_er
 use crate::sae::SaeError;
 
 /// What a batch is trained on.
-pub(super) struct Target {
+pub(super) struct BatchTarget {
     /// u, [B, D].
     pub(super) target: Tensor,
     /// u − b_d.
@@ -21,7 +21,7 @@ pub(super) struct Target {
     pub(super) own_spread: Tensor,
 }
 
-impl Target {
+impl BatchTarget {
     pub(super) fn new(state: &State, config: &TrainConfig, x: &Tensor) -> Self {
         let (tokens, d) = x.rows_cols();
         let x = x.reshape(&[tokens, d]);
@@ -45,7 +45,7 @@ impl Target {
         sae_error(recon, wanted, &self.spread, self.divisor, weight * self.factor)
     }
 
-    /// What [`Target::error`] multiplies each token's squared error with.
+    /// What [`BatchTarget::error`] multiplies each token's squared error with.
     pub(super) async fn weights(&self) -> Result<Vec<f32>, SaeError> {
         let weight = |s: f32| {
             let width = s.max(1e-12);

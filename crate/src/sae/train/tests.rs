@@ -2,7 +2,7 @@
 
 use super::kinds::{BatchTopK, Gated, JumpRelu, Relu, StandIn, TopK};
 use super::step::At;
-use super::target::Target;
+use super::target::BatchTarget;
 use super::*;
 use crate::checkpoint::Files;
 use crate::gpu::{Engine, Tensor, Tier};
@@ -137,7 +137,7 @@ fn features_and_sae(engine: &Engine, kind: SaeKind) -> (Tensor, Vec<f32>, Sae) {
     let x = Tensor::from_f32(engine, &[64, WIDTH], synthetic(99, 64, 1.0));
     let config = trainer.config.clone();
     let state = trainer.state.as_mut().expect("trained");
-    let target = Target::new(state, &config, &x);
+    let target = BatchTarget::new(state, &config, &x);
     let unit = 1.0 / state.scale;
     let gradients =
         pollster::block_on(state.sparse_gradients(&config, &target, At { step: 39, dead: 0 })).expect("pass");
