@@ -54,8 +54,8 @@ impl Staged {
 /// What `write` returns, and what the file system says.
 pub fn stage(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<Staged> {
     match target(path)? {
-        Target::File(to) => beside(to, write),
-        Target::Descriptor(_) | Target::Other => {
+        Destination::File(to) => beside(to, write),
+        Destination::Descriptor(_) | Destination::Other => {
             let from = tempfile::tempfile()?;
             filled(&from, write)?;
             Ok(Staged(Waiting::For { from, to: path.to_owned() }))
@@ -153,7 +153,7 @@ fn keep_rights(_: &File, _: &Metadata) -> io::Result<()> {
 }
 
 /// What a path leads to.
-enum Target {
+enum Destination {
     /// A file, or nothing yet: here, behind all links.
     File(PathBuf),
     /// A descriptor of this process, as `/dev/stdout` and `/dev/fd/3` name them. Even if it is a file, it is open, and
@@ -163,13 +163,13 @@ enum Target {
     Other,
 }
 
-fn target(path: &Path) -> io::Result<Target> {
+fn target(path: &Path) -> io::Result<Destination> {
     let mut place = path.to_owned();
     for _ in 0..LINKS {
         let number = |folder: &str| place.strip_prefix(folder).ok()?.to_str()?.parse().ok();
         if let Some(number) = number("/proc/self/fd").or_else(|| number("/dev/fd")).filter(|_| path.exists())
         {
-            return Ok(Target::Descriptor(number));
+            return Ok(Destination::Descriptor(number));
         }
         match std::fs::read_link(&place) {
             Ok(to) => place = place.parent().unwrap_or(Path::new("")).join(to),
@@ -177,8 +177,8 @@ fn target(path: &Path) -> io::Result<Target> {
             Err(_) => {
                 return match std::fs::metadata(&place) {
                     Ok(there) if there.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
-                    Ok(there) if !there.is_file() => Ok(Target::Other),
-                    _ => Ok(Target::File(place)),
+                    Ok(there) if !there.is_file() => Ok(Destination::Other),
+                    _ => Ok(Destination::File(place)),
                 };
             }
         }
@@ -189,7 +189,7 @@ fn target(path: &Path) -> io::Result<Target> {
 /// Opens for writing what is no file.
 fn into(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
-    if let Target::Descriptor(number) = target(path)? {
+    if let Destination::Descriptor(number) = target(path)? {
         // SAFETY: it was just found open, and nothing closes descriptors that this program was given.
         let open = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
         return Ok(open.try_clone_to_owned()?.into());

@@ -83,12 +83,6 @@ pub fn meant<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Strin
     nearest(given, words).map_or_else(String::new, |word| format!("did you mean {}?", echo(word)))
 }
 
-/// The same with a semicolon in front, to go behind other advice.
-pub fn did_you_mean<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> String {
-    let meant = meant(given, words);
-    if meant.is_empty() { meant } else { format!("; {meant}") }
-}
-
 /// The word that is most like the one given, if it is much like it.
 fn nearest<'a>(given: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > LONGEST {
@@ -155,10 +149,10 @@ mod tests {
 
     #[test]
     fn near_misses_are_named() {
-        assert_eq!(did_you_mean("tokenz", ["seed", "tokens"]), "; did you mean tokens?");
-        assert_eq!(did_you_mean("Pythia160m", ["pythia-160m", "mamba-130m"]), "; did you mean pythia-160m?");
-        assert_eq!(did_you_mean("xyz", ["seed", "tokens"]), "");
-        assert_eq!(did_you_mean(&"tokens".repeat(100), ["tokens"]), "");
+        assert_eq!(meant("tokenz", ["seed", "tokens"]), "did you mean tokens?");
+        assert_eq!(meant("Pythia160m", ["pythia-160m", "mamba-130m"]), "did you mean pythia-160m?");
+        assert_eq!(meant("xyz", ["seed", "tokens"]), "");
+        assert_eq!(meant(&"tokens".repeat(100), ["tokens"]), "");
         let serde = "unknown field `shufled`, expected one of `seed`, `shuffled`, `shifted`";
         assert_eq!(suggestion(serde), "did you mean shuffled?");
         assert_eq!(suggestion("invalid type: `x`"), "");

@@ -122,20 +122,9 @@ impl<E: std::error::Error> std::fmt::Display for BatchError<E> {
     }
 }
 
-/// The corpus ended before the tokens asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the corpus has {kept} tokens, not {wanted}; use a larger one or ask for fewer")]
-pub struct Shortfall {
-    /// Kept tokens that there were.
-    pub kept: usize,
-    /// Kept tokens that the plan asked for.
-    pub wanted: usize,
-}
-
 /// Makes batches one after the other; see the module's text for the rules.
 ///
-/// Documents without a token to keep are skipped. After the last batch, [`Batches::shortfall`] tells whether the
-/// corpus was too small. After an error the iterator ends.
+/// Documents without a token to keep are skipped. After an error the iterator ends.
 #[derive(Debug)]
 pub struct Batches<'a, D, T> {
     documents: std::iter::Enumerate<D>,
@@ -174,12 +163,6 @@ where
     /// Kept tokens of the batches made so far.
     pub fn kept(&self) -> usize {
         self.kept
-    }
-
-    /// Whether the corpus ended too early; none while there may be more batches.
-    pub fn shortfall(&self) -> Option<Shortfall> {
-        let short = self.ended && self.kept < self.plan.tokens;
-        short.then_some(Shortfall { kept: self.kept, wanted: self.plan.tokens })
     }
 
     /// The next document with a token to keep, until enough are kept.
@@ -327,11 +310,10 @@ mod tests {
         let kept = [false, true, true, true, true, false, true, false, true, false];
         assert_eq!(first.keep, kept);
         assert_eq!(first.offsets[5..], [(0, 0), (0, 1), (1, 2), (2, 3), (0, 0)]);
-        assert_eq!(batches.shortfall(), None);
         let second = batches.next().expect("a batch").expect("no error");
         assert_eq!((second.batch, second.len, second.documents), (1, 2, vec![4]));
         assert!(batches.next().is_none());
-        assert_eq!(batches.shortfall(), Some(Shortfall { kept: 7, wanted: 100 }));
+        assert_eq!(batches.kept(), 7);
     }
 
     #[test]
@@ -361,20 +343,16 @@ mod tests {
                 Batches::new(good(&documents), &Bytes, plan(8, 2, tokens)).expect("a good plan");
             let made: Vec<_> = batches.by_ref().collect::<Result<_, _>>().expect("no error");
             assert_eq!(kept_text(&made), "abcdefghijk"[..tokens]);
-            assert_eq!((batches.kept(), batches.shortfall()), (tokens, None));
+            assert_eq!(batches.kept(), tokens);
             assert!(made.iter().all(|batch| batch.kept() > 0 && batch.ids.len() == batch.batch * batch.len));
         }
     }
 
     #[test]
-    fn an_empty_corpus_falls_short() {
+    fn an_empty_corpus_has_no_batch() {
         let mut batches = Batches::new(good(&["", "0"]), &Bytes, plan(4, 2, 3)).expect("a good plan");
         assert!(batches.next().is_none());
-        let shortfall = batches.shortfall().expect("nothing was kept");
-        assert_eq!(
-            shortfall.to_string(),
-            "the corpus has 0 tokens, not 3; use a larger one or ask for fewer"
-        );
+        assert_eq!(batches.kept(), 0);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Why a corpus cannot be used.
 
 use crate::failure::{Fails, Failure, printed};
-use crate::words::{did_you_mean, echo};
+use crate::words::{echo, meant};
 
 /// A corpus cannot be opened, or cannot be read any further.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,8 @@ pub enum CorpusError {
         columns: String,
         /// What to do.
         advice: String,
+        /// Which one may have been meant; empty where none is like it.
+        meant: String,
     },
     /// The next file of a corpus of several could not be had.
     Shard(Failure),
@@ -108,19 +110,14 @@ impl Fails for CorpusError {
         let failure = match self {
             Self::Read { name, source } => Failure::new(
                 format!("cannot read the corpus {}: {source}", echo(name)),
-                format!(
-                    "give `builtin`, the path of a .txt, .jsonl or .parquet file, or a folder of .parquet \
-                     files{}",
-                    did_you_mean(name, ["builtin"])
-                ),
-            ),
+                "give `builtin`, the path of a .txt, .jsonl or .parquet file, or a folder of .parquet files",
+            )
+            .advised(&meant(name, ["builtin"])),
             Self::UnknownExtension { name } => Failure::new(
                 format!("the corpus {} is neither .txt, .jsonl nor .parquet, nor a folder", echo(name)),
-                format!(
-                    "rename or convert it, use `builtin`, or write hub:OWNER/NAME for a data set of the hub{}",
-                    did_you_mean(name, ["builtin"])
-                ),
-            ),
+                "rename or convert it, use `builtin`, or write hub:OWNER/NAME for a data set of the hub",
+            )
+            .advised(&meant(name, ["builtin"])),
             Self::NotHere { name } => Failure::new(
                 format!("the corpus {} is Parquet, which the page does not read", echo(name)),
                 "use the command line, or convert it to .jsonl",
@@ -164,10 +161,11 @@ impl Fails for CorpusError {
                 format!("{} cannot be read from row {row} on: {}", echo(file), echo(reason)),
                 "fetch or write it again",
             ),
-            Self::Column { file, problem, columns, advice } => Failure::new(
+            Self::Column { file, problem, columns, advice, meant } => Failure::new(
                 format!("{} has {problem}", echo(file)),
                 format!("its columns are {columns}: {advice}"),
-            ),
+            )
+            .advised(meant),
             Self::Shard(failure) => failure.clone(),
         };
         failure.coded("corpus")

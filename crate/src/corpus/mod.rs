@@ -74,7 +74,7 @@ mod template;
 mod tokenizer;
 mod writer;
 
-pub use batches::{BatchError, BatchPlan, Batches, Encoding, Shortfall, TokenBatch, Tokenize};
+pub use batches::{BatchError, BatchPlan, Batches, Encoding, TokenBatch, Tokenize};
 pub use error::CorpusError;
 pub use files::{Corpus, Documents};
 pub use generator::{Document, Generator, write_jsonl};

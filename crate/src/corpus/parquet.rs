@@ -12,7 +12,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use super::CorpusError;
 use crate::calm::calm;
-use crate::words::{did_you_mean, echo};
+use crate::words::{echo, meant};
 
 /// The column that is taken where it is there and none is named.
 const TEXT: &str = "text";
@@ -146,9 +146,9 @@ fn choose(file: &str, columns: &[&ColumnDescriptor], named: Option<&str>) -> Res
     let wrong = |problem: String| {
         let title = |i: usize| echo(&columns[i].path().string());
         let list = (0..columns.len().min(LISTED)).map(|i| format!("{} ({})", title(i), kind(columns[i])));
-        let meant = did_you_mean(named.unwrap_or_default(), texts.iter().map(|&i| columns[i].name()));
+        let meant = meant(named.unwrap_or_default(), texts.iter().map(|&i| columns[i].name()));
         let advice = match texts.first() {
-            Some(&i) => format!("name one of strings after the corpus, as in …:{}{meant}", title(i)),
+            Some(&i) => format!("name one of strings after the corpus, as in …:{}", title(i)),
             None => "give a file with a column of strings".to_owned(),
         };
         let mut list: Vec<String> = list.collect();
@@ -156,7 +156,7 @@ fn choose(file: &str, columns: &[&ColumnDescriptor], named: Option<&str>) -> Res
             list.push(format!("{} more", columns.len() - LISTED));
         }
         let columns = list.join(", ");
-        CorpusError::Column { file: file.to_owned(), problem, columns, advice }
+        CorpusError::Column { file: file.to_owned(), problem, columns, advice, meant }
     };
     if let Some(name) = named {
         return match called(name) {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::adapter::{self, Tier};
 use super::device::Gpu;
 use super::{AdapterReport, GpuError};
+use crate::failure::Failure;
 
 /// Which engine the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -22,14 +23,17 @@ pub enum EngineChoice {
 }
 
 impl std::str::FromStr for EngineChoice {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(s: &str) -> Result<Self, String> {
+    fn from_str(s: &str) -> Result<Self, Failure> {
         match s {
             "auto" => Ok(Self::Auto),
             "gpu" => Ok(Self::Gpu),
             "cpu" => Ok(Self::Cpu),
-            other => Err(format!("{other:?} is not an engine; use auto, gpu or cpu")),
+            other => {
+                let failure = Failure::new(format!("{other:?} is not an engine"), "use auto, gpu or cpu");
+                Err(failure.coded("engine"))
+            }
         }
     }
 }

@@ -93,7 +93,7 @@ enum Variant {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Plan {
+struct Tiling {
     variant: Variant,
     /// Tiles of the result.
     tiles: usize,
@@ -101,8 +101,8 @@ struct Plan {
     groups: [u32; 3],
 }
 
-impl Plan {
-    /// The plan for a product. On software adapters a barrier costs more than what it shares saves: a
+impl Tiling {
+    /// That of a product. On software adapters a barrier costs more than what it shares saves: a
     /// 1,024 × 768 × 3,072 product runs 2.5 times as fast without workgroup memory.
     fn new(dims: &Dims, software: bool) -> Self {
         Self::of(
@@ -183,7 +183,7 @@ pub fn matmul_parts(a: &Tensor, parts: &[Tensor], product: &Product<'_>) -> Tens
             let y = Tensor::output(a.engine(), &shape, Dtype::F32);
             for ((b, dims), start) in pieces {
                 let piece = Piece { dims, product, cols, start };
-                piece.record(Plan::new(dims, gpu.adapter.software), [a, b, &y]);
+                piece.record(Tiling::new(dims, gpu.adapter.software), [a, b, &y]);
             }
             y
         }
@@ -223,11 +223,11 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn record(&self, plan: Plan, [a, b, y]: [&Tensor; 3]) {
+    fn record(&self, tiling: Tiling, [a, b, y]: [&Tensor; 3]) {
         let &Self { dims, product, cols, start } = self;
         let along = |stride: usize| f64::from(u8::from(stride == 1));
         let constants = [weight::format(b), ("A_ALONG_K", along(dims.a_k)), ("B_ALONG_K", along(dims.b_k))];
-        let (shader, constants) = match plan.variant {
+        let (shader, constants) = match tiling.variant {
             Variant::Registers => (&REGISTERS, &constants[..1]),
             Variant::Fours => (&FOURS, &constants[..]),
             Variant::Tiled => (&TILED, &constants[..1]),
@@ -238,8 +238,8 @@ impl Piece<'_> {
         let params = [&[m, n, k, a_row, a_k, b_col, b_k, cols, start].map(Word::word)[..], &options].concat();
         // What is absent is never read, but every binding needs a buffer.
         let inputs = [a, b, product.bias.unwrap_or(a), product.residual.unwrap_or(a)];
-        let mut launch = Launch::per_group(shader, plan.tiles, &params, &inputs).with(constants);
-        launch.groups = plan.groups;
+        let mut launch = Launch::per_group(shader, tiling.tiles, &params, &inputs).with(constants);
+        launch.groups = tiling.groups;
         launch.record(&[y]);
     }
 }

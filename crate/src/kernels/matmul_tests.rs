@@ -48,11 +48,11 @@ fn forced(variant: Variant, a: &Tensor, b: &Tensor, product: &Product<'_>) -> Te
     let dims = Dims::new(a, b, product.layout);
     let y = Tensor::output(a.engine(), &[dims.m, dims.n], Dtype::F32);
     let fits = variant != Variant::Fours || dims.in_fours();
-    let mut plan = Plan::of(if fits { variant } else { Variant::Registers }, &dims);
+    let mut tiling = Tiling::of(if fits { variant } else { Variant::Registers }, &dims);
     // Workgroups in two dimensions, as for large results, some of them superfluous.
-    plan.groups = [plan.groups[0].div_ceil(2), 3, 1];
+    tiling.groups = [tiling.groups[0].div_ceil(2), 3, 1];
     let piece = Piece { dims: &dims, product, cols: dims.n, start: 0 };
-    piece.record(plan, [a, b, &y]);
+    piece.record(tiling, [a, b, &y]);
     y
 }
 
@@ -242,7 +242,7 @@ fn nan_and_infinity_reach_their_row_and_column_only() {
 fn plans_count_their_workgroups() {
     let planned = |m, n, k, layout, software| {
         let b_k = if layout == Layout::Nt { 1 } else { n };
-        let p = Plan::new(&Dims { m, n, k, a_row: k, a_k: 1, b_col: k, b_k }, software);
+        let p = Tiling::new(&Dims { m, n, k, a_row: k, a_k: 1, b_col: k, b_k }, software);
         (p.variant, p.groups)
     };
     let plan = |m, n, software| planned(m, n, 7, Layout::Nt, software);

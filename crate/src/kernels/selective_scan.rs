@@ -69,7 +69,7 @@ pub fn selective_scan(input: &ScanInput<'_>) -> Scan {
     let [y, h] = Launch::per_group(&SHADER, batch * channels.div_ceil(64 / team), &params, &inputs)
         .with(&[("TEAM", team as f64)])
         .run_all([&[batch, steps, channels], &[batch, channels, states]], || {
-            in_blocks(d, |out| pulp::Arch::new().dispatch(Block { d, input, out }))
+            in_blocks(d, |out| pulp::Arch::new().dispatch(ScanBlock { d, input, out }))
         });
     Scan { y, h }
 }
@@ -119,13 +119,13 @@ impl BlockRows<'_> {
 }
 
 /// A block and what it needs.
-struct Block<'a> {
+struct ScanBlock<'a> {
     d: Dims,
     input: &'a ScanInput<'a>,
     out: BlockRows<'a>,
 }
 
-impl WithSimd for Block<'_> {
+impl WithSimd for ScanBlock<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]

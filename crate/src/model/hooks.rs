@@ -12,7 +12,7 @@ use wildmatch::WildMatch;
 use crate::failure::{Fails, Failure, printed};
 use crate::gpu::Tensor;
 use crate::kernels::{Activation, Binary, Layout, Product, map, matmul, zip};
-use crate::words::{did_you_mean, echo};
+use crate::words::{self, echo};
 
 /// What an axis of a hook point's value counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub struct HookError {
     pattern: String,
     /// A few names.
     examples: String,
-    /// Which one may have been meant.
+    /// Which one may have been meant; empty where none is like it.
     meant: String,
 }
 
@@ -101,8 +101,9 @@ impl Fails for HookError {
         let Self { pattern, examples, meant } = self;
         Failure::new(
             format!("no hook matches {}", echo(pattern)),
-            format!("this model has names such as {examples}{meant}"),
+            format!("this model has names such as {examples}"),
         )
+        .advised(meant)
     }
 }
 
@@ -218,7 +219,7 @@ impl Linear {
     }
 }
 
-/// `; did you mean NAME?` of the hook that is most like a pattern; with a `*` for numbers if the pattern has one.
+/// `did you mean NAME?` of the hook that is most like a pattern; with a `*` for numbers if the pattern has one.
 pub(crate) fn meant(pattern: &str, hooks: &[HookPoint]) -> String {
     let many = pattern.contains('*');
     let number = |part: &str| many && part.parse::<usize>().is_ok();
@@ -227,7 +228,7 @@ pub(crate) fn meant(pattern: &str, hooks: &[HookPoint]) -> String {
         parts.collect::<Vec<_>>().join(".")
     };
     let names: Vec<String> = hooks.iter().map(named).collect();
-    did_you_mean(pattern, names.iter().map(String::as_str))
+    words::meant(pattern, names.iter().map(String::as_str))
 }
 
 fn no_match(pattern: &str, hooks: &[HookPoint]) -> HookError {

@@ -145,11 +145,10 @@ impl ActivationFn<Tensor> {
         }
     }
 
-    /// Features of the pre-activations that [`ActivationFn::selection`] left; `bias` is the encoder's. Some may be
-    /// zeros.
-    pub(super) fn sparse(&self, kept: Sparse, bias: &Tensor) -> Sparse {
+    /// How the pre-activations that [`ActivationFn::selection`] left become features; `bias` is the encoder's.
+    pub(super) fn magnitudes(&self, bias: &Tensor) -> Magnitudes {
         match self {
-            Self::Relu | Self::TopK { .. } | Self::JumpRelu { .. } => kept,
+            Self::Relu | Self::TopK { .. } | Self::JumpRelu { .. } => Magnitudes(None),
             Self::Gated { b_mag, r_mag } => {
                 let features = bias.len();
                 let mut scalars = Tensor::zeros(bias.engine(), &[features, 4]);
@@ -157,7 +156,7 @@ impl ActivationFn<Tensor> {
                 {
                     scalars = paste(&scalars, column, &values.reshape(&[features, 1]));
                 }
-                kept.with_values(entry_features(&kept, EntryKind::Gated, &scalars))
+                Magnitudes(Some(scalars))
             }
         }
     }
@@ -175,6 +174,21 @@ impl ActivationFn<Tensor> {
             Self::Gated { b_mag, r_mag } => {
                 gated(&product(None, Activation::None), &Gate { b_gate: bias, r_mag, b_mag })
             }
+        }
+    }
+}
+
+/// How pre-activations that were selected become features: what a gated SAE's features own, [F, 4], as
+/// [`entry_features`] reads it; nothing where they are the features.
+#[derive(Debug, Clone)]
+pub(super) struct Magnitudes(Option<Tensor>);
+
+impl Magnitudes {
+    /// The features. Some may be zeros.
+    pub(super) fn of(&self, kept: Sparse) -> Sparse {
+        match &self.0 {
+            None => kept,
+            Some(scalars) => kept.with_values(entry_features(&kept, EntryKind::Gated, scalars)),
         }
     }
 }

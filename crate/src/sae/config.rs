@@ -1,4 +1,4 @@
-//! What a SAE is, beside its weights.
+//! What an SAE is, beside its weights.
 
 use super::SaeError;
 use crate::kernels::Normalize;
@@ -27,7 +27,7 @@ pub struct SaeConfig {
     pub heads: Heads,
 }
 
-/// What a SAE reads of a hook that has heads. Of one without heads it reads everything.
+/// What an SAE reads of a hook that has heads. Of one without heads it reads everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Heads {
     /// All of them, side by side: who gives the activations puts them so.
@@ -48,14 +48,14 @@ impl Heads {
         }
     }
 
-    /// What a SAE of all that a hook shows reads. SAELens reshapes `hook_z` alone.
+    /// What an SAE of all that a hook shows reads. SAELens reshapes `hook_z` alone.
     pub fn all_of(hook: &str) -> Self {
         if hook.ends_with(".hook_z") { Self::Reshaped } else { Self::Flat }
     }
 }
 
 impl SaeConfig {
-    /// A SAE that subtracts its decoder's bias, normalises nothing, and does not say what it was trained on.
+    /// An SAE that subtracts its decoder's bias, normalises nothing, and does not say what it was trained on.
     pub fn new(d_in: usize, d_sae: usize) -> Self {
         Self {
             d_in,

@@ -62,6 +62,7 @@ impl Sae {
         sae.w_enc = Tensor::from_f32(engine, &[d, f], entries);
         sae.b_enc = Tensor::zeros(engine, &[f]);
         sae.activation = ActivationFn::TopK { k: 1 };
+        sae.magnitudes = sae.activation.magnitudes(&sae.b_enc);
         sae.input_bias = self.b_dec.clone();
         sae
     }

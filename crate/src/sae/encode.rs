@@ -1,5 +1,6 @@
 //! Features of activations, and activations of features.
 
+use super::activation::Magnitudes;
 use super::{ActivationFn, Codes, SaeConfig, SaeError, SaeWeights};
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::{
@@ -27,6 +28,8 @@ pub struct Sae {
     pub activation: ActivationFn<Tensor>,
     /// What is subtracted before encoding, [D]: `b_dec` or zeros.
     pub(super) input_bias: Tensor,
+    /// How selected pre-activations become features, by `activation` and `b_enc`.
+    pub(super) magnitudes: Magnitudes,
 }
 
 /// Features of a stretch of tokens with what reconstructing them costs.
@@ -49,14 +52,16 @@ impl Sae {
         let b_dec = Tensor::from_f32(engine, &[d], b_dec);
         let input_bias =
             if config.apply_b_dec_to_input { b_dec.clone() } else { Tensor::zeros(engine, &[d]) };
+        let (b_enc, activation) = (Tensor::from_f32(engine, &[f], b_enc), activation.on(engine));
         Self {
             config,
             w_enc: Tensor::from_f32(engine, &[d, f], w_enc),
-            b_enc: Tensor::from_f32(engine, &[f], b_enc),
             w_dec: Tensor::from_f32(engine, &[f, d], w_dec),
             b_dec,
-            activation: activation.on(engine),
             input_bias,
+            magnitudes: activation.magnitudes(&b_enc),
+            b_enc,
+            activation,
         }
     }
 
@@ -113,7 +118,7 @@ impl Sae {
                 return Err(SaeError::Overflow { name, token: at / cols, value });
             }
         }
-        let mut features = self.activation.sparse(kept, &self.b_enc);
+        let mut features = self.magnitudes.of(kept);
         if self.config.normalize == Normalize::Centered {
             // Back to the token's own scale; there is no shift.
             let entries = features.entries();

@@ -1,4 +1,4 @@
-//! What can be wrong with a SAE, its files, or its codes.
+//! What can be wrong with an SAE, its files, or its codes.
 
 use thiserror::Error;
 

@@ -21,7 +21,7 @@ pub enum Storage {
 }
 
 impl Sae {
-    /// Reads a SAE in any form that [`SaeFile`] knows, with f32, f16 or bf16 weights.
+    /// Reads an SAE in any form that [`SaeFile`] knows, with f32, f16 or bf16 weights.
     ///
     /// # Errors
     /// As [`SaeFile::read`].

@@ -135,7 +135,7 @@ fn a_failed_save_leaves_the_old_sae() {
     assert_eq!(std::fs::read(folder.path().join(WEIGHTS_FILE)).expect("weights"), before);
 }
 
-/// The two files of a SAE, in memory.
+/// The two files of an SAE, in memory.
 fn in_memory(config: Vec<u8>, weights: Vec<u8>) -> Files {
     let files = [(CONFIG_FILE, config), (WEIGHTS_FILE, weights)];
     Files::loose("dir", files.map(|(name, bytes)| (name.to_owned(), bytes.into())))

@@ -1,8 +1,8 @@
-//! The weights of a SAE in host memory.
+//! The weights of an SAE in host memory.
 
 use super::ActivationFn;
 
-/// The weights of a SAE in host memory, row-major, in the shapes of [`Sae`](super::Sae).
+/// The weights of an SAE in host memory, row-major, in the shapes of [`Sae`](super::Sae).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SaeWeights {
     /// Encoder, [D, F].

@@ -1,4 +1,4 @@
-//! A SAE with some of its features silenced.
+//! An SAE with some of its features silenced.
 
 use super::{Sae, SaeError};
 

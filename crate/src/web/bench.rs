@@ -20,7 +20,7 @@ pub async fn bench_matmul(
     n: usize,
     repeats: usize,
 ) -> Result<Vec<f64>, Failure> {
-    let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::from(e).coded("engine"))?;
+    let choice: EngineChoice = engine.parse()?;
     let engine = Engine::open(choice).await?;
     let (a, b) = (values(m * k, 7), values(k * n, 11));
     let expected: Vec<f64> = [(0, 0), (m - 1, n - 1)]

@@ -108,7 +108,7 @@ impl Lab {
     /// # Errors
     /// An unknown choice; no adapter or no device when the GPU was asked for.
     pub async fn open(engine: String) -> Result<Lab, Failure> {
-        let choice: EngineChoice = engine.parse().map_err(|e: String| Failure::from(e).coded("engine"))?;
+        let choice: EngineChoice = engine.parse()?;
         let engine = Engine::open(choice).await?;
         Ok(Self { engine, models: RefCell::default(), cancelled: Cell::new(false) })
     }

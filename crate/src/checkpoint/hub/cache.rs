@@ -14,14 +14,14 @@ use super::select::{self, CONFIG, INDEX, MOST_INDEX, OPTIONAL, SINGLE};
 use super::{HubError, RepoKind, RepoName, Want};
 
 /// A repository in the cache.
-pub(super) struct Place {
+pub(super) struct RepoCache {
     root: PathBuf,
     folder: String,
     revision: String,
     repo: CacheRepo,
 }
 
-impl Place {
+impl RepoCache {
     pub(super) fn new(cache: &Path, name: &RepoName) -> Self {
         let kind = match name.kind {
             RepoKind::Model => RepoType::Model,
@@ -219,7 +219,7 @@ pub(super) fn scan(cache: &Path) -> Result<Vec<CachedRepo>, HubError> {
             let files = files_below(&path);
             let size = |f: &String| fs::metadata(path.join(f)).map_or(0, |m| m.len());
             let bytes = files.iter().map(size).fold(0, u64::saturating_add);
-            let complete = Place::new(cache, &name).complete(&Want::Model, false).is_some();
+            let complete = RepoCache::new(cache, &name).complete(&Want::Model, false).is_some();
             all.push(CachedRepo { name, path, bytes, files, complete });
         }
     }

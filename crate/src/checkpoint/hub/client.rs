@@ -19,14 +19,14 @@ pub(super) fn encode(part: &str) -> String {
 }
 
 /// Why a request failed.
-pub(super) enum Failure {
+pub(super) enum RequestError {
     /// It may work in a moment: no connection, or the hub is busy.
     Passing(HubError),
     /// It will not.
     Final(HubError),
 }
 
-impl Failure {
+impl RequestError {
     pub(super) fn into_error(self) -> HubError {
         match self {
             Self::Passing(e) | Self::Final(e) => e,
@@ -71,7 +71,7 @@ impl<'a> Client<'a> {
     }
 
     /// Gets an address of the hub, from byte `from` on if that is not 0.
-    pub(super) fn get(&self, name: &RepoName, url: &str, from: u64) -> Result<Response<Body>, Failure> {
+    pub(super) fn get(&self, name: &RepoName, url: &str, from: u64) -> Result<Response<Body>, RequestError> {
         let home = origin(url);
         let mut at = url.to_owned();
         for _ in 0..10 {
@@ -86,9 +86,9 @@ impl<'a> Client<'a> {
                 let error = HubError::Unreachable { url: origin(&at).to_owned(), reason: e.to_string() };
                 match e {
                     ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
-                        Failure::Final(error)
+                        RequestError::Final(error)
                     }
-                    _ => Failure::Passing(error),
+                    _ => RequestError::Passing(error),
                 }
             };
             let response = request.call().map_err(unreachable)?;
@@ -103,16 +103,21 @@ impl<'a> Client<'a> {
                 Some(to) if to.starts_with('/') => format!("{}{to}", origin(&at)),
                 other => {
                     let reason = format!("it redirects to {}", echo(other.unwrap_or("no address")));
-                    return Err(Failure::Final(HubError::Answer { url: at, reason }));
+                    return Err(RequestError::Final(HubError::Answer { url: at, reason }));
                 }
             };
         }
         let reason = "it redirects without an end".to_owned();
-        Err(Failure::Final(HubError::Answer { url: url.to_owned(), reason }))
+        Err(RequestError::Final(HubError::Answer { url: url.to_owned(), reason }))
     }
 
     /// Turns statuses of the hub that are no success into errors. 416 is for the caller, who knows what was asked for.
-    fn judge(&self, name: &RepoName, url: &str, response: Response<Body>) -> Result<Response<Body>, Failure> {
+    fn judge(
+        &self,
+        name: &RepoName,
+        url: &str,
+        response: Response<Body>,
+    ) -> Result<Response<Body>, RequestError> {
         let status = response.status();
         if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Ok(response);
@@ -136,11 +141,11 @@ impl<'a> Client<'a> {
             }
             (401 | 403 | 404, _) => HubError::NoRepo { repo, endpoint },
             (status @ (408 | 429 | 500..), _) => {
-                return Err(Failure::Passing(HubError::Status { url: url.to_owned(), status }));
+                return Err(RequestError::Passing(HubError::Status { url: url.to_owned(), status }));
             }
             (status, _) => HubError::Status { url: url.to_owned(), status },
         };
-        Err(Failure::Final(error))
+        Err(RequestError::Final(error))
     }
 
     /// Gets an address whole, with a few attempts; for answers of a few megabytes at most.
@@ -151,8 +156,8 @@ impl<'a> Client<'a> {
             self.wait(attempt);
             let read = self.get(name, url, 0).and_then(|response| self.content(url, response));
             match read {
-                Err(Failure::Passing(_)) if attempt < ATTEMPTS => attempt += 1,
-                other => return other.map_err(Failure::into_error),
+                Err(RequestError::Passing(_)) if attempt < ATTEMPTS => attempt += 1,
+                other => return other.map_err(RequestError::into_error),
             }
         }
     }
@@ -163,7 +168,7 @@ impl<'a> Client<'a> {
     }
 
     /// The content of an answer.
-    fn content(&self, url: &str, mut response: Response<Body>) -> Result<Vec<u8>, Failure> {
+    fn content(&self, url: &str, mut response: Response<Body>) -> Result<Vec<u8>, RequestError> {
         const LIMIT: usize = 64 << 20;
         let unreachable = |reason: String| HubError::Unreachable { url: url.to_owned(), reason };
         let (mut body, mut pace) = (response.body_mut().as_reader(), self.pace());
@@ -173,14 +178,14 @@ impl<'a> Client<'a> {
                 Ok(0) => return Ok(bytes),
                 Ok(n) => n,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(Failure::Passing(unreachable(e.to_string()))),
+                Err(e) => return Err(RequestError::Passing(unreachable(e.to_string()))),
             };
             bytes.extend_from_slice(&buffer[..n]);
             if bytes.len() > LIMIT {
                 let reason = format!("it is longer than {} MiB", LIMIT >> 20);
-                return Err(Failure::Final(HubError::Answer { url: url.to_owned(), reason }));
+                return Err(RequestError::Final(HubError::Answer { url: url.to_owned(), reason }));
             }
-            pace.check(n).map_err(|reason| Failure::Final(unreachable(reason)))?;
+            pace.check(n).map_err(|reason| RequestError::Final(unreachable(reason)))?;
         }
     }
 
@@ -223,14 +228,14 @@ fn origin(url: &str) -> &str {
 
 /// The same for the store that a hub redirects to, which knows nothing of repositories: a refusal there (an address
 /// that has run out, a proxy in between) may be gone with the next redirect.
-fn judge_store(url: &str, response: Response<Body>) -> Result<Response<Body>, Failure> {
+fn judge_store(url: &str, response: Response<Body>) -> Result<Response<Body>, RequestError> {
     let status = response.status();
     if status.is_success() || status == StatusCode::RANGE_NOT_SATISFIABLE {
         return Ok(response);
     }
     let error = HubError::Status { url: origin(url).to_owned(), status: status.as_u16() };
     Err(match status.as_u16() {
-        401 | 403 | 408 | 429 | 500.. => Failure::Passing(error),
-        _ => Failure::Final(error),
+        401 | 403 | 408 | 429 | 500.. => RequestError::Passing(error),
+        _ => RequestError::Final(error),
     })
 }

@@ -7,11 +7,11 @@
 
 use std::path::PathBuf;
 
-use super::cache::Place;
+use super::cache::RepoCache;
 use super::fetch::Job;
 use super::listing::Listing;
 use super::{Event, Hub, HubError, RepoName};
-use crate::words::{did_you_mean, echo};
+use crate::words::{echo, meant};
 
 /// The branch that the hub converts data sets to.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -104,10 +104,10 @@ impl Split {
         let choice = |problem: String, given: &str, known: Vec<&str>, what: &'static str| {
             let at = if name.repo.revision == CONVERTED { "" } else { &*format!("@{}", name.repo.revision) };
             let parent = if what == "split" { "/CONFIG/SPLIT" } else { "/CONFIG" };
-            let meant = did_you_mean(given, known.iter().copied());
-            let example = format!("{repo}{at}{parent}{meant}");
+            let meant = meant(given, known.iter().copied());
+            let example = format!("{repo}{at}{parent}");
             let known = known.into_iter().map(str::to_owned).collect();
-            HubError::Choice { repo: repo.clone(), problem, what, known, example }
+            HubError::Choice { repo: repo.clone(), problem, what, known, example, meant }
         };
         let configs = each(all.iter().map(|(_, shard)| shard.config));
         let config = match (&name.config, &configs[..]) {
@@ -155,7 +155,7 @@ fn each<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// Is told how downloads go.
-pub type Watch = Box<dyn Fn(Event<'_>) + Send + Sync>;
+pub type OnEvent = Box<dyn Fn(Event<'_>) + Send + Sync>;
 
 /// A split of a data set at one commit. Its files are downloaded when they are asked for.
 pub struct DataSet {
@@ -165,7 +165,7 @@ pub struct DataSet {
     /// What the repository holds; none where the hub could not be asked.
     listing: Option<Listing>,
     split: Split,
-    watch: Watch,
+    watch: OnEvent,
 }
 
 impl std::fmt::Debug for DataSet {
@@ -186,8 +186,8 @@ impl DataSet {
     ///
     /// # Errors
     /// No such data set, config or split, and whatever keeps it from being known.
-    pub fn open(hub: Hub, name: DataSetName, watch: Watch) -> Result<Self, HubError> {
-        let place = Place::new(&hub.settings().cache, &name.repo);
+    pub fn open(hub: Hub, name: DataSetName, watch: OnEvent) -> Result<Self, HubError> {
+        let place = RepoCache::new(&hub.settings().cache, &name.repo);
         let (commit, listing, split) = match Self::known(&place, &name) {
             Some(found) => found,
             None if hub.settings().offline => {
@@ -215,7 +215,7 @@ impl DataSet {
     }
 
     /// What the cache knows, if the first file is there, too.
-    fn known(place: &Place, name: &DataSetName) -> Option<(String, Option<Listing>, Split)> {
+    fn known(place: &RepoCache, name: &DataSetName) -> Option<(String, Option<Listing>, Split)> {
         let listing = place.listing(&place.commit()?)?;
         let split = Split::choose(name, &paths(&listing)).ok()?;
         let first = place.snapshot(&listing.commit).join(split.files.first()?);
@@ -223,7 +223,7 @@ impl DataSet {
     }
 
     /// Files that lie in the cache without a list of all that there are.
-    fn unlisted(place: &Place, name: &DataSetName) -> Option<(String, Option<Listing>, Split)> {
+    fn unlisted(place: &RepoCache, name: &DataSetName) -> Option<(String, Option<Listing>, Split)> {
         let commit = place.commit()?;
         let files = place.files(&commit);
         let paths: Vec<&str> = files.iter().map(String::as_str).collect();
@@ -236,7 +236,7 @@ impl DataSet {
     /// # Errors
     /// Any [`HubError`].
     pub fn file(&self, i: usize) -> Result<Option<PathBuf>, HubError> {
-        let place = Place::new(&self.hub.settings().cache, &self.name.repo);
+        let place = RepoCache::new(&self.hub.settings().cache, &self.name.repo);
         let Some(path) = self.split.files.get(i) else {
             return self.end();
         };

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::HubError;
 use super::RepoName;
-use super::cache::Place;
-use super::client::{Client, Failure, header};
+use super::cache::RepoCache;
+use super::client::{Client, RequestError, header};
 use super::digest::Hasher;
 use super::listing::Remote;
 use crate::lock::Lock;
@@ -45,7 +45,7 @@ const ATTEMPTS: u32 = 5;
 pub(super) struct Download<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) name: &'a RepoName,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a RepoCache,
     pub(super) commit: &'a str,
     pub(super) remote: &'a Remote,
     /// Whether somebody wants it to stop.
@@ -195,8 +195,8 @@ impl Download<'_> {
         let url = self.client.file_url(self.name, self.commit, &self.remote.path);
         let mut response = match self.client.get(self.name, &url, partial.done) {
             Ok(response) => response,
-            Err(Failure::Passing(e)) => return Ok(Ended::Broken(e.to_string())),
-            Err(Failure::Final(e)) => return Err(e),
+            Err(RequestError::Passing(e)) => return Ok(Ended::Broken(e.to_string())),
+            Err(RequestError::Final(e)) => return Err(e),
         };
         let continues = response.status() == 206 && {
             let range = header(&response, "content-range").unwrap_or_default();

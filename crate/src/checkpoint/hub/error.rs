@@ -27,6 +27,8 @@ pub enum HubError {
         known: Vec<String>,
         /// How one is named.
         example: String,
+        /// Which one may have been meant; empty where none is like it.
+        meant: String,
     },
     /// A data set that is nowhere in Parquet.
     NoParquet {
@@ -228,10 +230,11 @@ impl Fails for HubError {
                 format!("{} is no data set of the hub", echo(what)),
                 "write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]",
             ),
-            Self::Choice { repo, problem, what, known, example } => Failure::new(
+            Self::Choice { repo, problem, what, known, example, meant } => Failure::new(
                 format!("{repo} has {problem}"),
                 format!("its {what}s are {}: name one, as in hub:{example}", some(known)),
-            ),
+            )
+            .advised(meant),
             Self::NoParquet { repo, revision } => Failure::new(
                 format!("{repo} has no .parquet files at {revision}"),
                 "name a revision that has some, or another data set",

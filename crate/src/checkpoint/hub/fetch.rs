@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::cache::{CachedRepo, Place, scan};
+use super::cache::{CachedRepo, RepoCache, scan};
 use super::client::Client;
 use super::download::{self, Download, Event};
 use super::listing::{Listing, Remote};
@@ -111,7 +111,7 @@ impl Hub {
     }
 
     fn in_cache(&self, name: &RepoName, want: &Want, strictly: bool) -> Option<Fetched> {
-        let place = Place::new(&self.settings.cache, name);
+        let place = RepoCache::new(&self.settings.cache, name);
         let path = place.complete(want, strictly)?;
         Some(Fetched { path, commit: place.commit()?, downloaded: 0 })
     }
@@ -124,7 +124,7 @@ impl Hub {
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Fetched, HubError> {
         let client = self.client();
-        let place = Place::new(&self.settings.cache, name);
+        let place = RepoCache::new(&self.settings.cache, name);
         let listing = self.listing(&client, name)?;
         let job = Job { hub: self, client: &client, name, place: &place, listing: &listing };
         let downloaded = match want {
@@ -174,7 +174,7 @@ pub(super) struct Job<'a> {
     pub(super) hub: &'a Hub,
     pub(super) client: &'a Client<'a>,
     pub(super) name: &'a RepoName,
-    pub(super) place: &'a Place,
+    pub(super) place: &'a RepoCache,
     pub(super) listing: &'a Listing,
 }
 

@@ -25,7 +25,7 @@ mod tests;
 mod trees;
 
 pub use cache::CachedRepo;
-pub use data_set::{DataSet, DataSetName, Watch};
+pub use data_set::{DataSet, DataSetName, OnEvent};
 pub use download::Event;
 pub use error::HubError;
 pub use fetch::{Fetched, Hub};

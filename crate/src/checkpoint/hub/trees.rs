@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::Place;
+use super::cache::RepoCache;
 use super::digest::Hash;
 use super::listing::{Listing, Remote};
 
@@ -36,7 +36,7 @@ struct Entry {
     lfs_size: Option<u64>,
 }
 
-impl Place {
+impl RepoCache {
     /// The list of a commit, if it is known and sound.
     pub(super) fn listing(&self, commit: &str) -> Option<Listing> {
         let tree: Tree =

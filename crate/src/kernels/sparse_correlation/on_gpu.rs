@@ -43,12 +43,12 @@ pub(super) async fn on_gpu(
     let columns = Tensor::output(engine, &[groups.len(), fb, 2], Dtype::U32);
 
     for (g, group) in groups.iter().enumerate() {
-        let side_a = SideA::new(engine, a, group, slice);
+        let of_a = Group::new(engine, a, group, slice);
         // Where each token's entries of the coming tile start: tiles ascend, and so do the indices in a row.
         let mut next: Vec<usize> = b.indptr[..b.indptr.len() - 1].to_vec();
         for (t, tile) in tiles.iter().enumerate() {
-            let side_b = SideB::new(engine, b, tile, &mut next);
-            let rho = block(engine, &side_a, &side_b);
+            let of_b = Tile::new(engine, b, tile, &mut next);
+            let rho = block(engine, &of_a, &of_b);
             best_into(&rows, t * fa + group.start, &rho, Lines::Rows, tile.start);
             best_into(&columns, g * fb + tile.start, &rho, Lines::Columns, group.start);
         }
@@ -79,51 +79,53 @@ fn slice_length(longest_row: usize) -> usize {
 }
 
 /// Some features of A on the device.
-struct SideA {
+struct Group {
     features: usize,
     slices: usize,
     /// First slice of each feature, [features + 1].
-    first: Tensor,
+    feature_indptr: Tensor,
     /// First entry of each slice, [slices + 1].
-    slice: Tensor,
+    slice_indptr: Tensor,
+    /// Index and value of each, [n, 2].
     entries: Tensor,
-    offset: Tensor,
+    offsets: Tensor,
 }
 
-impl SideA {
+impl Group {
     fn new(engine: &Engine, a: &Compressed, group: &Range<usize>, length: usize) -> Self {
         let base = a.indptr[group.start];
-        let mut first = vec![0];
-        let mut slice = vec![0];
+        let mut feature_indptr = vec![0];
+        let mut slice_indptr = vec![0];
         for i in group.clone() {
             let (from, to) = (a.indptr[i] - base, a.indptr[i + 1] - base);
-            slice.extend((from..to).step_by(length).map(|start| to.min(start + length) as u32));
-            first.push((slice.len() - 1) as u32);
+            slice_indptr.extend((from..to).step_by(length).map(|start| to.min(start + length) as u32));
+            feature_indptr.push((slice_indptr.len() - 1) as u32);
         }
         let range = base..a.indptr[group.end];
         let entries = a.indices[range.clone()].iter().zip(&a.values[range]);
         let entries = entries.flat_map(|(&t, z)| [t, z.to_bits()]).collect();
         Self {
             features: group.len(),
-            slices: slice.len() - 1,
-            first: Tensor::from_u32(engine, &[first.len()], first),
-            slice: Tensor::from_u32(engine, &[slice.len()], slice),
+            slices: slice_indptr.len() - 1,
+            feature_indptr: Tensor::from_u32(engine, &[feature_indptr.len()], feature_indptr),
+            slice_indptr: Tensor::from_u32(engine, &[slice_indptr.len()], slice_indptr),
             entries: upload_entries(engine, entries),
-            offset: upload_offset(engine, &a.offsets[group.clone()]),
+            offsets: upload_offsets(engine, &a.offsets[group.clone()]),
         }
     }
 }
 
 /// Some features of B on the device.
-struct SideB {
+struct Tile {
     features: usize,
     /// First entry of each token, [tokens + 1].
     indptr: Tensor,
+    /// Index and value of each, [n, 2].
     entries: Tensor,
-    offset: Tensor,
+    offsets: Tensor,
 }
 
-impl SideB {
+impl Tile {
     /// `next[t]` is the first entry of token t that is not in an earlier tile; it is moved to the next tile.
     fn new(engine: &Engine, b: &Compressed, tile: &Range<usize>, next: &mut [usize]) -> Self {
         let mut indptr = vec![0];
@@ -139,7 +141,7 @@ impl SideB {
             features: tile.len(),
             indptr: Tensor::from_u32(engine, &[indptr.len()], indptr),
             entries: upload_entries(engine, entries),
-            offset: upload_offset(engine, &b.offsets[tile.clone()]),
+            offsets: upload_offsets(engine, &b.offsets[tile.clone()]),
         }
     }
 }
@@ -153,19 +155,19 @@ fn upload_entries(engine: &Engine, mut entries: Vec<u32>) -> Tensor {
 }
 
 /// Shaders need not know NaN: a feature without variance has offset 4, which no other has.
-fn upload_offset(engine: &Engine, offset: &[f64]) -> Tensor {
-    let offset = offset.iter().map(|&o| if o.is_nan() { 4.0 } else { o as f32 });
-    Tensor::from_f32(engine, &[offset.len()], offset.collect())
+fn upload_offsets(engine: &Engine, offsets: &[f64]) -> Tensor {
+    let offsets = offsets.iter().map(|&o| if o.is_nan() { 4.0 } else { o as f32 });
+    Tensor::from_f32(engine, &[offsets.len()], offsets.collect())
 }
 
 /// ρ [features of A, features of B].
-fn block(engine: &Engine, a: &SideA, b: &SideB) -> Tensor {
+fn block(engine: &Engine, a: &Group, b: &Tile) -> Tensor {
     let width = [b.features.word()];
     let sums = Tensor::output(engine, &[a.slices, b.features, 2], Dtype::U32);
-    Launch::per_group(&SUMS, a.slices, &width, &[&a.slice, &a.entries, &b.indptr, &b.entries])
+    Launch::per_group(&SUMS, a.slices, &width, &[&a.slice_indptr, &a.entries, &b.indptr, &b.entries])
         .record(&[&sums]);
     let rho = Tensor::output(engine, &[a.features, b.features], Dtype::F32);
-    Launch::per_group(&CORRELATION, a.features, &width, &[&a.first, &sums, &a.offset, &b.offset])
+    Launch::per_group(&CORRELATION, a.features, &width, &[&a.feature_indptr, &sums, &a.offsets, &b.offsets])
         .record(&[&rho]);
     rho
 }

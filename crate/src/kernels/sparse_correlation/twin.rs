@@ -26,14 +26,14 @@ const LANES: usize = 16;
 /// [`super::sparse_correlation`] on the processor.
 pub(super) fn twin(a: &Compressed, b: &Compressed) -> (Best, Best) {
     if b.offsets.len() <= usize::from(u16::MAX) + 1 {
-        Side::new(b, |rank| rank as u16).best(a, b.offsets.len())
+        Ranked::new(b, |rank| rank as u16).best(a, b.offsets.len())
     } else {
-        Side::new(b, |rank| rank).best(a, b.offsets.len())
+        Ranked::new(b, |rank| rank).best(a, b.offsets.len())
     }
 }
 
 /// Side B: its features numbered anew, the ones that fire most often first. `I` is a number of a feature, u16 or u32.
-struct Side<I> {
+struct Ranked<I> {
     /// Where each row begins, [tokens + 1].
     indptr: Vec<usize>,
     /// Rows: n values, then n numbers of features, filled up to a whole word.
@@ -45,7 +45,7 @@ struct Side<I> {
     number: std::marker::PhantomData<I>,
 }
 
-impl<I: Pod + Default + Send + Sync + Into<u32>> Side<I> {
+impl<I: Pod + Default + Send + Sync + Into<u32>> Ranked<I> {
     /// Numbers in a word.
     const IN_WORD: usize = size_of::<u32>() / size_of::<I>();
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::LabError;
-use crate::checkpoint::hub::{DataSet, DataSetName, Hub, HubError, Watch};
+use crate::checkpoint::hub::{DataSet, DataSetName, Hub, HubError, OnEvent};
 use crate::corpus::{Corpus, CorpusError, CorpusName, Shards};
 
 /// Opens a corpus: `hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]][:COLUMN]`, a data set of which no more files are
@@ -12,7 +12,7 @@ use crate::corpus::{Corpus, CorpusError, CorpusName, Shards};
 ///
 /// # Errors
 /// No such corpus, or one that cannot be read from its beginning.
-pub fn open_corpus(spec: &str, seed: u64, hub: Hub, watch: Watch) -> Result<Corpus, LabError> {
+pub fn open_corpus(spec: &str, seed: u64, hub: Hub, watch: OnEvent) -> Result<Corpus, LabError> {
     let CorpusName::DataSet { name, column } = CorpusName::parse(spec) else {
         return Ok(Corpus::open(spec, seed)?);
     };

@@ -11,6 +11,7 @@ use web_time::Instant;
 
 use super::shared::{CorpusPlan, LabError, LabModel, Stages, has_heads, short, token_batches, width_of};
 use crate::corpus::{Corpus, TokenBatch};
+use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::sae::{ShuffleBuffer, TrainConfig, Trainer};
 use crate::words::echo;
@@ -367,10 +368,11 @@ fn matching(subject: &LabModel, pattern: &str) -> Result<Vec<(String, usize)>, L
     };
     let found = Some(found(false)).filter(|found| !found.is_empty()).unwrap_or_else(|| found(true));
     if found.is_empty() {
-        return Err(LabError::refused(
+        let failure = Failure::new(
             format!("no hook of {} with one vector a token matches {}", echo(subject.name()), echo(pattern)),
-            format!("try blocks.*.hook_resid_post{}", crate::model::meant(pattern, &hooks)),
-        ));
+            "try blocks.*.hook_resid_post",
+        );
+        return Err(LabError::Refused(failure.advised(&crate::model::meant(pattern, &hooks))));
     }
     Ok(found)
 }

@@ -7,7 +7,7 @@ use crate::checkpoint::{CheckpointError, Files, SafeFile};
 use crate::gpu::Engine;
 use crate::sae::{Sae, SaeConfig, SaeError, SaeWeights};
 
-/// Whose files a SAE is in.
+/// Whose files an SAE is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// SAELens, of version 6 or older: `cfg.json`, `sae_weights.safetensors`.
@@ -65,7 +65,7 @@ pub struct StoredTensor {
     pub shape: Vec<usize>,
 }
 
-/// A SAE as read from files, in the lab's arithmetic and in host memory.
+/// An SAE as read from files, in the lab's arithmetic and in host memory.
 #[derive(Debug, Clone)]
 pub struct SaeFile {
     /// Whose files they are.

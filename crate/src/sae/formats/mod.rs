@@ -1,5 +1,5 @@
 //! Everybody's files: which library wrote a folder, what its files say, and the conventions that make its
-//! features. Each reader returns the same thing, a SAE in the arithmetic of [`SaeConfig`](super::SaeConfig).
+//! features. Each reader returns the same thing, an SAE in the arithmetic of [`SaeConfig`](super::SaeConfig).
 
 mod dictionary_learning;
 mod file;
@@ -10,7 +10,7 @@ mod modules;
 pub(super) mod saelens;
 mod sparsify;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use file::{Format, SaeFile, StoredTensor};
 pub(crate) use modules::module_hook;
@@ -18,26 +18,47 @@ pub(crate) use modules::module_hook;
 use super::SaeError;
 use crate::checkpoint::Files;
 
-impl Format {
+/// What a library's folders are known by.
+struct Signature {
     /// Name of the configuration.
-    pub fn config_file(self) -> &'static str {
+    config: &'static str,
+    /// Where the weights lie, the first that is there.
+    weights: &'static [&'static str],
+    /// Whether a configuration says that it is the library's: some have the name that a model's has.
+    says: fn(&Map<String, Value>) -> bool,
+}
+
+impl Format {
+    const ALL: [Self; 5] =
+        [Self::SaeLens, Self::Sparsify, Self::DictionaryLearning, Self::LmSaes2024, Self::LmSaes2025];
+
+    fn signature(self) -> Signature {
         match self {
-            Self::SaeLens => saelens::CONFIG,
-            Self::Sparsify => sparsify::CONFIG,
-            Self::DictionaryLearning => dictionary_learning::CONFIG,
-            Self::LmSaes2024 => lm_saes::CONFIG_2024,
-            Self::LmSaes2025 => lm_saes::CONFIG_2025,
+            Self::SaeLens => {
+                Signature { config: saelens::CONFIG, weights: &[saelens::WEIGHTS], says: |_| true }
+            }
+            Self::Sparsify => {
+                Signature { config: sparsify::CONFIG, weights: &[sparsify::WEIGHTS], says: |_| true }
+            }
+            Self::DictionaryLearning => Signature {
+                config: dictionary_learning::CONFIG,
+                weights: &[dictionary_learning::WEIGHTS],
+                says: |map| map.get("trainer").is_some_and(Value::is_object),
+            },
+            Self::LmSaes2024 => {
+                Signature { config: lm_saes::CONFIG_2024, weights: &lm_saes::WEIGHTS, says: |_| true }
+            }
+            Self::LmSaes2025 => Signature {
+                config: lm_saes::CONFIG_2025,
+                weights: &lm_saes::WEIGHTS,
+                says: |map| map.contains_key("sae_type") || map.contains_key("norm_activation"),
+            },
         }
     }
 
-    /// Where the weights lie, the first that is there.
-    fn weight_files(self) -> &'static [&'static str] {
-        match self {
-            Self::SaeLens => &[saelens::WEIGHTS],
-            Self::Sparsify => &[sparsify::WEIGHTS],
-            Self::DictionaryLearning => &[dictionary_learning::WEIGHTS],
-            Self::LmSaes2024 | Self::LmSaes2025 => &lm_saes::WEIGHTS,
-        }
+    /// Name of the configuration.
+    pub fn config_file(self) -> &'static str {
+        self.signature().config
     }
 
     /// Which library wrote these files; `None` when they are no SAE.
@@ -45,31 +66,26 @@ impl Format {
     /// # Errors
     /// [`SaeError::Pickle`] when the weights are there only as a pickle; a configuration that cannot be read.
     pub fn detect(files: &Files) -> Result<Option<Self>, SaeError> {
-        if files.has(saelens::CONFIG) {
-            let sparsify = files.has(sparsify::WEIGHTS) && !files.has(saelens::WEIGHTS);
+        let configured = |format: Self| files.has(format.signature().config);
+        let weighed = |format: Self| format.signature().weights.iter().any(|name| files.has(name));
+        if configured(Self::SaeLens) {
+            let sparsify = weighed(Self::Sparsify) && !weighed(Self::SaeLens);
             return Ok(Some(if sparsify { Self::Sparsify } else { Self::SaeLens }));
         }
-        if files.has(lm_saes::CONFIG_2024) {
+        if configured(Self::LmSaes2024) {
             return Ok(Some(Self::LmSaes2024));
         }
-        let pickle = |name: &str| SaeError::Pickle { file: files.label(name), place: files.place() };
-        if files.has(dictionary_learning::PICKLE) && !files.has(dictionary_learning::WEIGHTS) {
-            return Err(pickle(dictionary_learning::PICKLE));
+        let pickle = dictionary_learning::PICKLE;
+        if files.has(pickle) && !weighed(Self::DictionaryLearning) {
+            return Err(SaeError::Pickle { file: files.label(pickle), place: files.place() });
         }
         // A model's configuration has the same name: what is in it tells.
-        const SHARED: &str = "config.json";
-        if !files.has(SHARED) {
-            return Ok(None);
-        }
-        let map = keys::object(&files.label(SHARED), &files.read(SHARED)?)?;
-        Ok(match () {
-            () if map.get("trainer").is_some_and(Value::is_object) => Some(Self::DictionaryLearning),
-            () if map.contains_key("sae_type") || map.contains_key("norm_activation") => {
-                Some(Self::LmSaes2025)
-            }
-            () if files.has(dictionary_learning::WEIGHTS) => Some(Self::DictionaryLearning),
-            () => None,
-        })
+        let sharing = [Self::DictionaryLearning, Self::LmSaes2025];
+        let Some(shared) = sharing.into_iter().find(|format| configured(*format)) else { return Ok(None) };
+        let shared = shared.config_file();
+        let map = keys::object(&files.label(shared), &files.read(shared)?)?;
+        let told = sharing.into_iter().find(|format| (format.signature().says)(&map));
+        Ok(told.or_else(|| weighed(Self::DictionaryLearning).then_some(Self::DictionaryLearning)))
     }
 }
 
@@ -96,20 +112,13 @@ impl SaeFile {
     }
 }
 
-/// Whether a file of this path is a SAE's configuration that has weights beside it, by names alone; `has` tells which
+/// Whether a file of this path is an SAE's configuration that has weights beside it, by names alone; `has` tells which
 /// files there are.
 pub fn is_config(path: &str, has: impl Fn(&str) -> bool) -> bool {
-    const ALL: [Format; 5] = [
-        Format::SaeLens,
-        Format::Sparsify,
-        Format::DictionaryLearning,
-        Format::LmSaes2024,
-        Format::LmSaes2025,
-    ];
-    ALL.iter().any(|format| {
-        let folder = path.strip_suffix(format.config_file());
+    Format::ALL.into_iter().map(Format::signature).any(|Signature { config, weights, .. }| {
+        let folder = path.strip_suffix(config);
         let folder = folder.filter(|folder| folder.is_empty() || folder.ends_with('/'));
-        folder.is_some_and(|folder| format.weight_files().iter().any(|file| has(&format!("{folder}{file}"))))
+        folder.is_some_and(|folder| weights.iter().any(|file| has(&format!("{folder}{file}"))))
     })
 }
 

@@ -87,7 +87,7 @@ fn refuse_other_arithmetic(keys: &Keys<'_>) -> Result<(), SaeError> {
     keys.refuse("signed") // of its first versions: the largest by magnitude
 }
 
-/// The configuration of the run that a SAE is of.
+/// The configuration of the run that an SAE is of.
 struct Run {
     file: String,
     map: Map<String, Value>,

@@ -342,7 +342,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever stands in a configuration, reading it ends in a SAE or in one line.
+    /// Whatever stands in a configuration, reading it ends in an SAE or in one line.
     #[test]
     fn no_configuration_panics(case in 0..CASES.len(), key in any::<prop::sample::Index>(), value in any_value()) {
         let (name, ..) = CASES[case];

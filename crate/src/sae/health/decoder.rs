@@ -1,4 +1,4 @@
-//! What a SAE's decoder looks like: norms of its rows, and how alike they are.
+//! What an SAE's decoder looks like: norms of its rows, and how alike they are.
 
 use serde::Serialize;
 

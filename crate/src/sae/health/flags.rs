@@ -1,4 +1,4 @@
-//! When a SAE is not healthy enough to be correlated.
+//! When an SAE is not healthy enough to be correlated.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ const MOST_DEAD: f64 = 0.5;
 /// On fewer tokens than this a feature that never fired may just be rare, and nothing is said of it.
 const DEAD_TOKENS: u64 = 10_000;
 
-/// One reason why a SAE should not be correlated before somebody has looked at it.
+/// One reason why an SAE should not be correlated before somebody has looked at it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]
 pub struct Flag {

@@ -1,4 +1,4 @@
-//! How good a SAE is: the figures everybody reports, their distributions, and when to be warned.
+//! How good an SAE is: the figures everybody reports, their distributions, and when to be warned.
 
 mod accumulator;
 mod decoder;
@@ -12,7 +12,7 @@ pub use decoder::{DecoderHealth, DecoderScan};
 pub use flags::{Flag, code_flags};
 pub use histogram::{Distribution, Histogram, Quantiles};
 
-/// Health figures of a SAE on some tokens. Shares are between 0 and 1, losses in nats per prediction. A figure that is
+/// Health figures of an SAE on some tokens. Shares are between 0 and 1, losses in nats per prediction. A figure that is
 /// not finite is `null` in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Default)]
 #[cfg_attr(target_arch = "wasm32", derive(tsify_next::Tsify), tsify(into_wasm_abi))]

@@ -3,8 +3,8 @@
 use super::config::TrainConfig;
 use super::kinds::Penalized;
 use super::state::{L0, Parameters, State};
-use super::step::{At, Pass};
-use super::target::Target;
+use super::step::{At, StepTrace};
+use super::target::BatchTarget;
 use crate::gpu::Tensor;
 use crate::kernels::scalar::BIAS;
 use crate::kernels::{
@@ -21,7 +21,7 @@ pub(super) const ABOVE: f64 = 32.0;
 const BLOCK: usize = 64 << 20;
 
 /// The gradients of a batch.
-pub(super) struct Gradients {
+pub(super) struct DenseGradients {
     pub(super) params: Parameters,
     /// Sum of each feature, [F].
     pub(super) activity: Tensor,
@@ -37,8 +37,8 @@ impl State {
         config: &TrainConfig,
         x: &Tensor,
         at: At,
-    ) -> Result<Pass, SaeError> {
-        let target = Target::new(self, config, x);
+    ) -> Result<StepTrace, SaeError> {
+        let target = BatchTarget::new(self, config, x);
         let gradients = self.dense_gradients(config, &target, at).await?;
         let step = at.adam(config.rate(at.step));
         let (p, m, v, g) = (&mut self.params, &mut self.first, &mut self.second, &gradients.params);
@@ -51,7 +51,7 @@ impl State {
         self.touched.fill(at.step as u32 + 1);
         self.l0 = L0::Known(gradients.active / x.rows_cols().0 as f64);
         self.note(&gradients.errors).await?;
-        Ok(Pass {
+        Ok(StepTrace {
             target,
             errors: gradients.errors,
             activity: gradients.activity,
@@ -63,9 +63,9 @@ impl State {
     pub(super) async fn dense_gradients(
         &self,
         config: &TrainConfig,
-        target: &Target,
+        target: &BatchTarget,
         at: At,
-    ) -> Result<Gradients, SaeError> {
+    ) -> Result<DenseGradients, SaeError> {
         let Parameters { w_enc, w_dec, scalars, b_dec } = &self.params;
         let (engine, (tokens, d), f) = (w_enc.engine(), target.input.rows_cols(), config.features);
         let product = |layout| Product { layout, ..Product::default() };
@@ -109,6 +109,6 @@ impl State {
         let b_dec = zip(&d_b_dec, &through_input.reshape(&[d]), Binary::Sub);
         let scalars = paste(&zeros(&[f, 4]), BIAS, &d_bias.reshape(&[f, 1]));
         let params = Parameters { w_enc: d_w_enc, w_dec: d_w_dec, scalars, b_dec };
-        Ok(Gradients { params, activity, errors: Tensor::concat(&errors), norms, active })
+        Ok(DenseGradients { params, activity, errors: Tensor::concat(&errors), norms, active })
     }
 }

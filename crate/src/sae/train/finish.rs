@@ -1,4 +1,4 @@
-//! From what was trained to a SAE that reads activations as they are.
+//! From what was trained to an SAE that reads activations as they are.
 
 use super::kinds::{Scale, TrainedScalars};
 use super::trainer::Trainer;

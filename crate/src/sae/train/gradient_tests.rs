@@ -3,7 +3,7 @@
 use super::kinds::{BatchTopK, Gated, JumpRelu, Relu, StandIn, TopK};
 use super::state::{self, State};
 use super::step::At;
-use super::target::Target;
+use super::target::BatchTarget;
 use super::*;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::scalar::{B_MAG, BIAS, R_MAG};
@@ -164,7 +164,7 @@ impl Case {
     }
 
     /// A state with these parameters, and what the batch is trained on.
-    fn state(&self, engine: &Engine) -> (State, Target) {
+    fn state(&self, engine: &Engine) -> (State, BatchTarget) {
         let config = self.config();
         let batch = Tensor::from_f32(engine, &[B, D], self.x.clone());
         let mut state = pollster::block_on(State::new(&config, &batch)).expect("a first batch");
@@ -180,9 +180,10 @@ impl Case {
             b_dec: t(&[D], flat[c..].to_vec()),
         };
         state.scale = 1.0;
+        state.constants = state::Constants::new(engine, &config, B, 1.0);
         let ages = (0..F).map(|j| if self.dead.contains(&j) { 10.0 } else { 9.0 }).collect();
         state.age = t(&[F], ages);
-        let target = Target::new(&state, &config, &batch);
+        let target = BatchTarget::new(&state, &config, &batch);
         (state, target)
     }
 
@@ -259,7 +260,7 @@ impl Case {
 }
 
 /// Sums of entries, as matrices: w_enc [D, F], b_enc [F], w_dec [F, D], b_dec [D], and what else features own [F, 2].
-fn dense_of(g: &super::sparse::Gradients) -> (Vec<f32>, Vec<f32>) {
+fn dense_of(g: &super::sparse::SparseGradients) -> (Vec<f32>, Vec<f32>) {
     let read = |t: &Tensor| pollster::block_on(t.read_f32()).expect("readback");
     let entries = pollster::block_on(g.by.entries.read_u32()).expect("readback");
     let (weights, outputs, inputs, scalars) =

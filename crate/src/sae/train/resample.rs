@@ -7,8 +7,8 @@
 
 use super::kinds::Revival;
 use super::state::Parameters;
-use super::step::Pass;
-use super::target::Target;
+use super::step::StepTrace;
+use super::target::BatchTarget;
 use super::trainer::Trainer;
 use crate::gpu::Tensor;
 use crate::rng::Rng;
@@ -16,7 +16,7 @@ use crate::sae::SaeError;
 
 impl Trainer {
     /// Resamples what is dead by now from the tokens of `batch`, whose pass this was. Gives how many were.
-    pub(super) async fn resample(&mut self, batch: &Tensor, pass: &Pass) -> Result<usize, SaeError> {
+    pub(super) async fn resample(&mut self, batch: &Tensor, pass: &StepTrace) -> Result<usize, SaeError> {
         let (d, config) = (self.config.d_in, &self.config);
         let Some(state) = &mut self.state else { return Ok(0) };
         let Revival::Resampling { norm: share, scalars: scalars_of } = config.kind.rules().revival() else {
@@ -30,7 +30,7 @@ impl Trainer {
         if dead.is_empty() || total <= 0.0 || !total.is_finite() {
             return Ok(0);
         }
-        let input = Target::new(state, config, batch).input.read_f32().await?;
+        let input = BatchTarget::new(state, config, batch).input.read_f32().await?;
         let engine = batch.engine();
         let mut random = Rng::new(config.seed).fork(1 + self.step as u64);
         let mut w_enc = state.params.w_enc.read_f32().await?;

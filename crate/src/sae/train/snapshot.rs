@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
-use super::state::{L0, Parameters, State};
+use super::state::{Constants, L0, Parameters, State};
 use super::trainer::{TrainStats, Trainer};
 use crate::checkpoint::SafeFile;
 use crate::failure::Failure;
@@ -99,6 +99,7 @@ impl Trainer {
             })
         };
         let touched = array(file, &format!("{prefix}touched"), &[f])?;
+        let scale = f32::from_bits(facts.scale);
         let state = State {
             params: parameters("params")?,
             first: parameters("first")?,
@@ -106,10 +107,11 @@ impl Trainer {
             touched: touched.iter().map(|step| step.to_bits()).collect(),
             age: read("age", &[f])?,
             batch: facts.batch,
-            scale: f32::from_bits(facts.scale),
+            scale,
             threshold: f32::from_bits(facts.threshold),
             l0: L0::Known(f64::from_bits(facts.l0)),
             error: f64::from_bits(facts.error),
+            constants: Constants::new(engine, &config, facts.batch, scale),
         };
         Ok(Self {
             engine: engine.clone(),

@@ -3,8 +3,8 @@
 use super::config::TrainConfig;
 use super::kinds::{self, Penalized, Revival, Scale};
 use super::state::{L0, State};
-use super::step::{At, Pass};
-use super::target::Target;
+use super::step::{At, StepTrace};
+use super::target::BatchTarget;
 use crate::gpu::Tensor;
 use crate::kernels::scalar::{ACTIVITY, BIAS};
 use crate::kernels::{
@@ -18,7 +18,7 @@ use crate::sae::SaeError;
 const AUX_WEIGHT: f32 = 1.0 / 32.0;
 
 /// The gradients of a batch, as sums over entries.
-pub(super) struct Gradients {
+pub(super) struct SparseGradients {
     pub(super) by: ByColumn,
     /// [entries, 2]: what weighs a row of `outputs` in the decoder's gradient, of `inputs` in the encoder's.
     pub(super) weights: Tensor,
@@ -44,13 +44,13 @@ impl State {
         config: &TrainConfig,
         x: &Tensor,
         at: At,
-    ) -> Result<Pass, SaeError> {
-        let target = Target::new(self, config, x);
+    ) -> Result<StepTrace, SaeError> {
+        let target = BatchTarget::new(self, config, x);
         let gradients = self.sparse_gradients(config, &target, at).await?;
         self.sparse_update(config, &gradients, at);
         self.note(&gradients.errors).await?;
         self.l0 = gradients.l0;
-        Ok(Pass {
+        Ok(StepTrace {
             target,
             errors: gradients.errors,
             activity: columns(&gradients.scalars, ACTIVITY, 1).reshape(&[config.features]),
@@ -69,7 +69,7 @@ impl State {
         let scalars = &self.params.scalars;
         let bias = columns(scalars, BIAS, 1).reshape(&[features]);
         let encoder = EncoderWeights { w: &self.params.w_enc, layout: Layout::Nt, bias: &bias };
-        let mut selections = vec![kind.selection(scalars, config.bandwidth)];
+        let mut selections = vec![kind.selection(scalars, &self.constants.bound)];
         let with_aux = matches!(kind.revival(), Revival::AuxiliaryLoss) && config.aux_k > 0 && dead > 0;
         if with_aux {
             let (k, limit) = (config.aux_k.min(dead), config.dead_after as f32);
@@ -90,9 +90,9 @@ impl State {
     pub(super) async fn sparse_gradients(
         &mut self,
         config: &TrainConfig,
-        target: &Target,
+        target: &BatchTarget,
         at: At,
-    ) -> Result<Gradients, SaeError> {
+    ) -> Result<SparseGradients, SaeError> {
         let (pre, aux) = self.select(config, &target.input, at.dead).await?;
         let (engine, tokens) = (target.input.engine(), target.input.rows_cols().0);
         let (w_dec, b_dec, scalars) = (&self.params.w_dec, &self.params.b_dec, &self.params.scalars);
@@ -101,7 +101,7 @@ impl State {
         let penalty = self.pace() * (config.penalty(at.step) / tokens as f64) as f32;
         let norms = match by_token {
             true => row_norms(w_dec),
-            false => Tensor::from_f32(engine, &[config.features], vec![1.0; config.features]),
+            false => self.constants.norms.clone(),
         };
 
         let features = entry_features(&pre, kind, scalars);
@@ -164,12 +164,12 @@ impl State {
             divide_rows(&mut rows, &norms);
             rows.reshape(&[config.features])
         });
-        Ok(Gradients { by, weights, outputs, inputs, along, b_dec, scalars, l0, errors, penalized })
+        Ok(SparseGradients { by, weights, outputs, inputs, along, b_dec, scalars, l0, errors, penalized })
     }
 
-    fn sparse_update(&mut self, config: &TrainConfig, gradients: &Gradients, at: At) {
+    fn sparse_update(&mut self, config: &TrainConfig, gradients: &SparseGradients, at: At) {
         let step = at.adam(config.rate(at.step));
-        let Gradients { by, weights, outputs, inputs, along, .. } = gradients;
+        let SparseGradients { by, weights, outputs, inputs, along, .. } = gradients;
         let now = at.step as u32 + 1;
         let rested: Vec<u32> = by
             .columns

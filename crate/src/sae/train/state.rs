@@ -58,6 +58,33 @@ pub(super) struct State {
     pub(super) l0: L0,
     /// Error of the last batch, which this one's loss is divided by; 1 before the first.
     pub(super) error: f64,
+    pub(super) constants: Constants,
+}
+
+/// What steps read and none changes.
+pub(super) struct Constants {
+    /// [`State::scale`] for each element of a token, [D].
+    pub(super) scale: Tensor,
+    /// What a token's squared error is divided by with [`Scale::Deviation`]: D, [B].
+    pub(super) spread: Tensor,
+    /// Norms of the decoder's rows with [`Scale::Deviation`]: 1, [F].
+    pub(super) norms: Tensor,
+    /// The kind's bound for each feature, [F].
+    pub(super) bound: Tensor,
+}
+
+impl Constants {
+    /// Those of a run whose batches have this many tokens and are multiplied with `scale`.
+    pub(super) fn new(engine: &Engine, config: &TrainConfig, batch: usize, scale: f32) -> Self {
+        let (d, f) = (config.d_in, config.features);
+        let all = |len: usize, value: f32| Tensor::from_f32(engine, &[len], vec![value; len]);
+        Self {
+            scale: all(d, scale),
+            spread: all(batch, d as f32),
+            norms: all(f, 1.0),
+            bound: all(f, config.kind.rules().bound(config.bandwidth)),
+        }
+    }
 }
 
 /// Features per token in a batch.
@@ -153,6 +180,7 @@ impl State {
             threshold: f32::NAN,
             l0: L0::Known(f as f64 / 2.0),
             error: 1.0,
+            constants: Constants::new(engine, config, tokens, scale as f32),
         })
     }
 }

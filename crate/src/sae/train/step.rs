@@ -1,7 +1,7 @@
 //! What a step is told, and what it leaves.
 
 use super::kinds::Penalized;
-use super::target::Target;
+use super::target::BatchTarget;
 use crate::gpu::Tensor;
 use crate::kernels::AdamStep;
 
@@ -21,8 +21,8 @@ impl At {
 }
 
 /// What a step leaves on the engine. Only a report and a resampling read it.
-pub(super) struct Pass {
-    pub(super) target: Target,
+pub(super) struct StepTrace {
+    pub(super) target: BatchTarget,
     /// Error term of each token, [B].
     pub(super) errors: Tensor,
     /// Sum of each feature, [F].

@@ -8,7 +8,7 @@ use crate::kernels::{Binary, Divisor, Normalize, column_sums, row_spread, sae_er
 use crate::sae::SaeError;
 
 /// What a batch is trained on.
-pub(super) struct Target {
+pub(super) struct BatchTarget {
     /// u, [B, D].
     pub(super) target: Tensor,
     /// u − b_d.
@@ -21,24 +21,20 @@ pub(super) struct Target {
     pub(super) own_spread: Tensor,
 }
 
-impl Target {
+impl BatchTarget {
     pub(super) fn new(state: &State, config: &TrainConfig, x: &Tensor) -> Self {
-        let engine = x.engine();
         let (tokens, d) = x.rows_cols();
         let x = x.reshape(&[tokens, d]);
         let scale = config.kind.rules().scale();
         let target = match scale {
-            Scale::Token => sae_input(&x, &Tensor::zeros(engine, &[d]), Normalize::ConstantNorm).0,
-            Scale::Deviation => zip(&x, &Tensor::from_f32(engine, &[d], vec![state.scale; d]), Binary::Mul),
+            Scale::Token => sae_input(&x, &Tensor::zeros(x.engine(), &[d]), Normalize::ConstantNorm).0,
+            Scale::Deviation => zip(&x, &state.constants.scale, Binary::Mul),
         };
         let input = zip(&target, &state.params.b_dec, Binary::Sub);
         let own_spread = row_spread(&target, &column_sums(&target));
         let (spread, divisor, factor) = match scale {
             Scale::Token => (own_spread.clone(), Divisor::RootSpread, 1.0 / (tokens * d) as f32),
-            Scale::Deviation => {
-                let variance = Tensor::from_f32(engine, &[tokens], vec![d as f32; tokens]);
-                (variance, Divisor::Spread, 1.0 / tokens as f32)
-            }
+            Scale::Deviation => (state.constants.spread.clone(), Divisor::Spread, 1.0 / tokens as f32),
         };
         let factor = factor * state.pace();
         Self { target, input, spread, divisor, factor, own_spread }
@@ -49,7 +45,7 @@ impl Target {
         sae_error(recon, wanted, &self.spread, self.divisor, weight * self.factor)
     }
 
-    /// What [`Target::error`] multiplies each token's squared error with.
+    /// What [`BatchTarget::error`] multiplies each token's squared error with.
     pub(super) async fn weights(&self) -> Result<Vec<f32>, SaeError> {
         let weight = |s: f32| {
             let width = s.max(1e-12);

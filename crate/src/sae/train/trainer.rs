@@ -6,7 +6,7 @@ use super::config::TrainConfig;
 use super::dense::ABOVE as DENSE_ABOVE;
 use super::kinds::Penalized;
 use super::state::{L0, State, positive};
-use super::step::{At, Pass};
+use super::step::{At, StepTrace};
 use crate::failure::Failure;
 use crate::gpu::{Engine, Tensor};
 use crate::kernels::age;
@@ -125,7 +125,7 @@ impl Trainer {
         Ok(())
     }
 
-    async fn read_stats(&mut self, pass: &Pass) -> Result<(), SaeError> {
+    async fn read_stats(&mut self, pass: &StepTrace) -> Result<(), SaeError> {
         let Some(state) = &self.state else { return Ok(()) };
         let sum = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>();
         let (errors, weights) = (pass.errors.read_f32().await?, pass.target.weights().await?);

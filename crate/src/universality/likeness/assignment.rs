@@ -10,10 +10,12 @@ use crate::failure::{Fails, Failure, printed};
 pub struct Candidates {
     /// Features of B.
     others: usize,
-    /// Candidates of A's feature i are those from `starts[i]` to `starts[i + 1]`.
-    starts: Vec<usize>,
-    partners: Vec<u32>,
-    weights: Vec<f32>,
+    /// Candidates of A's feature i are those from `indptr[i]` to `indptr[i + 1]`.
+    indptr: Vec<usize>,
+    /// Features of B.
+    indices: Vec<u32>,
+    /// Weights.
+    values: Vec<f32>,
 }
 
 /// Why something cannot be a candidate.
@@ -55,7 +57,7 @@ printed!(CandidatesError);
 impl Candidates {
     /// No feature of A yet, and `others` features of B.
     pub fn new(others: usize) -> Self {
-        Self { others, starts: vec![0], partners: Vec::new(), weights: Vec::new() }
+        Self { others, indptr: vec![0], indices: Vec::new(), values: Vec::new() }
     }
 
     /// Adds the next feature of A with its candidates among B's features and their weights. Weights of 0 and below
@@ -73,16 +75,16 @@ impl Candidates {
             }
         }
         for &(partner, weight) in row.iter().filter(|(_, weight)| *weight > 0.0) {
-            self.partners.push(partner);
-            self.weights.push(weight);
+            self.indices.push(partner);
+            self.values.push(weight);
         }
-        self.starts.push(self.partners.len());
+        self.indptr.push(self.indices.len());
         Ok(())
     }
 
     /// How many features of A there are.
     pub fn len(&self) -> usize {
-        self.starts.len() - 1
+        self.indptr.len() - 1
     }
 
     /// Whether A has no feature.
@@ -95,9 +97,9 @@ impl Candidates {
     /// # Panics
     /// When there is no such feature.
     pub fn row(&self, i: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let range = self.starts[i]..self.starts[i + 1];
-        let partners = self.partners[range.clone()].iter().map(|&j| j as usize);
-        partners.zip(self.weights[range].iter().map(|&w| f64::from(w)))
+        let range = self.indptr[i]..self.indptr[i + 1];
+        let indices = self.indices[range.clone()].iter().map(|&j| j as usize);
+        indices.zip(self.values[range].iter().map(|&w| f64::from(w)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cfg.json`: what a SAE is, in SAELens's words, read from version 6 or older and written as version 6.
+//! `cfg.json`: what an SAE is, in SAELens's words, read from version 6 or older and written as version 6.
 
 use serde_json::{Map, Value, json};
 
@@ -124,7 +124,7 @@ impl Keys<'_> {
         const KEY: &str = "normalize_activations";
         match self.map.get(KEY) {
             // Whatever constant `expected_average_only_in` (before version 6: `true`) found is folded into the
-            // weights when a SAE is saved.
+            // weights when an SAE is saved.
             None | Some(Value::Null | Value::Bool(_)) => Ok(Normalize::None),
             Some(value) => match value.as_str() {
                 Some("none" | "expected_average_only_in") => Ok(Normalize::None),

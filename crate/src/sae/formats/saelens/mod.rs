@@ -13,9 +13,9 @@ use crate::checkpoint::Files;
 use crate::kernels::Normalize;
 use crate::sae::{SaeError, SaeWeights};
 
-/// Name of the configuration in a SAE's directory.
+/// Name of the configuration in an SAE's directory.
 pub(in crate::sae) const CONFIG: &str = "cfg.json";
-/// Name of the weights in a SAE's directory.
+/// Name of the weights in an SAE's directory.
 pub(in crate::sae) const WEIGHTS: &str = "sae_weights.safetensors";
 /// Beside the checkpoints of a training run whose constant is not folded into the weights yet.
 const SCALER: &str = "activation_scaler.json";
@@ -149,7 +149,7 @@ fn average_scale(files: &Files, keys: &Keys<'_>) -> Result<Option<f64>, SaeError
     keys.get("scaling_factor").map(|c| keys.factor("scaling_factor", c)).transpose()
 }
 
-/// What features are multiplied with before they are decoded, of a SAE fine-tuned against shrinkage.
+/// What features are multiplied with before they are decoded, of an SAE fine-tuned against shrinkage.
 fn tuned_scales(keys: &Keys<'_>, tensors: &Tensors, f: usize) -> Result<Option<Vec<f32>>, SaeError> {
     const KEY: &str = "finetuning_scaling_factor";
     let tuned = keys.flag(KEY, false)?;

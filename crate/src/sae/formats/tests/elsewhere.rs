@@ -1,4 +1,4 @@
-//! What the files of a SAE say in other words than usual, or not in its own folder.
+//! What the files of an SAE say in other words than usual, or not in its own folder.
 
 use super::*;
 

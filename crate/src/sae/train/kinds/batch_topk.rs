@@ -34,7 +34,7 @@ impl Kind for BatchTopK {
         Some(self.k)
     }
 
-    fn selection(&self, scalars: &Tensor, _: f64) -> Selection {
+    fn selection(&self, scalars: &Tensor, _: &Tensor) -> Selection {
         Selection::Largest(scalars.rows_cols().0.min(CANDIDATES * self.k))
     }
 

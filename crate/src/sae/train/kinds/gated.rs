@@ -34,7 +34,7 @@ impl Kind for Gated {
     }
 
     /// Open gates.
-    fn selection(&self, _: &Tensor, _: f64) -> Selection {
+    fn selection(&self, _: &Tensor, _: &Tensor) -> Selection {
         Selection::Positive
     }
 

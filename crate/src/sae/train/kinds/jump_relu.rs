@@ -32,13 +32,15 @@ impl Kind for JumpRelu {
         self.l0
     }
 
-    /// Thresholds learn from pre-activations below themselves, too.
-    fn selection(&self, scalars: &Tensor, bandwidth: f64) -> Selection {
-        let features = scalars.rows_cols().0;
-        let below = vec![-0.5 * bandwidth as f32; features];
-        let below = Tensor::from_f32(scalars.engine(), &[features], below);
+    /// How far below its threshold a feature is looked at: thresholds learn from there, too.
+    fn bound(&self, bandwidth: f64) -> f32 {
+        -0.5 * bandwidth as f32
+    }
+
+    fn selection(&self, scalars: &Tensor, bound: &Tensor) -> Selection {
+        let features = bound.len();
         let threshold = map(&columns(scalars, LN_THRESHOLD, 1).reshape(&[features]), Activation::NegExp);
-        Selection::Above(zip(&below, &threshold, Binary::Sub))
+        Selection::Above(zip(bound, &threshold, Binary::Sub))
     }
 
     fn entries(&self) -> EntryKind {

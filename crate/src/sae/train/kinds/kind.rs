@@ -33,9 +33,15 @@ pub(in crate::sae::train) trait Kind {
         false
     }
 
-    /// Which pre-activations of a token a step looks at. `scalars` [F, 4] are what features own; thresholds learn
-    /// from what is closer to them than half of the `bandwidth`.
-    fn selection(&self, scalars: &Tensor, bandwidth: f64) -> Selection;
+    /// What [`Kind::selection`] is given for each feature, the same in every step. Thresholds learn from what is
+    /// closer to them than half of the `bandwidth`.
+    fn bound(&self, _bandwidth: f64) -> f32 {
+        0.0
+    }
+
+    /// Which pre-activations of a token a step looks at. `scalars` [F, 4] are what features own, `bound` [F] is
+    /// [`Kind::bound`].
+    fn selection(&self, scalars: &Tensor, bound: &Tensor) -> Selection;
 
     /// How many of what was selected in a batch of so many tokens stay, where that is fixed.
     fn most_of_batch(&self, _tokens: usize) -> Option<usize> {

@@ -36,7 +36,7 @@ impl Kind for Relu {
         true
     }
 
-    fn selection(&self, _: &Tensor, _: f64) -> Selection {
+    fn selection(&self, _: &Tensor, _: &Tensor) -> Selection {
         Selection::Positive
     }
 

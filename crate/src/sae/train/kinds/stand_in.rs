@@ -24,10 +24,12 @@ impl Kind for StandIn {
         0.0
     }
 
-    fn selection(&self, scalars: &Tensor, _: f64) -> Selection {
-        let features = scalars.rows_cols().0;
-        let threshold = vec![self.threshold; features];
-        Selection::Above(Tensor::from_f32(scalars.engine(), &[features], threshold))
+    fn bound(&self, _: f64) -> f32 {
+        self.threshold
+    }
+
+    fn selection(&self, _: &Tensor, bound: &Tensor) -> Selection {
+        Selection::Above(bound.clone())
     }
 
     fn revival(&self) -> Revival {

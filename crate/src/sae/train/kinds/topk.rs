@@ -28,7 +28,7 @@ impl Kind for TopK {
         Some(self.k)
     }
 
-    fn selection(&self, _: &Tensor, _: f64) -> Selection {
+    fn selection(&self, _: &Tensor, _: &Tensor) -> Selection {
         Selection::Largest(self.k)
     }
 
