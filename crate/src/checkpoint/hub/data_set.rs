@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use super::cache::RepoCache;
+use super::error::some;
 use super::fetch::Job;
 use super::listing::Listing;
 use super::{Event, Hub, HubError, RepoName};
@@ -101,13 +102,13 @@ impl Split {
     fn choose(name: &DataSetName, paths: &[&str]) -> Result<Self, HubError> {
         let all: Vec<(&str, Shard<'_>)> = paths.iter().filter_map(|p| Some((*p, Shard::of(p)?))).collect();
         let repo = name.repo.repo.clone();
-        let choice = |problem: String, given: &str, known: Vec<&str>, what: &'static str| {
+        let choice = |problem: String, given: &str, known: Vec<&str>, what: &str| {
             let at = if name.repo.revision == CONVERTED { "" } else { &*format!("@{}", name.repo.revision) };
             let parent = if what == "split" { "/CONFIG/SPLIT" } else { "/CONFIG" };
             let meant = meant(given, known.iter().copied());
-            let example = format!("{repo}{at}{parent}");
-            let known = known.into_iter().map(str::to_owned).collect();
-            HubError::Choice { repo: repo.clone(), problem, what, known, example, meant }
+            let known: Vec<String> = known.into_iter().map(str::to_owned).collect();
+            let advice = format!("its {what}s are {}: name one, as in hub:{repo}{at}{parent}", some(&known));
+            HubError::Choice { repo: repo.clone(), problem, advice, meant }
         };
         let configs = each(all.iter().map(|(_, shard)| shard.config));
         let config = match (&name.config, &configs[..]) {

@@ -21,12 +21,8 @@ pub enum HubError {
         repo: String,
         /// What is wrong.
         problem: String,
-        /// `config` or `split`.
-        what: &'static str,
-        /// Those that there are.
-        known: Vec<String>,
-        /// How one is named.
-        example: String,
+        /// Those that there are, and how one is named.
+        advice: String,
         /// Which one may have been meant; empty where none is like it.
         meant: String,
     },
@@ -230,11 +226,9 @@ impl Fails for HubError {
                 format!("{} is no data set of the hub", echo(what)),
                 "write hub:OWNER/NAME[@REVISION][/CONFIG[/SPLIT]]",
             ),
-            Self::Choice { repo, problem, what, known, example, meant } => Failure::new(
-                format!("{repo} has {problem}"),
-                format!("its {what}s are {}: name one, as in hub:{example}", some(known)),
-            )
-            .advised(meant),
+            Self::Choice { repo, problem, advice, meant } => {
+                Failure::new(format!("{repo} has {problem}"), advice).advised(meant)
+            }
             Self::NoParquet { repo, revision } => Failure::new(
                 format!("{repo} has no .parquet files at {revision}"),
                 "name a revision that has some, or another data set",
@@ -360,7 +354,7 @@ impl Fails for HubError {
 printed!(HubError);
 
 /// A few names, and how many more there are.
-fn some(names: &[String]) -> String {
+pub(super) fn some(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| echo(name)).collect();
     match names.len() {
