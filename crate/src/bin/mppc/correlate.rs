@@ -25,14 +25,14 @@ pub(crate) async fn run(session: &Session, args: &CorrelateArgs) -> Outcome {
     }
     for (side, path) in [(&a, &args.a), (&b, &args.b)] {
         // Dense activations may be neurons, of which all are active.
-        let Activations::Sparse(codes) = side else { continue };
+        let Operand::Sparse(codes) = side else { continue };
         for flag in code_flags(codes) {
             say(&format!("warning: the SAE of {} is not healthy: {}", path.display(), flag.reason));
         }
     }
     let script = if args.published { Some(by_the_script(&a, &b)?) } else { None };
     let exact = match (&a, &b) {
-        (Activations::Dense(x, fx), Activations::Dense(y, fy)) => {
+        (Operand::Dense(x, fx), Operand::Dense(y, fy)) => {
             correlate_dense(&session.engine, (x, *fx), (y, *fy)).await
         }
         _ => correlate(&session.engine, &a.codes(), &b.codes()).await,
@@ -66,9 +66,9 @@ fn named(prefix: &str, both: &Correlation) -> Vec<Named> {
     named
 }
 
-fn by_the_script(a: &Activations, b: &Activations) -> Outcome<Published> {
+fn by_the_script(a: &Operand, b: &Operand) -> Outcome<Published> {
     match (a, b) {
-        (Activations::Sparse(a), Activations::Sparse(b)) => Ok(published(a, b)?),
+        (Operand::Sparse(a), Operand::Sparse(b)) => Ok(published(a, b)?),
         _ => Err(Failure::new(
             "--published is the paper's way with SAE codes",
             "give codes on both sides, as `mppc sae encode` saves them",
@@ -104,17 +104,17 @@ fn difference(exact: &Correlation, script: &Published) -> (String, Value) {
 }
 
 /// One side of `mppc correlate`.
-enum Activations {
+enum Operand {
     Dense(Vec<f32>, usize),
     Sparse(Codes),
 }
 
-impl Activations {
+impl Operand {
     /// Refuses what nothing can be correlated of.
     fn check(&self) -> Outcome {
         let (tokens, features) = match self {
-            Activations::Dense(values, features) => (values.len() / features, *features),
-            Activations::Sparse(codes) => (codes.tokens(), codes.n_features),
+            Operand::Dense(values, features) => (values.len() / features, *features),
+            Operand::Sparse(codes) => (codes.tokens(), codes.n_features),
         };
         match (tokens, features) {
             (0 | 1, _) => Err(Failure::new(
@@ -128,17 +128,17 @@ impl Activations {
 
     fn codes(&self) -> std::borrow::Cow<'_, Codes> {
         match self {
-            Activations::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
-            Activations::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
+            Operand::Dense(values, features) => std::borrow::Cow::Owned(from_dense(*features, values)),
+            Operand::Sparse(codes) => std::borrow::Cow::Borrowed(codes),
         }
     }
 }
 
-fn read_side(path: &Path) -> Outcome<Activations> {
+fn read_side(path: &Path) -> Outcome<Operand> {
     let file = SafeFile::open(path)?;
     let label = file.label();
     match file.shape("acts") {
-        Some(&[_, features]) if features > 0 => Ok(Activations::Dense(file.numbers("acts")?, features)),
+        Some(&[_, features]) if features > 0 => Ok(Operand::Dense(file.numbers("acts")?, features)),
         Some(shape) => Err(Failure::new(
             format!("{}: acts has shape {shape:?}", path.display()),
             "[tokens, features] is needed",
@@ -151,7 +151,7 @@ fn read_side(path: &Path) -> Outcome<Activations> {
         }
         None => {
             let bytes = std::fs::read(path).map_err(|e| format!("{label} cannot be read: {e}"))?;
-            Ok(Activations::Sparse(Codes::from_safetensors(label, &bytes)?))
+            Ok(Operand::Sparse(Codes::from_safetensors(label, &bytes)?))
         }
     }
 }
